@@ -1,0 +1,1 @@
+"""Who runs where: the only room that sees both actors and learners."""

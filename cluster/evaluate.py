@@ -1,0 +1,62 @@
+"""Score a policy, or a scripted player, on fixed seeds."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.launch import House
+from cluster.stream import episodes, evaluation_job
+from lmrl.errors import RunError
+from lmrl.schema import from_table
+from lmrl.score import Score, score
+from lmrl.tasks import make
+
+
+def evaluate(house: House, count: int, label: str, player: str = "") -> tuple[Score, pa.Table]:
+    """Return the score of `count` episodes and the episodes, in order of their seeds.
+
+    Args:
+        house: of the run.
+        count: episodes; the seeds are the experiment's first one and those after it.
+        label: who plays, for the record.
+        player: a scripted player; empty is the policy that the samplers hold.
+
+    Raises:
+        RunError: if every episode failed.
+    """
+    exp = house.experiment
+    first = exp.evaluation.first_seed
+    job = evaluation_job(house, list(range(first, first + count)), label, player)
+    tables = []
+    for finished in episodes(house, job):
+        house.ledger.evaluated += finished.table.num_rows
+        tables.append(finished.table)
+    if not tables:
+        raise RunError(f"every one of the {count} evaluation episodes of {label} failed")
+    table = pa.concat_tables(tables)
+    table = table.take(pc.sort_indices(table, [("seed", "ascending")]))
+    played = from_table(table)
+    successes = [bool(t.info["success"]) for t in played if "success" in t.info]
+    limits = make(exp.task, **exp.options).score_range
+    return (
+        score(
+            [t.total_reward for t in played],
+            [len(t.turns) for t in played],
+            limits,
+            successes if len(successes) == len(played) else None,
+        ),
+        table,
+    )
+
+
+def mean_return(tables: list[pa.Table]) -> tuple[float, float]:
+    """Return mean return and mean length of episodes in Arrow form."""
+    returns, lengths = [], []
+    for table in tables:
+        turns = table["turns"].combine_chunks()
+        rewards = turns.values.field("reward").to_numpy()
+        offsets = turns.offsets.to_numpy()
+        totals = np.add.reduceat(np.append(rewards, 0.0), offsets[:-1])
+        returns += totals.tolist()
+        lengths += np.diff(offsets).tolist()
+    return float(np.mean(returns)), float(np.mean(lengths))

@@ -1,0 +1,233 @@
+"""Start the actors of a run: counts in, a `House` of handles out. Local mode and cluster alike.
+
+On a machine of its own a run starts a private Ray and ends it. Inside a submitted job, or with
+RAY_ADDRESS set, it joins that cluster. Everything that can be known to fail is checked first: no
+actor starts for a run that cannot be placed.
+"""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
+from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+from actors.sampler import Sampler
+from actors.simulator import Simulator
+from cluster.experiment import Experiment
+from cluster.learner_group import LearnerGroup
+from cluster.ledger import Ledger
+from lmrl.codec import Codec
+from lmrl.errors import RunError, UsageError
+from lmrl.rollout import play
+from lmrl.tasks import make
+from lmrl.trajectory import Ids
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Weights:
+    """The version that samplers have to hold, and its buckets in the object store."""
+
+    version: int
+    buckets: list[Any]
+    expected: list[Any]
+
+
+@dataclass
+class House:
+    """The actors of a run.
+
+    Attributes:
+        experiment: what they were started for.
+        samplers, simulators: actor handles.
+        learners: the learner group; None when a checkpoint is only evaluated.
+        probes: fixed token sequences for the parity gate.
+        ledger: where the episodes went.
+        weights: what the samplers have to hold; None before the first push.
+        failures: called with each failed episode.
+    """
+
+    experiment: Experiment
+    samplers: list[Any]
+    simulators: list[Any]
+    learners: LearnerGroup | None
+    probes: list[Ids]
+    ledger: Ledger = field(default_factory=Ledger)
+    weights: Weights | None = None
+    failures: Any = None
+
+
+@contextmanager
+def ray_session(verbose: bool = False) -> Iterator[None]:
+    """Join the cluster that the environment names, or start a private local Ray and end it."""
+    if ray.is_initialized():
+        yield
+        return
+    joins = bool(os.environ.get("RAY_ADDRESS"))
+    ray.init(
+        address=None if joins else "local",
+        include_dashboard=None if joins else False,
+        log_to_driver=verbose,
+        logging_level=logging.INFO if verbose else logging.ERROR,
+        configure_logging=False,
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
+    """Return the resources of each actor: learner ranks, samplers, simulators, in this order."""
+    place = exp.placement
+
+    def bundle(cpus: float, gpus: float = 0.0) -> dict[str, float]:
+        return {"CPU": cpus} | ({"GPU": gpus} if device == "cuda" and gpus else {})
+
+    ranks = exp.learner.ranks if learners else 0
+    return (
+        [bundle(place.learner_cpus, place.learner_gpus)] * ranks
+        + [bundle(place.sampler_cpus, place.sampler_gpus)] * exp.sampler.count
+        + [bundle(place.simulator_cpus)] * exp.simulator.count
+    )
+
+
+def choose_device(exp: Experiment, resources: dict[str, float], learners: bool = True) -> str:
+    """Return `cpu` or `cuda`, and refuse a placement that these resources cannot hold.
+
+    Raises:
+        UsageError: naming the resource, what is needed and what there is.
+    """
+    device = exp.placement.device
+    if device == "auto":
+        needed = sum(b.get("GPU", 0.0) for b in bundles(exp, "cuda", learners))
+        device = "cuda" if 0 < needed <= resources.get("GPU", 0.0) else "cpu"
+    for kind in ("CPU", "GPU"):
+        needed = sum(b.get(kind, 0.0) for b in bundles(exp, device, learners))
+        there = resources.get(kind, 0.0)
+        if needed > there:
+            raise UsageError(
+                f"the run needs {needed:g} {kind}s and Ray has {there:g}: {exp.learner.ranks} "
+                f"learner rank(s), {exp.sampler.count} sampler(s), {exp.simulator.count} "
+                "simulator(s); lower their number (learner.ranks, sampler.count, "
+                "simulator.count) or their share (placement.*)"
+            )
+    return device
+
+
+def probe_texts(exp: Experiment, codec: Codec) -> list[Ids]:
+    """Return sequences for the parity gate: what the task says and hears, cut to the context."""
+    env = make(exp.task, **exp.options)
+    probes = []
+    for seed in range(exp.push.probes):
+        episode = play(env, "random", seed, exp.task, exp.options, codec)
+        ids = max(episode.contexts(), key=lambda context: min(len(context), 96))
+        probes.append(ids[: min(len(ids), exp.max_context, 256)])
+    return probes
+
+
+def check_context(exp: Experiment, codec: Codec) -> None:
+    """Refuse a context that is too short for one turn of the task.
+
+    Raises:
+        UsageError: with the tokens needed.
+    """
+    text, _ = make(exp.task, **exp.options).reset(seed=exp.seed)
+    needed = len(codec.encode(text))
+    if needed > exp.max_context:
+        raise UsageError(
+            f"model.context {exp.model.context} is too short for one turn of {exp.task}: its "
+            f"first observation has {needed} tokens and an action up to {exp.rollouts.max_tokens}; "
+            f"set model.context to {needed + exp.rollouts.max_tokens} or more"
+        )
+
+
+@contextmanager
+def launch(
+    exp: Experiment, checkpoint: Path, learners: bool = True, verbose: bool = False
+) -> Iterator[House]:
+    """Start a run's actors on the Ray that is initialised, and end them with the block.
+
+    Args:
+        exp: a checked experiment.
+        checkpoint: start policy; a directory that every node can read.
+        learners: whether there is a learner group. Without, the samplers serve the checkpoint.
+        verbose: log what is started.
+
+    Raises:
+        UsageError: if the placement or the context cannot work.
+        RunError: if actors do not come up in time.
+    """
+    codec = Codec.load(checkpoint)
+    check_context(exp, codec)
+    device = choose_device(exp, ray.cluster_resources(), learners)
+    env = make(exp.task, **exp.options)
+    group = placement_group(bundles(exp, device, learners), strategy="PACK")
+    try:
+        _await_placement(group, exp)
+        slots = iter(range(len(group.bundle_specs)))
+        learner_group = (
+            LearnerGroup(exp, checkpoint, device, [_slot(group, slots) for _ in range(exp.learner.ranks)])
+            if learners
+            else None
+        )
+        stop_ids = codec.stop_ids(env.stop)
+        samplers = [
+            Sampler.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
+                str(checkpoint), exp.sampler, exp.model.context, stop_ids, device,
+                None if learners else 0,
+            )
+            for _ in range(exp.sampler.count)
+        ]
+        simulators = [
+            Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
+                samplers[i % len(samplers) :] + samplers[: i % len(samplers)],
+                str(checkpoint), exp.max_context, exp.simulator,
+            )
+            for i in range(exp.simulator.count)
+        ]
+        waits = [s.state.remote() for s in samplers] + [s.ready.remote() for s in simulators]
+        _await_actors(waits, learner_group, exp)
+        yield House(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
+    finally:
+        # Removing the group ends its actors, whatever state the run is in.
+        remove_placement_group(group)
+
+
+def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:
+    index = next(slots)
+    spec = group.bundle_specs[index]
+    return {
+        "num_cpus": spec.get("CPU", 0.0),
+        "num_gpus": spec.get("GPU", 0.0),
+        "scheduling_strategy": PlacementGroupSchedulingStrategy(
+            group, placement_group_bundle_index=index
+        ),
+    }
+
+
+def _await_placement(group: PlacementGroup, exp: Experiment) -> None:
+    if not group.wait(timeout_seconds=exp.placement.timeout):
+        raise RunError(
+            f"Ray could not place the run within {exp.placement.timeout:g} s: its bundles "
+            f"{group.bundle_specs} do not fit the free part of {ray.available_resources()}; wait "
+            "for other jobs, or lower placement.*"
+        )
+
+
+def _await_actors(waits: list[Any], learners: LearnerGroup | None, exp: Experiment) -> None:
+    waits = waits + (learners.ready() if learners else [])
+    ready, late = ray.wait(waits, num_returns=len(waits), timeout=exp.placement.timeout)
+    ray.get(ready)  # raises what a constructor raised
+    if late:
+        raise RunError(
+            f"{len(late)} of {len(waits)} actors were not up within {exp.placement.timeout:g} s; "
+            "see the worker logs in Ray's session directory, or raise placement.timeout"
+        )

@@ -1,0 +1,119 @@
+"""`LearnerGroup`: the DeepSpeed ranks as one object. Every call goes to all ranks, since most of
+them are collectives, and every wait has a deadline that names the rank that did not answer.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from cluster.experiment import Experiment
+from learners.algorithm import Metrics
+from learners.learner import Learner
+from lmrl.errors import RunError
+from lmrl.trajectory import Ids
+
+
+@ray.remote
+class _Host:
+    """Finds an address for rank 0 on the node where rank 0 will be."""
+
+    def endpoint(self) -> tuple[str, int]:
+        with socket.socket() as probe:
+            probe.bind(("", 0))
+            return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+
+class LearnerGroup:
+    """N ranks.
+
+    Args:
+        exp: the experiment.
+        checkpoint: start policy.
+        device: `cpu` or `cuda`.
+        slots: actor options of each rank.
+    """
+
+    def __init__(
+        self, exp: Experiment, checkpoint: Path, device: str, slots: list[dict[str, Any]]
+    ) -> None:
+        self.exp = exp
+        host = _Host.options(**slots[0]).remote()  # type: ignore[attr-defined]
+        address, port = ray.get(host.endpoint.remote(), timeout=exp.placement.timeout)
+        ray.kill(host)
+        rank_class = ray.remote(Learner)
+        self.ranks = [
+            rank_class.options(**slot).remote(
+                exp.algorithm,
+                exp.learner,
+                str(checkpoint),
+                exp.max_context,
+                rank,
+                len(slots),
+                address,
+                port,
+                device,
+                exp.seed,
+                exp.updates,
+            )
+            for rank, slot in enumerate(slots)
+        ]
+
+    def ready(self) -> list[Any]:
+        """Return references that resolve once the ranks are up."""
+        return [rank.ready.remote() for rank in self.ranks]
+
+    def update(self, tables: list[Any], auxiliary: list[Any] | None = None) -> Metrics:
+        """Learn from episodes; see `Learner.update`. Tables are put once and mapped by all."""
+        shared = ray.put(tables)
+        extra = ray.put(auxiliary) if auxiliary else None
+        metrics: Metrics = self._all("update", lambda rank: rank.update.remote(shared, extra))[0]
+        return metrics
+
+    def probe(self, probes: list[Ids]) -> list[Any]:
+        """Return log-probs of probes under the current weights."""
+        result: list[Any] = self._all("probe", lambda rank: rank.probe.remote(probes))[0]
+        return result
+
+    def buckets(self, size: int) -> Iterator[Any]:
+        """Yield references to weight buckets, owned by this process, as rank 0 makes them."""
+        streams = [
+            rank.weights.options(num_returns="streaming").remote(size) for rank in self.ranks
+        ]
+        yield from streams[0]
+        for other in streams[1:]:
+            for _ in other:
+                pass
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint into an existing folder."""
+        self._all("save", lambda rank: rank.save.remote(str(folder)))
+
+    def load(self, folder: Path) -> None:
+        """Go back to a checkpoint."""
+        self._all("load", lambda rank: rank.load.remote(str(folder)))
+
+    def _all(self, what: str, call: Callable[[Any], Any]) -> list[Any]:
+        """Call every rank and wait; the first error is raised at once.
+
+        The other ranks may then wait in a collective that will never complete; the caller ends the
+        group, which is the only way out for them.
+        """
+        calls = [call(rank) for rank in self.ranks]
+        deadline = time.monotonic() + self.exp.learner.timeout
+        open_calls = list(calls)
+        while open_calls:
+            left = max(0.0, deadline - time.monotonic())
+            ready, open_calls = ray.wait(open_calls, num_returns=1, timeout=left)
+            ray.get(ready)
+            if not ready:
+                names = [rank for rank, ref in enumerate(calls) if ref in open_calls]
+                raise RunError(
+                    f"learner rank(s) {names} did not finish '{what}' within "
+                    f"{self.exp.learner.timeout:g} s; raise learner.timeout, or see the worker "
+                    "logs in Ray's session directory"
+                )
+        return ray.get(calls)

@@ -1,0 +1,117 @@
+"""`PRESETS`: named experiments, tasks x algorithms x sizes. A preset is a value; change any field of
+it on the command line.
+
+The tiny size (2 layers, width 64) trains on two CPU cores in minutes. The names that end in `-gpt2`
+have the paper's size and hyper-parameters (arXiv 2311.18232, table 3); give them pretrained weights
+with `--model.path`.
+"""
+
+from dataclasses import replace
+
+from cluster.experiment import (
+    DataConfig,
+    EvaluationConfig,
+    Experiment,
+    RolloutConfig,
+)
+from learners.bc import BC
+from learners.engine import OptimiserConfig
+from learners.learner import LearnerConfig
+from learners.ppo import PPO
+from learners.start import ModelConfig
+from lmrl.errors import unknown
+
+_FO = Experiment(
+    task="maze-fo",
+    algorithm=BC(observation_weight=1.0),
+    updates=250,
+    model=ModelConfig(context=64),
+    data=DataConfig(episodes=1500, batch=16),
+    rollouts=RolloutConfig(max_tokens=8),
+    evaluation=EvaluationConfig(start_episodes=25),
+    learner=LearnerConfig(
+        optimiser=OptimiserConfig(lr=2e-3, decay="linear"), micro_tokens=8192
+    ),
+)
+
+_FO_PPO = replace(
+    _FO,
+    start="maze-fo-bc",
+    algorithm=PPO(
+        value_scale=10.0, value_start=-1.0, kl_coef=0.005, kl_stop=0.03, epochs=4, minibatch=256
+    ),
+    updates=30,
+    save_every=10,
+    evaluation=EvaluationConfig(),
+    learner=LearnerConfig(
+        optimiser=OptimiserConfig(lr=5e-4, head_lr=3e-3, decay="linear"), micro_tokens=8192
+    ),
+)
+
+_PO = replace(
+    _FO,
+    task="maze-po",
+    updates=150,
+    model=ModelConfig(context=448),
+    data=DataConfig(episodes=1500, batch=1),
+    evaluation=EvaluationConfig(episodes=100, start_episodes=10),
+)
+
+_PO_PPO = replace(
+    _FO_PPO,
+    task="maze-po",
+    start="maze-po-bc",
+    updates=20,
+    model=ModelConfig(context=448),
+    data=DataConfig(episodes=1500, batch=1),
+    rollouts=RolloutConfig(turns=1024, least=16, most=64, max_tokens=8),
+    evaluation=EvaluationConfig(episodes=100),
+)
+
+_GPT2 = ModelConfig(context=128, layers=12, width=768, heads=12)
+
+
+def _paper_bc(tiny: Experiment, context: int) -> Experiment:
+    return replace(
+        tiny,
+        algorithm=BC(),
+        updates=1000,
+        model=replace(_GPT2, context=context),
+        data=DataConfig(episodes=1240, batch=4),
+        learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-4)),
+    )
+
+
+def _paper_ppo(tiny: Experiment, context: int, start: str) -> Experiment:
+    return replace(
+        tiny,
+        start=start,
+        algorithm=PPO(kl_coef=0.1, minibatch=128, epochs=1, value_scale=10.0, value_start=-1.0),
+        updates=200,
+        model=replace(_GPT2, context=context),
+        rollouts=RolloutConfig(turns=51_200, least=512, most=512, max_tokens=8),
+        learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-6)),
+    )
+
+
+PRESETS: dict[str, Experiment] = {
+    "maze-fo-bc": _FO,
+    "maze-fo-ppo": _FO_PPO,
+    "maze-po-bc": _PO,
+    "maze-po-ppo": _PO_PPO,
+    "maze-fo-bc-gpt2": _paper_bc(_FO, 128),
+    "maze-fo-ppo-gpt2": _paper_ppo(_FO_PPO, 128, "maze-fo-bc-gpt2"),
+    "maze-po-bc-gpt2": _paper_bc(_PO, 512),
+    "maze-po-ppo-gpt2": _paper_ppo(_PO_PPO, 512, "maze-po-bc-gpt2"),
+}
+
+
+def preset(name: str) -> Experiment:
+    """Return a preset.
+
+    Raises:
+        UsageError: for an unknown name, with the nearest known one.
+    """
+    if name not in PRESETS:
+        raise unknown("preset", name, PRESETS)
+    return PRESETS[name]

@@ -1,0 +1,230 @@
+"""`Progress`: what a run counts, keeps and tells, so that the loop does not have to.
+
+Metrics to the run directory, a live line and a bar with the time that is left to the terminal,
+scores, the best checkpoint, and the state that a resumed run goes on from.
+"""
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from cluster.evaluate import mean_return
+from cluster.experiment import Experiment
+from cluster.launch import House
+from cluster.ledger import Ledger
+from cluster.source import Batch, Position, Source
+from cluster.weights import PushReport
+from lmrl.errors import UsageError
+from lmrl.runlog import RunLog, write_json
+from lmrl.score import Score
+
+
+class Progress:
+    """The books of a run.
+
+    Args:
+        exp: the experiment.
+        log: its run directory.
+        start_label: name of the start policy's score.
+    """
+
+    def __init__(self, exp: Experiment, log: RunLog, start_label: str) -> None:
+        self.exp, self.log, self.start_label = exp, log, start_label
+        self.scores: dict[str, dict[str, Any]] = {}
+        self.pushes = 0
+        self.parity = 0.0
+        self.best: tuple[float, int] | None = None
+        self.last_push: PushReport | None = None
+        self.console = Console(stderr=True, highlight=False)
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[line]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.row = self.bar.add_task(exp.algorithm.name, total=exp.updates, line="")
+        self.began = time.monotonic()
+        self.first = 0
+        self.told = 0.0
+
+    def __enter__(self) -> "Progress":
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.bar.stop()
+        self.log.close()
+        if error is not None:
+            self.log.status(phase="stopped", error=f"{type(error).__name__}: {error}")
+
+    def pushed(self, report: PushReport) -> None:
+        """Count a push."""
+        self.pushes += 1
+        self.parity = max(self.parity, report.max_abs)
+        self.last_push = report
+        for name, milliseconds in (("push", report.push_ms), ("gate", report.gate_ms)):
+            self.log.seconds[name] = self.log.seconds.get(name, 0.0) + milliseconds / 1e3
+
+    def updated(
+        self, update: int, house: House, batch: Batch, metrics: dict[str, float]
+    ) -> None:
+        """Record an update: metrics, episodes, status, and a line on the terminal."""
+        record = {f"learner/{name}": value for name, value in metrics.items()}
+        if batch.trained:
+            mean, length = mean_return(batch.tables)
+            record |= {
+                "rollout/return": mean,
+                "rollout/length": length,
+                "rollout/episodes": float(batch.trained),
+                "rollout/turns_per_s": length * batch.trained / max(batch.seconds, 1e-9),
+                "rollout/tokens_per_s": batch.tokens / max(batch.seconds, 1e-9),
+                "rollout/staleness": float(batch.staleness),
+            }
+            for index, table in enumerate(batch.tables):
+                self.log.trajectories(f"update-{update:05d}-{index}", table)
+        if self.last_push is not None:
+            record |= self.last_push.metrics()
+        self.log.metrics(update, record)
+        self._tell(update, house, record)
+
+    def _tell(self, update: int, house: House, record: dict[str, float]) -> None:
+        shown = [
+            ("return", record.get("rollout/return"), "{:.1f}"),
+            ("loss", record.get("learner/loss"), "{:.3f}"),
+            ("kl", record.get("learner/approx_kl"), "{:.3f}"),
+            ("kl0", record.get("learner/kl_to_start"), "{:.3f}"),
+            ("sampler tok/s", record.get("rollout/tokens_per_s"), "{:.0f}"),
+            ("learner tok/s", record.get("learner/learner_tokens_per_s"), "{:.0f}"),
+            ("stale", record.get("rollout/staleness"), "{:.0f}"),
+            ("parity", self.parity, "{:.1e}"),
+        ]
+        line = "  ".join(f"{name} {form.format(v)}" for name, v, form in shown if v is not None)
+        done = update - self.first
+        left = (time.monotonic() - self.began) / max(done, 1) * (self.exp.updates - update)
+        self.bar.update(self.row, completed=update, line=line)
+        now = time.monotonic()
+        last = update == self.exp.updates
+        if not self.console.is_terminal and (now - self.told > 5.0 or last):
+            self.told = now
+            self.console.print(
+                f"{self.exp.algorithm.name} {update}/{self.exp.updates}  {left:.0f} s left  {line}",
+                soft_wrap=True,
+            )
+        self.log.status(
+            phase=self.exp.algorithm.name,
+            update=update,
+            updates=self.exp.updates,
+            seconds_left=left,
+            line=line,
+            ledger=house.ledger.to_json(),
+        )
+
+    def evaluation_due(self, update: int) -> int:
+        """Return how many episodes are to be scored after an update; 0 is none."""
+        sizes = self.exp.evaluation
+        if update == self.exp.updates:
+            return sizes.episodes
+        return sizes.every_episodes if sizes.every and update % sizes.every == 0 else 0
+
+    def scored(self, label: str, score: Score, table: pa.Table, update: int) -> None:
+        """Record a score; the last one of a label stays in the summary."""
+        self.scores[label] = score.to_json()
+        self.log.trajectories(f"evaluation-{label}-{update:05d}", table)
+        self.log.line("scores.jsonl", {"policy": label, "update": update, **score.to_json()})
+        low, high = score.ci95
+        self.console.print(
+            f"{label} after update {update}: return {score.return_mean:.2f} "
+            f"[{low:.2f}, {high:.2f}], normalised {score.normalised:.1f}, "
+            f"{score.episodes} episodes",
+            soft_wrap=True,
+        )
+        if label == self.exp.algorithm.name and (not self.best or score.return_mean > self.best[0]):
+            self.best = (score.return_mean, update)
+
+    def save_due(self, update: int) -> bool:
+        """Return whether a checkpoint follows this update."""
+        every = self.exp.save_every
+        improved = self.best is not None and self.best[1] == update
+        return update == self.exp.updates or improved or bool(every and update % every == 0)
+
+    def save(self, update: int, house: House, source: Source) -> None:
+        """Write a checkpoint, whole or not at all."""
+        assert house.learners is not None
+        with self.log.phase("save"):
+            with self.log.checkpoint(update) as folder:
+                house.learners.save(folder)
+                write_json(folder / "state.json", self._state(update, house, source))
+            if self.best is not None and self.best[1] == update:
+                self.log.link("best", self.log.folder / "checkpoints" / f"step-{update}")
+            self.log.prune(self.exp.keep)
+
+    def _state(self, update: int, house: House, source: Source) -> dict[str, Any]:
+        return {
+            "update": update,
+            "position": asdict(source.position),
+            "ledger": house.ledger.to_json(),
+            "scores": self.scores,
+            "best": self.best,
+            "pushes": self.pushes,
+            "parity": self.parity,
+            "seconds": self.log.seconds,
+        }
+
+    def restore(self, house: House, source: Source) -> int:
+        """Go back to the last checkpoint and return its update.
+
+        Raises:
+            UsageError: if the run directory has none.
+        """
+        folder = self.log.folder / "checkpoints" / "last"
+        file = folder / "state.json"
+        if not file.exists():
+            raise UsageError(
+                f"{self.log.folder} has no checkpoint to resume from; start it again with "
+                "--overwrite"
+            )
+        assert house.learners is not None
+        state = json.loads(file.read_text())
+        house.learners.load(folder.resolve())
+        source.position = Position(**state["position"])
+        house.ledger = Ledger(**state["ledger"])
+        self.scores, self.pushes, self.parity = state["scores"], state["pushes"], state["parity"]
+        self.best = tuple(state["best"]) if state["best"] else None
+        for name, seconds in state["seconds"].items():
+            self.log.seconds[name] = self.log.seconds.get(name, 0.0) + seconds
+        self.first = int(state["update"])
+        return self.first
+
+    def finish(self, house: House) -> dict[str, Any]:
+        """Write and return the summary."""
+        self.log.seconds["total"] = time.time() - self.log.began
+        summary = {
+            "task": self.exp.task,
+            "algorithm": self.exp.algorithm.name,
+            "seed": self.exp.seed,
+            "updates": self.exp.updates,
+            "scores": self.scores,
+            "parity": {"max_abs": self.parity, "pushes": self.pushes},
+            "ledger": house.ledger.to_json(),
+            "seconds": {name: round(value, 3) for name, value in self.log.seconds.items()},
+            "checkpoint": str(Path("checkpoints") / "last"),
+        }
+        write_json(self.log.folder / "summary.json", summary)
+        self.log.status(phase="finished", update=self.exp.updates)
+        return summary

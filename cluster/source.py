@@ -1,0 +1,202 @@
+"""Where an update's episodes come from: fresh rollouts, or a data set. The loop cannot tell them
+apart.
+"""
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from cluster.evaluate import mean_return
+from cluster.experiment import Experiment
+from cluster.launch import House
+from cluster.stream import episodes, training_job
+from lmrl.data import files, load, write
+from lmrl.data.generate import episodes as scripted
+from lmrl.schema import to_table
+from lmrl.tasks import make
+from lmrl.trajectory import Trajectory
+
+
+@dataclass
+class Position:
+    """How far a source has come; saved with every checkpoint, so that a resumed run goes on there.
+
+    Attributes:
+        next_seed: of the next fresh episode.
+        mean_length: turns per episode in the last round; 0 before the first.
+        taken: episodes of the data set that have been used.
+    """
+
+    next_seed: int = 0
+    mean_length: float = 0.0
+    taken: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one update learns from.
+
+    Attributes:
+        tables: episodes in Arrow form.
+        data: episodes of a data set for a behaviour-cloning term; None without one.
+        trained: how many episodes of this run's own are in it.
+        staleness: versions between the learner and the oldest token.
+        tokens: that the policy said.
+        seconds: that it took to get them.
+    """
+
+    tables: list[pa.Table]
+    data: list[pa.Table] | None = None
+    trained: int = 0
+    staleness: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+
+
+class Source(Protocol):
+    """Batches, one at a time."""
+
+    position: Position
+
+    def take(self, house: House) -> Batch:
+        """Return the next batch."""
+        ...
+
+
+def batches(exp: Experiment, folder: Path) -> Source:
+    """Return the source of an experiment; a data set that is needed and not given is made.
+
+    Raises:
+        DataError: if a given data set is missing, cut off or not ours.
+    """
+    if exp.algorithm.on_policy:
+        return Fresh(exp)
+    return Stored(exp, data_set(exp, folder / "data"))
+
+
+class Stored:
+    """Batches of a data set for ever, shuffled by the experiment's seed."""
+
+    def __init__(self, exp: Experiment, path: Path) -> None:
+        files(path)
+        self.exp, self.path, self.position = exp, path, Position()
+        self.stream: Iterator[Trajectory] | None = None
+
+    def take(self, house: House | None = None) -> Batch:
+        """Return the next `data.batch` episodes."""
+        return Batch([to_table(self.next())])
+
+    def next(self) -> list[Trajectory]:
+        """Return the next episodes, from the saved position on."""
+        if self.stream is None:
+            self.stream = load(self.path, seed=self.exp.seed, loop=True)
+            for _ in islice(self.stream, self.position.taken):
+                pass
+        batch = list(islice(self.stream, self.exp.data.batch))
+        self.position.taken += len(batch)
+        return batch
+
+
+class Fresh:
+    """Rounds of fresh episodes: one for each push, sampled by the pushed version.
+
+    A round has about `rollouts.turns` turns: when episodes get shorter, more of them are played.
+    """
+
+    def __init__(self, exp: Experiment) -> None:
+        self.exp, self.position = exp, Position()
+        clones = getattr(exp.algorithm, "bc_coef", 0.0) > 0
+        self.data = Stored(exp, Path(exp.data.path or "")) if clones else None
+
+    def take(self, house: House) -> Batch:
+        """Play a round."""
+        began = time.perf_counter()
+        exp, position, sizes = self.exp, self.position, self.exp.rollouts
+        assert house.weights is not None
+        version = house.weights.version
+        wanted = round(sizes.turns / position.mean_length) if position.mean_length else sizes.least
+        count = min(max(wanted, sizes.least), sizes.most)
+        # Seeds of different runs lie far apart, those of evaluations farther still.
+        first = first_seed(exp) + position.next_seed
+        position.next_seed += count
+        seeds = list(range(first, first + count))
+        tables = []
+        ages = [0]
+        for finished in episodes(house, training_job(house, seeds, version, f"v{version}")):
+            age = version - oldest_versions(finished.table, version)
+            fresh = finished.table.filter(pa.array(age <= exp.max_staleness))
+            house.ledger.stale += finished.table.num_rows - fresh.num_rows
+            tables.append(fresh)
+            ages.append(int(age[age <= exp.max_staleness].max(initial=0)))
+        position.mean_length = mean_return(tables)[1]
+        return Batch(
+            tables,
+            [to_table(self.data.next())] if self.data else None,
+            trained=sum(table.num_rows for table in tables),
+            staleness=max(ages),
+            tokens=sum(_action_tokens(table) for table in tables),
+            seconds=time.perf_counter() - began,
+        )
+
+
+def first_seed(exp: Experiment) -> int:
+    """Return the first training seed of a run."""
+    return exp.seed * 1_000_000 % 900_000_000
+
+
+def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
+    """Return the oldest weight version in each episode `[rows]`, as the engine told it per token.
+
+    Args:
+        table: episodes in Arrow form.
+        default: for an episode without sampled tokens.
+    """
+    turns = table["turns"].combine_chunks()
+    per_turn = turns.values.field("versions")
+    token_ends = per_turn.offsets.to_numpy()
+    values = np.append(per_turn.values.to_numpy(), default)
+    starts = token_ends[turns.offsets.to_numpy()]
+    lowest = np.minimum.reduceat(values, starts[:-1]) if table.num_rows else np.empty(0)
+    return np.where(starts[1:] > starts[:-1], lowest, default).astype(np.int64)
+
+
+def _action_tokens(table: pa.Table) -> int:
+    lengths = pc.list_value_length(table["turns"].combine_chunks().values.field("action_ids"))
+    return int(pc.sum(lengths).as_py() or 0)
+
+
+def data_set(exp: Experiment, folder: Path) -> Path:
+    """Return the experiment's data set; one that is not given is made in `folder`, once."""
+    if exp.data.path is not None:
+        return Path(exp.data.path)
+    if not folder.exists():
+        env = make(exp.task, **exp.options)
+        temporary = folder.with_name(f".{folder.name}.tmp")
+        made = scripted(
+            env, exp.task, exp.data.episodes, first_seed(exp), exp.data.player, exp.options
+        )
+        write(made, temporary)
+        temporary.rename(folder)
+    return folder
+
+
+def sample_texts(exp: Experiment, count: int = 50) -> list[str]:
+    """Return what the task says and hears in some random episodes, for a tokenizer."""
+    env = make(exp.task, **exp.options)
+    rng = random.Random(exp.seed)
+    first = rng.randrange(2**20)
+    return [
+        text
+        for trajectory in scripted(env, exp.task, count, first, "random", exp.options)
+        for turn in trajectory.turns
+        for text in (turn.observation, turn.action)
+    ]

@@ -1,0 +1,77 @@
+"""Where a run starts from: a given checkpoint, the result of another preset, or random weights."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cluster.experiment import Experiment
+from cluster.presets import preset
+from cluster.source import sample_texts
+from learners.start import context_of, make_start
+from lmrl.errors import UsageError
+from lmrl.runlog import RunLog
+
+
+class Start(NamedTuple):
+    """A start policy: its checkpoint directory, and the name of its score in the summary."""
+
+    path: Path
+    label: str
+
+
+def starting_point(
+    exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool
+) -> Start:
+    """Return the start policy of a run, making it first where that is needed.
+
+    Args:
+        exp: the experiment.
+        folder: of the run. What is made goes into `start/` and is used again by a resumed run.
+        train: runs another experiment, for `exp.start`.
+        verbose: for `train`.
+
+    Raises:
+        UsageError: if a given checkpoint is none, or its context is too short.
+    """
+    if exp.model.path is not None:
+        path = Path(exp.model.path)
+        positions = context_of(path)
+        if positions < exp.model.context:
+            raise UsageError(
+                f"model.context {exp.model.context} exceeds the {positions} positions of {path}; "
+                f"set --model.context {positions}"
+            )
+        return Start(path, "start")
+    if exp.start is not None:
+        return _trained(exp, folder / "start", train, verbose)
+    path = folder / "start"
+    if not path.exists():
+        make_start(exp.model, sample_texts(exp), path, exp.seed)
+    return Start(path, "start")
+
+
+def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool) -> Start:
+    """Train the preset `exp.start` with this run's task, size, seed and placement."""
+    base = preset(exp.start or "")
+    first = replace(
+        base,
+        task=exp.task,
+        options=exp.options,
+        seed=exp.seed,
+        model=exp.model,
+        data=exp.data,
+        sampler=exp.sampler,
+        simulator=exp.simulator,
+        placement=exp.placement,
+        push=exp.push,
+        rollouts=replace(base.rollouts, max_tokens=exp.rollouts.max_tokens),
+    )
+    log = RunLog(folder)
+    checkpoint = folder / "checkpoints" / "last"
+    if not log.finished:
+        first.check()
+        log.prepare(overwrite=True)
+        first.save(folder / "config.json")
+        train(first, log, verbose=verbose)
+    return Start(checkpoint.resolve(), base.algorithm.name)

@@ -1,0 +1,122 @@
+"""`episodes`: seeds in, finished episodes out, whatever happens to the actors in between.
+
+The dictionary of running jobs is the only buffer: a seed is in it until its episode has arrived, so
+what a dead simulator owed is known exactly and is handed out again.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+
+from actors.simulator import Failure, Finished, Job
+from actors.vllm_engine import Decoding
+from cluster.launch import House
+from cluster.weights import LOST, Healer
+from lmrl.errors import RunError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Assignment:
+    """A job that a simulator works on, and the seeds that it still owes."""
+
+    simulator: int
+    job: Job
+    owed: set[int]
+
+
+def episodes(house: House, job: Job) -> Iterator[Finished]:
+    """Yield the episodes of a job as they finish, dealt over all simulators.
+
+    A job that needs the policy waits until a sampler holds weights. Failed episodes are counted,
+    reported to `house.failures` and not yielded; everything else that started is yielded once.
+
+    Raises:
+        RunError: if more than the experiment's share of episodes fails.
+    """
+    house.ledger.started += len(job.seeds)
+    healer = Healer(house)
+    running: dict[Any, Assignment] = {}
+    count = len(house.simulators)
+    for index in range(count):
+        seeds = job.seeds[index::count]
+        if seeds:
+            part = job._replace(seeds=seeds, at_once=max(1, job.at_once // count))
+            _submit(house, running, index, part)
+    failed = 0
+    while running:
+        ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
+        healer.look()
+        for stream in ready:
+            assignment = running[stream]
+            try:
+                finished: Finished = ray.get(next(stream))
+            except StopIteration:
+                del running[stream]
+                if assignment.owed:
+                    raise RunError(
+                        f"simulator {assignment.simulator} ended without the episodes of seeds "
+                        f"{sorted(assignment.owed)[:5]}"
+                    ) from None
+                continue
+            except LOST:
+                # Whatever had arrived is kept; the rest starts over, as the same episodes.
+                del running[stream]
+                log.warning(
+                    "simulator %d died; %d episodes are played again",
+                    assignment.simulator,
+                    len(assignment.owed),
+                )
+                house.ledger.resubmitted += len(assignment.owed)
+                again = assignment.job._replace(seeds=sorted(assignment.owed))
+                _submit(house, running, assignment.simulator, again)
+                continue
+            assignment.owed -= set(finished.table["seed"].to_pylist())
+            assignment.owed -= {failure.seed for failure in finished.failures}
+            failed += len(finished.failures)
+            _report(house, finished.failures, failed, len(job.seeds))
+            if finished.table.num_rows:
+                yield finished
+
+
+def _submit(house: House, running: dict[Any, Assignment], simulator: int, job: Job) -> None:
+    actor = house.simulators[simulator]
+    stream = actor.play.options(num_returns="streaming").remote(job)
+    running[stream] = Assignment(simulator, job, set(job.seeds))
+
+
+def _report(house: House, failures: list[Failure], failed: int, total: int) -> None:
+    house.ledger.failed += len(failures)
+    for failure in failures:
+        if house.failures is not None:
+            house.failures(failure)
+    limit = house.experiment.failures
+    if failures and failed > limit * total:
+        raise RunError(
+            f"{failed} of {total} episodes failed, more than the allowed share of {limit:g} "
+            f"(failures); the last one, seed {failures[-1].seed}: {failures[-1].error}"
+        )
+
+
+def training_job(house: House, seeds: list[int], update: int, label: str) -> Job:
+    """Return the job of an online update."""
+    exp = house.experiment
+    decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=exp.seed * 1_000_003 + update)
+    return Job(
+        exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight
+    )
+
+
+def evaluation_job(house: House, seeds: list[int], label: str, player: str = "") -> Job:
+    """Return the job of an evaluation: the same seeds and sampling seeds for every policy."""
+    exp = house.experiment
+    decoding = Decoding(
+        max_tokens=exp.rollouts.max_tokens, temperature=exp.evaluation.temperature, seed=7
+    )
+    return Job(
+        exp.task, exp.options, seeds, decoding, player, label, at_once=exp.rollouts.in_flight
+    )

@@ -1,0 +1,93 @@
+"""`train`: the loop. Push, take episodes, update, push, evaluate, save.
+
+    House        the actors of the run (cluster.launch)
+    source       rounds of fresh episodes, or batches of a data set (cluster.source)
+    learners     the DeepSpeed ranks as one object (cluster.learner_group)
+    push         learner weights into every sampler, with a parity gate (cluster.weights)
+    evaluate     fixed seeds to a score (cluster.evaluate)
+    Progress     what the run counts, keeps and tells (cluster.progress)
+
+Online and offline differ in where the episodes come from; the loop cannot tell them apart.
+"""
+
+from typing import Any
+
+from cluster.evaluate import evaluate
+from cluster.experiment import Experiment
+from cluster.launch import House, launch, ray_session
+from cluster.progress import Progress
+from cluster.source import batches
+from cluster.start import starting_point
+from cluster.weights import push
+from lmrl.runlog import RunLog
+
+
+def train(
+    exp: Experiment, log: RunLog, resume: bool = False, verbose: bool = False
+) -> dict[str, Any]:
+    """Run an experiment to its end and return its summary.
+
+    Args:
+        exp: a checked experiment.
+        log: of a prepared run directory.
+        resume: go on from the last checkpoint in it.
+        verbose: let the actors' logs through.
+
+    Raises:
+        UsageError: for what cannot work, before any actor starts.
+        RunError: if the run has to stop; its last checkpoint stays.
+    """
+    with ray_session(verbose):
+        with log.phase("start_policy"):
+            start = starting_point(exp, log.folder, train, verbose)
+        with log.phase("data"):
+            source = batches(exp, log.folder)
+        with Progress(exp, log, start.label) as progress:
+            with log.phase("launch"):
+                running = launch(exp, start.path)
+            with running as house:
+                house.failures = log.failure
+                return _loop(house, source, progress, resume)
+
+
+def _loop(house: House, source: Any, progress: Progress, resume: bool) -> dict[str, Any]:
+    exp, log, learners = house.experiment, progress.log, house.learners
+    assert learners is not None
+    done = progress.restore(house, source) if resume else 0
+    progress.pushed(push(house, done))
+    if not done:
+        _baselines(house, progress)
+    for update in range(done + 1, exp.updates + 1):
+        with log.phase("sample"):
+            batch = source.take(house)
+        with log.phase("learn"):
+            metrics = learners.update(batch.tables, batch.data)
+        house.ledger.trained += batch.trained
+        episodes = progress.evaluation_due(update)
+        if exp.algorithm.on_policy or episodes:
+            # Before the next round starts, so that every token of it is of this version.
+            progress.pushed(push(house, update))
+        progress.updated(update, house, batch, metrics)
+        if episodes:
+            _score(house, progress, exp.algorithm.name, episodes, update)
+        if progress.save_due(update):
+            progress.save(update, house, source)
+    return progress.finish(house)
+
+
+def _baselines(house: House, progress: Progress) -> None:
+    """Score the random player and the start policy, on the seeds that every policy gets."""
+    sizes = house.experiment.evaluation
+    if sizes.random:
+        _score(house, progress, "random", sizes.episodes, 0, player="random")
+    count = sizes.episodes if sizes.start_episodes is None else sizes.start_episodes
+    if count:
+        _score(house, progress, progress.start_label, count, 0)
+
+
+def _score(
+    house: House, progress: Progress, label: str, count: int, update: int, player: str = ""
+) -> None:
+    with progress.log.phase("evaluate"):
+        score, table = evaluate(house, count, label, player)
+    progress.scored(label, score, table, update)

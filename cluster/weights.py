@@ -1,0 +1,219 @@
+"""`push`: the learner's weights into every sampler, under a version, with a parity gate after it.
+
+Phases: open the update on all samplers; hand each bucket over as the learner makes it; close the
+update under the new version; compare log-probs on fixed probes. Each phase has a deadline and an
+error that names the phase and who did not answer. A sampler that died, or missed a phase, has no
+version and answers nobody; `heal` pushes to it again once it is back.
+"""
+
+import logging
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import ray
+
+from cluster.launch import House, Weights
+from lmrl.errors import RunError
+from lmrl.trajectory import Ids
+
+log = logging.getLogger(__name__)
+
+LOST = ray.exceptions.RayActorError
+
+
+@dataclass(frozen=True)
+class PushReport:
+    """What a push did.
+
+    Attributes:
+        version: that the samplers hold now.
+        push_ms: from the learner's first byte to the last sampler's new version.
+        gate_ms: the parity gate.
+        max_abs, mean_abs: differences of log-probs on the probes, over all samplers, in nats.
+        megabytes: of weights.
+        pushed_again: samplers that the gate refused once.
+    """
+
+    version: int
+    push_ms: float
+    gate_ms: float
+    max_abs: float
+    mean_abs: float
+    megabytes: float
+    pushed_again: int
+
+    def metrics(self) -> dict[str, float]:
+        """Return the figures under metric names."""
+        plain = asdict(self)
+        return {f"push/{key}": float(value) for key, value in plain.items()}
+
+
+def push(house: House, version: int) -> PushReport:
+    """Bring the learner's weights to every sampler that is alive, and check them.
+
+    Raises:
+        RunError: if a phase exceeds its deadline, or a sampler fails the gate twice.
+    """
+    assert house.learners is not None
+    began = time.perf_counter()
+    samplers = list(house.samplers)
+    samplers = _phase(house, "begin", samplers, lambda s: s.begin_load.remote())
+    buckets: list[Any] = []
+    size = int(house.experiment.push.bucket_megabytes * 2**20)
+    loads: list[tuple[Any, Any]] = []
+    for bucket in house.learners.buckets(size):
+        buckets.append(bucket)
+        # Samplers load this bucket while the learner makes the next one.
+        loads += [(sampler, sampler.load.remote(bucket)) for sampler in samplers]
+    alive = _await(house, f"load ({len(buckets)} buckets)", loads)
+    samplers = [s for s in samplers if s in alive]
+    samplers = _phase(house, "finish", samplers, lambda s: s.finish_load.remote(version))
+    expected = house.learners.probe(house.probes)
+    house.weights = Weights(version, buckets, expected)
+    pushed = time.perf_counter()
+    gaps, again = _gate(house, samplers)
+    megabytes = sum(len(ray.get(b).data) for b in buckets) / 2**20
+    return PushReport(
+        version,
+        1e3 * (pushed - began),
+        1e3 * (time.perf_counter() - pushed),
+        float(max((gap.max() for gap in gaps), default=0.0)),
+        float(np.mean([gap.mean() for gap in gaps])) if gaps else 0.0,
+        megabytes,
+        again,
+    )
+
+
+def load_again(house: House, sampler: Any) -> None:
+    """Bring the current version from the object store to one sampler, without the learner."""
+    weights = house.weights
+    assert weights is not None
+    _phase(house, "begin", [sampler], lambda s: s.begin_load.remote(), strict=True)
+    loads = [(sampler, sampler.load.remote(bucket)) for bucket in weights.buckets]
+    _await(house, f"load ({len(loads)} buckets)", loads, strict=True)
+    _phase(house, "finish", [sampler], lambda s: s.finish_load.remote(weights.version), strict=True)
+
+
+def _gate(house: House, samplers: list[Any]) -> tuple[list[np.ndarray], int]:
+    """Compare samplers with the learner; push again, once, to those that differ too much."""
+    assert house.weights is not None
+    limit = house.experiment.tolerance
+    gaps: list[np.ndarray] = []
+    refused = 0
+    scores = [(s, s.score.remote(house.probes)) for s in samplers]
+    answers = _await(house, "gate", scores)
+    for sampler in samplers:
+        if sampler not in answers:
+            continue
+        gap = _gap(answers[sampler], house.weights.expected)
+        if not gap.max() <= limit:  # also true for a gap that is not a number
+            refused += 1
+            log.warning("%s; pushing again", _worst(house, sampler, answers[sampler], limit))
+            ray.get(sampler.quarantine.remote(), timeout=house.experiment.push.deadline)
+            load_again(house, sampler)
+            second = _await(house, "gate", [(sampler, sampler.score.remote(house.probes))], True)
+            gap = _gap(second[sampler], house.weights.expected)
+            if not gap.max() <= limit:
+                ray.get(sampler.quarantine.remote(), timeout=house.experiment.push.deadline)
+                raise RunError(
+                    f"the parity gate failed twice: {_worst(house, sampler, second[sampler], limit)}"
+                    "; the sampler's weights are not the learner's. Nothing was sampled from them"
+                )
+        gaps.append(gap)
+    return gaps, refused
+
+
+def _gap(got: list[np.ndarray], expected: list[np.ndarray]) -> np.ndarray:
+    return np.abs(np.concatenate(got) - np.concatenate(expected))
+
+
+def _worst(house: House, sampler: Any, got: list[np.ndarray], limit: float) -> str:
+    """Return a sentence that names the worst token."""
+    assert house.weights is not None
+    gaps = [np.abs(a - b) for a, b in zip(got, house.weights.expected, strict=True)]
+    probe = int(np.argmax([np.nan_to_num(gap, nan=np.inf).max() for gap in gaps]))
+    position = int(np.argmax(np.nan_to_num(gaps[probe], nan=np.inf)))
+    token: Ids = house.probes[probe][position + 1]
+    return (
+        f"sampler {house.samplers.index(sampler)} and the learner differ by "
+        f"{gaps[probe][position]:.3g} nats (limit {limit:g}) on token {int(token)}, position "
+        f"{position + 1} of probe {probe}, at version {house.weights.version}"
+    )
+
+
+def _phase(
+    house: House, name: str, samplers: list[Any], call: Any, strict: bool = False
+) -> list[Any]:
+    """Call samplers and return those that answered."""
+    answers = _await(house, name, [(sampler, call(sampler)) for sampler in samplers], strict)
+    return [sampler for sampler in samplers if sampler in answers]
+
+
+def _await(
+    house: House, name: str, calls: list[tuple[Any, Any]], strict: bool = False
+) -> dict[Any, Any]:
+    """Return the last answer of each sampler; a dead one is left out, or raised if `strict`.
+
+    Raises:
+        RunError: if the deadline passes, naming the phase and the samplers.
+    """
+    deadline = house.experiment.push.deadline
+    refs = [ref for _, ref in calls]
+    _, late = ray.wait(refs, num_returns=len(refs), timeout=deadline) if refs else ([], [])
+    if late:
+        names = sorted({house.samplers.index(s) for s, ref in calls if ref in late})
+        raise RunError(
+            f"weight push, phase {name}: sampler(s) {names} did not answer within {deadline:g} s "
+            "(push.deadline)"
+        )
+    answers: dict[Any, Any] = {}
+    lost: set[Any] = set()
+    for sampler, ref in calls:
+        try:
+            answers[sampler] = ray.get(ref)
+        except LOST:
+            if strict:
+                raise
+            lost.add(sampler)
+            log.warning("sampler %d died during a push", house.samplers.index(sampler))
+    return {sampler: answer for sampler, answer in answers.items() if sampler not in lost}
+
+
+class Healer:
+    """Watches the samplers while episodes are played, and pushes to those that came back without
+    weights.
+
+    Args:
+        house: of the run.
+        every: seconds between two looks.
+    """
+
+    def __init__(self, house: House, every: float = 1.0) -> None:
+        self.house, self.every = house, every
+        self.next_look = time.monotonic() + every
+        self.asked: dict[Any, Any] = {}
+
+    def look(self) -> None:
+        """Ask samplers for their version, without waiting; reload those that answered none."""
+        if self.house.weights is None or time.monotonic() < self.next_look:
+            return
+        self.next_look = time.monotonic() + self.every
+        for sampler in self.house.samplers:
+            if sampler not in self.asked:
+                self.asked[sampler] = sampler.state.remote()
+        ready, _ = ray.wait(list(self.asked.values()), num_returns=len(self.asked), timeout=0)
+        for sampler in [s for s, ref in self.asked.items() if ref in ready]:
+            try:
+                state = ray.get(self.asked.pop(sampler))
+                if state["version"] != self.house.weights.version:
+                    load_again(self.house, sampler)
+                    _gate(self.house, [sampler])
+                    log.warning(
+                        "sampler %d was restarted and holds version %d again",
+                        self.house.samplers.index(sampler),
+                        self.house.weights.version,
+                    )
+            except LOST:
+                continue  # still dead or restarting: asked again at the next look

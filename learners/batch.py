@@ -1,0 +1,347 @@
+"""Collate trajectories into a `Batch`: rows for the network, flat columns for the loss.
+
+Shape legend, used in every file of this package:
+
+    N   action tokens of the batch, episode by episode, in order of time
+    K   bootstrap entries, one for each truncated episode; they follow the N actions
+    P   observation tokens (only behaviour cloning may look at them)
+    R   rows of one micro-batch, T its positions, S the distinct hidden states that it needs
+    V   vocabulary, H hidden width
+
+A *segment* is a run of turns of one episode in which every context extends the last one: one
+sequence of tokens for the network. Tasks that show their whole state give one segment a turn, tasks
+with a history one an episode.
+
+**Equal segments are computed once.** Rows with the same tokens give the same hidden states, so a
+micro-batch holds each distinct row once and the flat columns point into it as often as needed.
+Losses are sums over flat columns, hence values and gradients are unchanged; in a maze with 25
+observations and 4 moves a batch of thousands of turns costs a hundred rows.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmrl.errors import DataError
+from lmrl.trajectory import TRUNCATED, Floats, Ids, Trajectory, fitting_span
+
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Episodes as rows and flat columns.
+
+    Attributes:
+        rows: distinct token sequences.
+        segment_row: row of each segment.
+        segment_turns: how many turns each segment holds.
+        segment: segment of each entry `[N + K]`.
+        col: position of the hidden state of each entry `[N + K]`: the one that predicts the
+            action token, or, for a bootstrap entry, the last of the final context.
+        token: action tokens `[N]`.
+        reward: of each action token `[N]`; a turn's reward sits on its last token.
+        logprob: the sampler's `[N]`.
+        version: weight version that sampled it `[N]`; -1 if no model did.
+        next: the entry that follows in the episode `[N]`, an action or a bootstrap entry; -1 where
+            the episode terminated.
+        turn_end: whether the token is the last of its turn `[N]`.
+        episode: episode of each action token `[N]`.
+        seen_segment, seen_col, seen_token: the same for observation tokens `[P]`.
+        episodes: how many episodes.
+    """
+
+    rows: list[Ids]
+    segment_row: Index
+    segment_turns: Index
+    segment: Index
+    col: Index
+    token: Index
+    reward: Floats
+    logprob: Floats
+    version: Index
+    next: Index
+    turn_end: NDArray[np.bool_]
+    episode: Index
+    seen_segment: Index
+    seen_col: Index
+    seen_token: Index
+    episodes: int
+
+    @property
+    def actions(self) -> int:
+        """N, the number of action tokens."""
+        return len(self.token)
+
+    @property
+    def entries(self) -> int:
+        """N + K, actions and bootstrap entries."""
+        return len(self.segment)
+
+    @property
+    def segments(self) -> int:
+        """How many segments, equal ones counted each."""
+        return len(self.segment_row)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all segments, equal ones counted each: what there was to learn from."""
+        lengths = np.array([len(row) for row in self.rows], np.int64)
+        return int(lengths[self.segment_row].sum())
+
+
+@dataclass(frozen=True)
+class Micro:
+    """One forward pass: distinct rows, and how flat entries point into them.
+
+    Attributes:
+        tokens: `[R, T]`, padded with 0 on the right. Attention is causal, so no real position sees
+            the padding and no mask is needed.
+        state_row, state_col: the hidden states that are needed `[S]`, distinct.
+        entry: which of the batch's entries this pass serves `[E]`; indices below N are actions.
+        entry_state: hidden state of each of them `[E]`.
+        entry_token: action token of each `[E]`; 0 for a bootstrap entry.
+        seen: which of the batch's observation tokens this pass serves `[E']`.
+        seen_state, seen_token: the same for them `[E']`.
+    """
+
+    tokens: Index
+    state_row: Index
+    state_col: Index
+    entry: Index
+    entry_state: Index
+    entry_token: Index
+    seen: Index
+    seen_state: Index
+    seen_token: Index
+
+
+def collate(
+    trajectories: Sequence[Trajectory], context: int = 2**31, observations: bool = False
+) -> Batch:
+    """Return the batch of some episodes.
+
+    Args:
+        trajectories: with tokens (`Codec.read` gives them to text-only data).
+        context: most tokens of a turn's context; older items are left out as the sampler does.
+        observations: whether observation tokens get columns too.
+
+    Raises:
+        DataError: if an action has no tokens, or an observation alone exceeds `context`.
+    """
+    rows: dict[bytes, int] = {}
+    row_ids: list[Ids] = []
+    segment_row: list[int] = []
+    segment_turns: list[int] = []
+    segment: list[int] = []
+    cols: list[NDArray[np.int64]] = []
+    tokens: list[Ids] = []
+    logprobs: list[Floats] = []
+    versions: list[Ids] = []
+    action_counts: list[int] = []
+    rewards: list[float] = []
+    turn_episode: list[int] = []
+    bootstraps: list[tuple[int, int, int]] = []  # episode, segment, col
+    terminated: list[bool] = []
+    seen: list[tuple[int, int, int]] = []  # segment, first col, length
+    seen_tokens: list[Ids] = []
+
+    def close(parts: list[Ids], turns: int) -> None:
+        ids = np.concatenate(parts)
+        key = ids.tobytes()
+        if key not in rows:
+            rows[key] = len(row_ids)
+            row_ids.append(ids)
+        segment_row.append(rows[key])
+        segment_turns.append(turns)
+
+    for episode, trajectory in enumerate(trajectories):
+        items = trajectory.item_ids()
+        lengths = [len(item) for item in items]
+        parts: list[Ids] = []
+        length = turns = span = 0
+        final_needed = trajectory.ending == TRUNCATED
+        terminated.append(not final_needed)
+        for index in range(len(trajectory.turns) + final_needed):
+            last = index == len(trajectory.turns)
+            wanted = trajectory.final_span if last else trajectory.turns[index].span
+            end = 2 * index + 1
+            wanted = fitting_span(lengths[:end], wanted, context)
+            if wanted == 0:
+                raise DataError(
+                    f"an observation of {lengths[end - 1]} tokens in task {trajectory.task}, seed "
+                    f"{trajectory.seed}, exceeds the context of {context}; give the model a longer "
+                    "one (model.context)"
+                )
+            if parts and wanted == span + 2:
+                parts.append(items[end - 1])
+                new = lengths[end - 1]
+            else:
+                if parts:
+                    close(parts, turns)
+                parts, length, turns = list(items[end - wanted : end]), 0, 0
+                new = sum(lengths[end - wanted : end])
+            here = len(segment_row)
+            if observations and lengths[end - 1]:
+                first = length + new - lengths[end - 1]
+                skip = 1 if first == 0 else 0  # nothing predicts the first token of a row
+                seen.append((here, first + skip - 1, lengths[end - 1] - skip))
+                seen_tokens.append(items[end - 1][skip:])
+            length, span = length + new, wanted
+            if last:
+                bootstraps.append((episode, here, length - 1))
+                break
+            turn = trajectory.turns[index]
+            count = len(turn.action_ids)
+            if count == 0 or length == 0:
+                raise DataError(
+                    f"turn {index} of task {trajectory.task}, seed {trajectory.seed}, has "
+                    f"{'no action' if count == 0 else 'no context'} tokens; every action and every "
+                    "first observation needs at least one"
+                )
+            parts.append(turn.action_ids)
+            segment += [here] * count
+            cols.append(np.arange(length - 1, length - 1 + count))
+            tokens.append(turn.action_ids)
+            logprobs.append(turn.logprobs)
+            versions.append(turn.versions)
+            action_counts.append(count)
+            rewards.append(turn.reward)
+            turn_episode.append(episode)
+            length, turns = length + count, turns + 1
+        if parts:
+            close(parts, turns)
+
+    counts = np.array(action_counts, np.int64)
+    total = int(counts.sum())
+    ends = np.cumsum(counts) - 1
+    reward = np.zeros(total, np.float32)
+    turn_end = np.zeros(total, np.bool_)
+    reward[ends] = rewards
+    turn_end[ends] = True
+    episodes = np.repeat(np.array(turn_episode, np.int64), counts)
+    follow = np.arange(1, total + 1)
+    is_last = np.append(episodes[1:] != episodes[:-1], True) if total else np.empty(0, np.bool_)
+    bootstrap_of = np.full(len(trajectories), -1, np.int64)
+    for position, (episode, _, _) in enumerate(bootstraps):
+        bootstrap_of[episode] = total + position
+    follow[is_last] = bootstrap_of[episodes[is_last]]
+    return Batch(
+        rows=row_ids,
+        segment_row=np.array(segment_row, np.int64),
+        segment_turns=np.array(segment_turns, np.int64),
+        segment=np.array(segment + [s for _, s, _ in bootstraps], np.int64),
+        col=_join([*cols, np.array([c for _, _, c in bootstraps], np.int64)], np.int64),
+        token=_join(tokens, np.int64),
+        reward=reward,
+        logprob=_join(logprobs, np.float32),
+        version=_join(versions, np.int64),
+        next=follow.astype(np.int64),
+        turn_end=turn_end,
+        episode=episodes,
+        seen_segment=np.repeat(
+            np.array([s for s, _, _ in seen], np.int64), np.array([n for *_, n in seen], np.int64)
+        ),
+        seen_col=_join([np.arange(c, c + n) for _, c, n in seen], np.int64),
+        seen_token=_join(seen_tokens, np.int64),
+        episodes=len(trajectories),
+    )
+
+
+def _join(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:
+    return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
+
+
+def micros(
+    batch: Batch,
+    segments: Index | None = None,
+    budget: int = 16384,
+    at_least: int = 1,
+    bootstraps: bool = True,
+) -> list[Micro]:
+    """Cut a batch into forward passes of at most `budget` padded tokens.
+
+    Args:
+        batch: to cut.
+        segments: serve only these; None is all.
+        budget: rows x positions of a pass. A single longer row makes a pass of its own.
+        at_least: return this many passes at the least, empty ones at the end: all ranks of a group
+            must make the same number of passes, or their collectives wait for ever.
+        bootstraps: whether bootstrap entries are served too.
+    """
+    if segments is None:
+        chosen = np.ones(batch.segments, np.bool_)
+    else:
+        chosen = np.zeros(batch.segments, np.bool_)
+        chosen[segments] = True
+    count = batch.entries if bootstraps else batch.actions
+    entries = np.flatnonzero(chosen[batch.segment[:count]])
+    seen = np.flatnonzero(chosen[batch.seen_segment])
+    entry_row = batch.segment_row[batch.segment[entries]]
+    seen_row = batch.segment_row[batch.seen_segment[seen]]
+    needed = np.unique(np.concatenate([entry_row, seen_row]))
+    # Rows of like length share a pass, so that little of it is padding.
+    order = sorted(needed.tolist(), key=lambda row: -len(batch.rows[row]))
+    # Entries sorted by row: those of one pass are found by slices, not by scans of the batch.
+    entry_order, seen_order = np.argsort(entry_row, kind="stable"), np.argsort(
+        seen_row, kind="stable"
+    )
+    entry_sorted, seen_sorted = entry_row[entry_order], seen_row[seen_order]
+    passes = []
+    for group in _groups(order, batch.rows, budget):
+        which = np.array(group, np.int64)
+        e = entries[_pick(entry_sorted, entry_order, which)]
+        p = seen[_pick(seen_sorted, seen_order, which)]
+        passes.append(_micro(batch, which, np.sort(e), np.sort(p)))
+    none = np.empty(0, np.int64)
+    while len(passes) < at_least:
+        passes.append(
+            Micro(np.zeros((1, 1), np.int64), none, none, none, none, none, none, none, none)
+        )
+    return passes
+
+
+def _groups(order: list[int], rows: list[Ids], budget: int) -> Iterator[list[int]]:
+    group: list[int] = []
+    for row in order:
+        if group and (len(group) + 1) * len(rows[group[0]]) > budget:
+            yield group
+            group = []
+        group.append(row)
+    if group:
+        yield group
+
+
+def _pick(sorted_rows: Index, order: Index, which: Index) -> Index:
+    low = np.searchsorted(sorted_rows, which, "left")
+    high = np.searchsorted(sorted_rows, which, "right")
+    return np.concatenate([order[a:b] for a, b in zip(low, high, strict=True)])
+
+
+def _micro(batch: Batch, which: Index, entry: Index, seen: Index) -> Micro:
+    width = max(len(batch.rows[row]) for row in which)
+    tokens = np.zeros((len(which), width), np.int64)
+    place = np.zeros(len(batch.rows), np.int64)
+    for position, row in enumerate(which):
+        ids = batch.rows[row]
+        tokens[position, : len(ids)] = ids
+        place[row] = position
+    at_entry = place[batch.segment_row[batch.segment[entry]]] * width + batch.col[entry]
+    at_seen = place[batch.segment_row[batch.seen_segment[seen]]] * width + batch.seen_col[seen]
+    states, inverse = np.unique(np.concatenate([at_entry, at_seen]), return_inverse=True)
+    is_action = entry < batch.actions
+    entry_token = np.zeros(len(entry), np.int64)
+    entry_token[is_action] = batch.token[entry[is_action]]
+    return Micro(
+        tokens=tokens,
+        state_row=states // width,
+        state_col=states % width,
+        entry=entry,
+        entry_state=inverse[: len(entry)],
+        entry_token=entry_token,
+        seen=seen,
+        seen_state=inverse[len(entry) :],
+        seen_token=batch.seen_token[seen],
+    )

@@ -1,0 +1,89 @@
+"""Behaviour cloning: maximum likelihood of the data's action tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from learners.algorithm import Columns, Metrics, Now, Ranks, Terms
+from learners.batch import Batch
+from learners.model import Critic, Outputs
+
+
+def bc_loss(
+    logprob: Tensor,
+    observation_logprob: Tensor | None = None,
+    observation_weight: float = 0.0,
+    normaliser: float | None = None,
+) -> Tensor:
+    """Return token-masked cross-entropy, a scalar.
+
+    L = −(Σ log p(actionₙ) + w Σ log p(observationₚ)) / normaliser
+    (arXiv 2311.18232, appendix D; `w` is the published code's non-action weight, 0 in all its task
+    scripts).
+
+    Args:
+        logprob: of the action tokens `[N]`.
+        observation_logprob: of the observation tokens `[P]`.
+        observation_weight: w.
+        normaliser: None is N + w P. The legacy loss of the published code divides by N + P.
+    """
+    total = logprob.sum()
+    weight = float(len(logprob))
+    if observation_logprob is not None and observation_weight:
+        total = total + observation_weight * observation_logprob.sum()
+        weight += observation_weight * len(observation_logprob)
+    return -total / (weight if normaliser is None else normaliser)
+
+
+@dataclass(frozen=True)
+class BC:
+    """Behaviour cloning.
+
+    Attributes:
+        observation_weight: weight of a language-model loss on observation tokens. The benchmark
+            uses 0. With 1 a policy that starts from random weights learns to tell states apart
+            before any value depends on it, which online learning then profits from.
+    """
+
+    observation_weight: float = 0.0
+
+    name: ClassVar[str] = "bc"
+    on_policy: ClassVar[bool] = False
+    evaluates: ClassVar[bool] = False
+    epochs: ClassVar[int] = 1
+    minibatch: ClassVar[int] = 0
+    critic: ClassVar[Critic] = "none"
+    reference: ClassVar[bool] = False
+
+    @property
+    def observations(self) -> bool:
+        """Whether observation tokens get a loss."""
+        return self.observation_weight > 0
+
+    def start_state(self) -> dict[str, float]:
+        """Return nothing: cloning has no state."""
+        return {}
+
+    def prepare(
+        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+    ) -> tuple[Columns, Metrics, dict[str, float]]:
+        """Return nothing: the data are the targets."""
+        return {}, {}, {}
+
+    def weight(self, actions: int, observations: int) -> float:
+        """Return N + w P."""
+        return actions + self.observation_weight * observations
+
+    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+        """Return the cross-entropy of a micro-batch."""
+        loss = bc_loss(out.logprob, out.seen_logprob, self.observation_weight, normaliser)
+        return Terms(
+            loss,
+            {"action_nll": -out.logprob.detach().sum(), "entropy": out.entropy.detach().sum()},
+        )
+
+    def stop(self, metrics: Metrics) -> bool:
+        """Return False: every minibatch counts."""
+        return False

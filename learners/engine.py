@@ -1,0 +1,249 @@
+"""The DeepSpeed engine of one rank, on CPU and GPU: build, step, export, save. Every quirk of
+DeepSpeed lives in this file.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from learners.model import CausalLM, Inputs, Network, Outputs
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW, its schedule, and how DeepSpeed runs it.
+
+    Attributes:
+        lr: peak learning rate.
+        head_lr: of value heads; None is `lr`.
+        betas: of Adam; the benchmark's scripts use (0.9, 0.95).
+        eps: of Adam.
+        weight_decay: of matrices; biases and norms are never decayed.
+        warmup: optimiser steps of linear warm-up.
+        decay: `none`, or `linear` to 0 over `updates` of the run.
+        clip: global gradient norm; 0 does not clip.
+        zero: DeepSpeed ZeRO stage, 0 to 3.
+        dtype: of weights and activations.
+    """
+
+    lr: float = 1e-4
+    head_lr: float | None = None
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    warmup: int = 0
+    decay: Literal["none", "linear"] = "none"
+    clip: float = 1.0
+    zero: Literal[0, 1, 2, 3] = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class Meta(NamedTuple):
+    """Where a tensor lies in a bucket: byte offset, and what the bytes mean."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+
+
+class Bucket(NamedTuple):
+    """Some full weights as one flat array of bytes, which Ray maps without a copy."""
+
+    metas: tuple[Meta, ...]
+    data: NDArray[np.uint8]
+
+
+def join_group(rank: int, world: int, address: str, port: int, device: str, seconds: float) -> None:
+    """Join the process group of the learner ranks.
+
+    Args:
+        rank: of this process.
+        world: number of ranks.
+        address, port: of rank 0.
+        device: `cpu` (gloo) or `cuda` (NCCL).
+        seconds: deadline of every collective.
+    """
+    # DeepSpeed looks these up; where one is missing it tries MPI and fails with another message.
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK="0",
+        WORLD_SIZE=str(world),
+        LOCAL_SIZE=str(world),
+        MASTER_ADDR=address,
+        MASTER_PORT=str(port),
+    )
+    import deepspeed
+
+    deepspeed.init_distributed(
+        dist_backend="gloo" if device == "cpu" else "nccl",
+        timeout=timedelta(seconds=seconds),
+        verbose=False,
+    )
+
+
+def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
+    """Return AdamW groups: heads apart from trunks, matrices apart from biases and norms.
+
+    A parameter with fewer than two dimensions is a bias or a norm.
+    """
+    groups: dict[tuple[bool, bool], list[Tensor]] = {}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            shape = getattr(parameter, "ds_shape", parameter.shape)
+            key = (name.startswith("value_head"), len(shape) >= 2)
+            groups.setdefault(key, []).append(parameter)
+    head_lr = config.lr if config.head_lr is None else config.head_lr
+    return [
+        {
+            "params": parameters,
+            "lr": head_lr if head else config.lr,
+            "peak": head_lr if head else config.lr,
+            "weight_decay": config.weight_decay if matrix else 0.0,
+        }
+        for (head, matrix), parameters in groups.items()
+    ]
+
+
+class Engine:
+    """A network under DeepSpeed.
+
+    Args:
+        network: in float32; DeepSpeed casts it to the configured type.
+        config: of the optimiser.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(
+        self, network: Network, config: OptimiserConfig, device: str
+    ) -> None:
+        import deepspeed
+
+        self.config, self.device = config, torch.device(device)
+        self.steps = 0
+        self.progress = 0.0  # share of the run's updates that are done, for a decaying schedule
+        optimiser = torch.optim.AdamW(
+            parameter_groups(network, config), betas=config.betas, eps=config.eps
+        )
+        self.engine, self.optimiser, *_ = deepspeed.initialize(
+            model=network,
+            optimizer=optimiser,
+            config=self._settings(),
+            dist_init_required=False,
+        )
+
+    def _settings(self) -> dict[str, Any]:
+        config = self.config
+        return {
+            "train_micro_batch_size_per_gpu": 1,
+            "gradient_accumulation_steps": 1,
+            "steps_per_print": 10**9,
+            "gradient_clipping": config.clip,
+            "bf16": {"enabled": config.dtype == "bfloat16"},
+            "zero_optimization": {"stage": config.zero},
+            "zero_allow_untested_optimizer": True,
+            # The client's AdamW is used as it is; DeepSpeed's own would be compiled for a minute.
+            "zero_force_ds_cpu_optimizer": False,
+        }
+
+    @property
+    def network(self) -> Network:
+        """The network inside."""
+        network: Network = self.engine.module
+        return network
+
+    def forward(self, inputs: Inputs) -> Outputs:
+        """Run the network on one micro-batch."""
+        outputs: Outputs = self.engine(inputs)
+        return outputs
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        """Accumulate the gradient of `loss`; `last` marks the last micro-batch before `step`.
+
+        Ranks average their gradients, so `loss` has to be scaled by the number of ranks already.
+        """
+        self.engine.set_gradient_accumulation_boundary(last)
+        self.engine.backward(loss)
+
+    def accumulate(self, last: bool) -> None:
+        """Tell DeepSpeed before a forward pass whether `step` follows it."""
+        self.engine.set_gradient_accumulation_boundary(last)
+
+    def step(self) -> float:
+        """Update the weights; return the gradient's global norm before clipping."""
+        factor = self._schedule()
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+        norm = self._own_norm() if self.config.zero == 0 else None
+        self.engine.step()
+        self.steps += 1
+        if norm is None:
+            measured = self.engine.get_global_grad_norm()
+            norm = float(measured) if measured is not None else float("nan")
+        return norm
+
+    def _schedule(self) -> float:
+        warm = min(1.0, (self.steps + 1) / max(self.config.warmup, 1))
+        return warm * (1.0 - self.progress) if self.config.decay == "linear" else warm
+
+    def _own_norm(self) -> float:
+        # Under ZeRO 0 in float32 the engine does not report one. Gradients are averaged by now.
+        squares = [p.grad.float().square().sum() for p in self.network.parameters() if p.grad is not None]
+        return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+
+    def named_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the policy's full weights under their Hugging Face names, tied ones under each.
+
+        Tied tensors appear under both names on purpose: vLLM on CPU repacks the output embedding on
+        its own and would keep the old one if only the input embedding arrived. Under ZeRO 3 this is
+        a collective: every rank has to iterate it to the end.
+        """
+        import deepspeed
+
+        policy = self.network.policy
+        assert isinstance(policy, CausalLM)
+        stage3 = self.config.zero == 3
+        for name, parameter in policy.model.named_parameters(remove_duplicate=False):
+            with deepspeed.zero.GatheredParameters([parameter], enabled=stage3):
+                yield name, parameter.detach()
+
+    def buckets(self, size: int) -> Iterator[Bucket]:
+        """Yield the policy's weights as flat buckets of at most `size` bytes each."""
+        metas: list[Meta] = []
+        parts: list[NDArray[np.uint8]] = []
+        used = 0
+        for name, tensor in self.named_weights():
+            flat = tensor.contiguous().cpu().view(-1).view(torch.uint8).numpy().copy()
+            if parts and used + len(flat) > size:
+                yield Bucket(tuple(metas), np.concatenate(parts))
+                metas, parts, used = [], [], 0
+            kind = str(tensor.dtype).removeprefix("torch.")
+            metas.append(Meta(name, kind, tuple(tensor.shape), used))
+            # The next tensor starts at a multiple of 16 bytes, so that it can be viewed in place.
+            padding = -len(flat) % 16
+            parts.append(np.concatenate([flat, np.zeros(padding, np.uint8)]))
+            used += len(flat) + padding
+        if parts:
+            yield Bucket(tuple(metas), np.concatenate(parts))
+
+    def save(self, folder: Path, client_state: dict[str, Any]) -> None:
+        """Write DeepSpeed's state; every rank has to call this."""
+        self.engine.save_checkpoint(
+            str(folder), tag="state", client_state={**client_state, "engine_steps": self.steps}
+        )
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        """Read what `save` wrote and return its client state; every rank has to call this."""
+        path, state = self.engine.load_checkpoint(str(folder), tag="state")
+        if path is None:
+            raise FileNotFoundError(f"no DeepSpeed state in {folder}")
+        self.steps = state["engine_steps"]
+        return dict(state)

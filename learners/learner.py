@@ -1,0 +1,419 @@
+"""`Learner`, one rank of the learner group. It knows torch and DeepSpeed, but not Ray: the same class
+runs inside an actor and under plain pytest.
+
+An update: take this rank's share of the episodes, collate, ask the networks (`Now`), let the
+algorithm `prepare` targets, then pass over minibatches: forward, loss, backward, step. Every rank
+makes the same number of passes and steps, whatever its share, because each one is a collective.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from learners.algorithm import Algorithm, Metrics, Now, Terms
+from learners.batch import Batch, Micro, collate, micros
+from learners.engine import Bucket, Engine, OptimiserConfig, join_group
+from learners.model import CausalLM, Inputs, Network, ValueHead, load_causal_lm
+from lmrl.codec import Codec
+from lmrl.errors import RunError
+from lmrl.schema import from_table
+from lmrl.trajectory import Ids
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The learner group.
+
+    Attributes:
+        ranks: DeepSpeed processes.
+        threads: CPU threads of each; 0 leaves it to torch.
+        optimiser: AdamW and ZeRO.
+        micro_tokens: padded tokens of one forward pass.
+        max_skips: updates in a row that may be skipped for a loss that is not a number.
+        timeout: seconds until a collective that does not finish is an error.
+    """
+
+    ranks: int = 1
+    threads: int = 0
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    micro_tokens: int = 16384
+    max_skips: int = 3
+    timeout: float = 600.0
+
+
+class Group:
+    """The other ranks, through torch.distributed."""
+
+    def __init__(self, rank: int, world: int, device: str) -> None:
+        self.rank, self.world, self.device = rank, world, device
+
+    def total(self, *values: float) -> list[float]:
+        """Return the sums of `values` over all ranks."""
+        return self._reduce(values, torch.distributed.ReduceOp.SUM)
+
+    def largest(self, *values: float) -> list[float]:
+        """Return the maxima of `values` over all ranks."""
+        return self._reduce(values, torch.distributed.ReduceOp.MAX)
+
+    def _reduce(self, values: tuple[float, ...], how: Any) -> list[float]:
+        if self.world == 1:
+            return [float(v) for v in values]
+        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
+        torch.distributed.all_reduce(tensor, op=how)
+        return [float(v) for v in tensor.tolist()]
+
+
+class Learner:
+    """One rank.
+
+    Args:
+        algorithm: what to learn.
+        config: of the group.
+        checkpoint: a Hugging Face checkpoint directory with a tokenizer.
+        context: most tokens of a turn's context.
+        rank, world: of this process.
+        address, port: of rank 0.
+        device: `cpu` or `cuda`.
+        seed: of minibatch order and head initialisation.
+        updates: of the whole run, for a decaying schedule.
+    """
+
+    def __init__(
+        self,
+        algorithm: Algorithm,
+        config: LearnerConfig,
+        checkpoint: str,
+        context: int,
+        rank: int = 0,
+        world: int = 1,
+        address: str = "127.0.0.1",
+        port: int = 29500,
+        device: str = "cpu",
+        seed: int = 0,
+        updates: int = 1,
+    ) -> None:
+        if device == "cpu":
+            os.environ["DS_ACCELERATOR"] = "cpu"
+        if config.threads:
+            torch.set_num_threads(config.threads)
+        self.algorithm, self.config, self.context = algorithm, config, context
+        self.device = torch.device(device)
+        self.group = Group(rank, world, device)
+        self.codec = Codec.load(checkpoint)
+        self.checkpoint = checkpoint
+        self.state = algorithm.start_state()
+        self.rng = np.random.default_rng([seed, rank])
+        self.skips = 0
+        self.updates, self.updates_done = updates, 0
+        join_group(rank, world, address, port, device, config.timeout)
+        torch.manual_seed(seed)  # the same heads on every rank
+        self.reference = (
+            load_causal_lm(checkpoint, getattr(torch, config.optimiser.dtype))
+            .to(self.device)
+            .requires_grad_(False)
+            if algorithm.reference
+            else None
+        )
+        self.engine = Engine(self._network(checkpoint), config.optimiser, device)
+
+    def _network(self, checkpoint: str) -> Network:
+        policy = load_causal_lm(checkpoint)
+        kind = self.algorithm.critic
+        if kind == "none":
+            return Network(policy).to(self.device)
+        scale: float = self.algorithm.value_scale  # type: ignore[attr-defined]
+        start: float = self.algorithm.value_start  # type: ignore[attr-defined]
+        width = policy.model.get_output_embeddings().weight.shape[1]
+        critic = load_causal_lm(checkpoint) if kind == "trunk" else None
+        if critic is not None:
+            # Only its trunk is used; an output embedding without gradient would break ZeRO.
+            critic.model.get_output_embeddings().weight.requires_grad_(
+                critic.model.config.tie_word_embeddings
+            )
+        head = ValueHead(width, start / scale)
+        return Network(policy, critic, head, scale).to(self.device)
+
+    def ready(self) -> dict[str, Any]:
+        """Return facts about this rank, once it is up."""
+        count = sum(getattr(p, "ds_numel", p.numel()) for p in self.engine.network.parameters())
+        return {"rank": self.group.rank, "parameters": count, "pid": os.getpid()}
+
+    def update(self, tables: list[pa.Table], auxiliary: list[pa.Table] | None = None) -> Metrics:
+        """Learn from some episodes, those of all ranks; return metrics, equal on every rank.
+
+        Args:
+            tables: episodes in Arrow form. Every rank gets all of them and reads its share.
+            auxiliary: episodes of a data set for a behaviour-cloning term.
+
+        Raises:
+            RunError: if the loss was not a number too often in a row.
+        """
+        began = time.perf_counter()
+        self.engine.progress = self.updates_done / max(self.updates, 1)
+        self.updates_done += 1
+        batch = self._collate(tables)
+        extra = self._collate(auxiliary) if auxiliary else None
+        columns, metrics, state = self._prepare(batch)
+        prepared = time.perf_counter()
+        counted: list[Metrics] = []
+        stopped = False
+        for epoch in range(self.algorithm.epochs):
+            for segments in self._minibatches(batch):
+                counted.append(self._step(batch, segments, columns, extra))
+                if self.algorithm.stop(counted[-1]):
+                    stopped = True
+                    break
+            if stopped:
+                break
+        self.state = state
+        seconds = time.perf_counter() - began
+        tokens, actions, episodes = self.group.total(batch.tokens, batch.actions, batch.episodes)
+        for key in counted[0]:
+            metrics[key] = float(np.mean([m[key] for m in counted]))
+        return metrics | {
+            "optimiser_steps": float(len(counted)),
+            "stopped_early": float(stopped),
+            "skipped_total": float(self.skips),
+            "lr": self.engine.optimiser.param_groups[0]["lr"],
+            "tokens": tokens,
+            "action_tokens": actions,
+            "episodes": episodes,
+            "distinct_rows": self.group.total(len(batch.rows))[0],
+            "segments": self.group.total(batch.segments)[0],
+            "prepare_seconds": prepared - began,
+            "update_seconds": seconds,
+            "learner_tokens_per_s": tokens * max(len(counted), 1) / max(seconds, 1e-9),
+        }
+
+    def _collate(self, tables: list[pa.Table]) -> Batch:
+        table = pa.concat_tables(tables)
+        lengths = pc.list_value_length(table["turns"]).to_numpy()
+        mine = shares(lengths, self.group.world)[self.group.rank]
+        trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]
+        return collate(trajectories, self.context, self.algorithm.observations)
+
+    def _prepare(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Metrics, dict[str, float]]:
+        zeros = np.zeros(batch.entries, np.float32)
+        now = Now(zeros[: batch.actions], zeros, zeros[: batch.actions])
+        if self.algorithm.evaluates:
+            now = self._evaluate(batch)
+        columns, metrics, state = self.algorithm.prepare(batch, now, self.group, self.state)
+        tensors = {
+            name: torch.as_tensor(column, dtype=torch.float32, device=self.device)
+            for name, column in columns.items()
+        }
+        return tensors, metrics, state
+
+    @torch.no_grad()
+    def _evaluate(self, batch: Batch) -> Now:
+        logprob = np.zeros(batch.entries, np.float32)
+        value = np.zeros(batch.entries, np.float32)
+        reference = np.zeros(batch.entries, np.float32)
+        for micro in self._passes(batch, None):
+            inputs = self._inputs(micro)
+            out = self.engine.forward(inputs)
+            logprob[micro.entry] = out.logprob.cpu().numpy()
+            value[micro.entry] = out.value.cpu().numpy()
+            if self.reference is not None:
+                fixed = Network(self.reference)(inputs)
+                reference[micro.entry] = fixed.logprob.cpu().numpy()
+        return Now(logprob[: batch.actions], value, reference[: batch.actions])
+
+    def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
+        """Yield segments of each minibatch, shuffled; as many minibatches on every rank."""
+        mine = np.flatnonzero(batch.segment_turns > 0)
+        total = self.group.total(len(mine))[0]
+        size = self.algorithm.minibatch
+        parts = max(1, round(total / size)) if size else 1
+        yield from np.array_split(self.rng.permutation(mine), parts)
+
+    def _passes(
+        self, batch: Batch, segments: NDArray[np.int64] | None, bootstraps: bool = True
+    ) -> list[Micro]:
+        budget = self.config.micro_tokens
+        passes = micros(batch, segments, budget, bootstraps=bootstraps)
+        if self.group.world > 1:
+            most = int(self.group.largest(len(passes))[0])
+            passes = micros(batch, segments, budget, at_least=most, bootstraps=bootstraps)
+        return passes
+
+    def _step(
+        self,
+        batch: Batch,
+        segments: NDArray[np.int64],
+        columns: dict[str, torch.Tensor],
+        extra: Batch | None,
+    ) -> Metrics:
+        """Take one optimiser step on some segments."""
+        passes = self._passes(batch, segments, bootstraps=False)
+        actions, observed = self.group.total(
+            sum(len(m.entry) for m in passes), sum(len(m.seen) for m in passes)
+        )
+        normaliser = max(self.algorithm.weight(int(actions), int(observed)), 1e-8)
+        extra_passes = self._passes(extra, None, bootstraps=False) if extra is not None else []
+        sums: dict[str, float] = {}
+        finite = True
+        for index, micro in enumerate(passes):
+            last = index == len(passes) - 1 and not extra_passes
+            self.engine.accumulate(last)
+            out = self.engine.forward(self._inputs(micro))
+            at = torch.as_tensor(micro.entry, device=self.device)
+            targets = {name: column[at] for name, column in columns.items()}
+            terms = self.algorithm.loss(out, targets, normaliser)
+            finite &= self._backward(terms, last)
+            for name, value in {**terms.sums, "loss": terms.loss.detach() * actions}.items():
+                sums[name] = sums.get(name, 0.0) + float(value)
+        if extra_passes:
+            finite &= self._clone(extra_passes, sums, actions)
+        norm = self.engine.step()
+        names = sorted(sums)
+        *means, bad = self.group.total(*(sums[name] for name in names), 0.0 if finite else 1.0)
+        self._count_skips(bad > 0)
+        metrics = {n: v / max(actions, 1.0) for n, v in zip(names, means, strict=True)}
+        return metrics | {"grad_norm": norm}
+
+    def _clone(self, passes: list[Micro], sums: dict[str, float], actions: float) -> bool:
+        """Add the gradient of the behaviour-cloning term on data, with a normaliser of its own."""
+        from learners.bc import bc_loss
+
+        weight: float = self.algorithm.bc_coef  # type: ignore[attr-defined]
+        count = max(self.group.total(sum(len(m.entry) for m in passes))[0], 1.0)
+        finite = True
+        for index, micro in enumerate(passes):
+            last = index == len(passes) - 1
+            self.engine.accumulate(last)
+            out = self.engine.forward(self._inputs(micro))
+            loss = bc_loss(out.logprob, normaliser=count)
+            # The critic took no part; a zero keeps its gradients defined on every rank.
+            terms = Terms(weight * loss + 0.0 * out.value.sum(), {})
+            finite &= self._backward(terms, last)
+            sums["bc_loss"] = sums.get("bc_loss", 0.0) + float(loss) * actions
+        return finite
+
+    def _backward(self, terms: Terms, last: bool) -> bool:
+        """Accumulate a gradient; a loss that is not a number adds none. Return whether it was."""
+        loss = terms.loss * self.group.world
+        finite = bool(torch.isfinite(loss))
+        if not finite:
+            # Every rank must still run the backward collectives, on a gradient of exactly zero.
+            loss = sum((p * 0.0).sum() for p in self.engine.network.parameters())  # type: ignore
+        self.engine.backward(loss, last)
+        return finite
+
+    def _count_skips(self, bad: bool) -> None:
+        self.skips = self.skips + 1 if bad else 0
+        if self.skips >= self.config.max_skips:
+            raise RunError(
+                f"the loss was not a number in {self.skips} steps in a row; lower "
+                f"learner.optimiser.lr ({self.config.optimiser.lr:g}) or start from the last "
+                "checkpoint"
+            )
+
+    def _inputs(self, micro: Micro) -> Inputs:
+        return Inputs(
+            *(
+                torch.as_tensor(array, device=self.device)
+                for array in (
+                    micro.tokens,
+                    micro.state_row,
+                    micro.state_col,
+                    micro.entry_state,
+                    micro.entry_token,
+                    micro.seen_state,
+                    micro.seen_token,
+                )
+            )
+        )
+
+    @torch.no_grad()
+    def probe(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
+        """Return this policy's log-prob of every token but the first of each probe.
+
+        The parity gate compares them with the samplers'.
+        """
+        counts = np.array([len(ids) - 1 for ids in probes])
+        tokens = np.zeros((len(probes), counts.max() + 1), np.int64)
+        for row, ids in enumerate(probes):
+            tokens[row, : len(ids)] = ids
+        row = np.repeat(np.arange(len(probes)), counts)
+        col = np.concatenate([np.arange(count) for count in counts])
+        none = col[:0]
+        micro = Micro(
+            tokens, row, col, none, np.arange(len(col)), tokens[row, col + 1], none, none, none
+        )
+        logprob = self.engine.forward(self._inputs(micro)).logprob.cpu().numpy()
+        return np.split(logprob, np.cumsum(counts)[:-1])
+
+    def weights(self, bucket_bytes: int) -> Iterator[Bucket]:
+        """Yield the policy's weights in buckets; every rank takes part, only rank 0 yields."""
+        for bucket in self.engine.buckets(bucket_bytes):
+            if self.group.rank == 0:
+                yield bucket
+
+    def save(self, folder: str) -> None:
+        """Write a checkpoint into an existing folder; every rank has to call this.
+
+        It holds Hugging Face files that `transformers` and vLLM load as they are, and DeepSpeed's
+        state with optimiser, algorithm state and generators in `deepspeed/`.
+        """
+        path = Path(folder)
+        weights = {
+            name: tensor.contiguous().cpu().clone()
+            for name, tensor in self.engine.named_weights()
+        }
+        if self.group.rank == 0:
+            policy = self.engine.network.policy
+            assert isinstance(policy, CausalLM)
+            policy.model.save_pretrained(folder, state_dict=weights)
+            (path / "generation_config.json").unlink(missing_ok=True)
+            for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
+                source = Path(self.checkpoint) / name
+                if source.exists():
+                    (path / name).write_bytes(source.read_bytes())
+        self.engine.save(
+            path / "deepspeed",
+            {
+                "algorithm_state": self.state,
+                "order": self.rng.bit_generator.state,
+                "torch": torch.get_rng_state(),
+                "skips": self.skips,
+                "updates_done": self.updates_done,
+            },
+        )
+
+    def load(self, folder: str) -> None:
+        """Go back to what `save` wrote; every rank has to call this."""
+        state = self.engine.load(Path(folder) / "deepspeed")
+        self.state = state["algorithm_state"]
+        self.skips = state["skips"]
+        self.updates_done = state["updates_done"]
+        self.rng.bit_generator.state = state["order"]
+        torch.set_rng_state(state["torch"])
+
+
+def shares(lengths: NDArray[np.integer], world: int) -> list[list[int]]:
+    """Deal episodes to ranks so that their loads are alike: longest first, to the least loaded.
+
+    Args:
+        lengths: a cost of each episode.
+        world: number of ranks.
+
+    Returns:
+        The indices of each rank, ascending.
+    """
+    loads = [0] * world
+    dealt: list[list[int]] = [[] for _ in range(world)]
+    for index in np.argsort(-np.asarray(lengths, np.int64), kind="stable"):
+        rank = loads.index(min(loads))
+        dealt[rank].append(int(index))
+        loads[rank] += int(lengths[index])
+    return [sorted(part) for part in dealt]

@@ -1,0 +1,237 @@
+"""Proximal policy optimisation over action tokens, with the benchmark's parity switches.
+
+Defaults repair what the published loop gets wrong on long episodes: credit is discounted at turn
+borders instead of at every token, values are not clipped (a clip of 0.2 against returns of -100
+freezes the critic), gradients are clipped by the learner, and a time limit is bootstrapped.
+`credit="token"`, `value_clip=0.2` and `value_scale=1` give the published formulas.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from learners.algorithm import Columns, Metrics, Now, Ranks, Terms
+from learners.batch import Batch
+from learners.model import Critic, Outputs
+from learners.returns import Credit, adapted_kl, gae, per_step, whiten
+
+
+class PPOTerms(NamedTuple):
+    """Per-token terms of the PPO loss, `[N]` each.
+
+    Attributes:
+        policy: max(−A ρ, −A clip(ρ)).
+        value: half the squared error, the larger one of clipped and unclipped.
+        ratio: ρ = exp(log π − log π_old).
+        approx_kl: ρ − 1 − log ρ, an estimate of KL(π_old ‖ π).
+        policy_clipped, value_clipped: 1 where the clipped term is strictly the larger.
+    """
+
+    policy: Tensor
+    value: Tensor
+    ratio: Tensor
+    approx_kl: Tensor
+    policy_clipped: Tensor
+    value_clipped: Tensor
+
+
+def ppo_terms(
+    logprob: Tensor,
+    value: Tensor,
+    old_logprob: Tensor,
+    old_value: Tensor,
+    advantage: Tensor,
+    target: Tensor,
+    clip: float,
+    value_clip: float | None,
+    value_scale: float = 1.0,
+) -> PPOTerms:
+    """Return the terms of the clipped objective (Schulman et al. 2017, arXiv:1707.06347, eq. 7, 9).
+
+    Args:
+        logprob: of the policy being trained `[N]`.
+        value: of its critic `[N]`.
+        old_logprob, old_value: before the round `[N]`, without gradient.
+        advantage, target: of generalised advantage estimation `[N]`.
+        clip: of the ratio.
+        value_clip: of the value's change; None does not clip.
+        value_scale: value errors are measured in units of this.
+    """
+    log_ratio = logprob - old_logprob
+    ratio = log_ratio.exp()
+    plain = -advantage * ratio
+    clipped = -advantage * ratio.clamp(1.0 - clip, 1.0 + clip)
+    error = ((value - target) / value_scale).square()
+    if value_clip is None:
+        worst, value_clipped = error, torch.zeros_like(error)
+    else:
+        near = old_value + (value - old_value).clamp(-value_clip, value_clip)
+        near_error = ((near - target) / value_scale).square()
+        worst = torch.maximum(error, near_error)
+        value_clipped = (near_error > error).to(error.dtype)
+    return PPOTerms(
+        policy=torch.maximum(plain, clipped),
+        value=0.5 * worst,
+        ratio=ratio.detach(),
+        approx_kl=(ratio - 1.0 - log_ratio).detach(),
+        policy_clipped=(clipped > plain).to(plain.dtype),
+        value_clipped=value_clipped,
+    )
+
+
+@dataclass(frozen=True)
+class PPO:
+    """PPO with a KL penalty towards the start policy inside the reward.
+
+    Attributes:
+        gamma: discount.
+        lam: λ of generalised advantage estimation.
+        credit: whether γ and λ act at each action token or at each turn border.
+        clip: of the ratio.
+        value_clip: of the value's change; None (default) does not clip.
+        value_coef: weight of the value loss.
+        value_scale: the critic predicts in units of this; set it near the spread of returns.
+        value_start: value of every state before training, in reward units.
+        critic: `head` shares the policy's trunk, `trunk` has one of its own.
+        kl_coef: weight of log π − log π_start in the reward, per action token.
+        kl_target: if given, the coefficient adapts towards this many nats per token.
+        kl_horizon: how slowly it adapts, in episodes.
+        whiten: whether advantages of the round are whitened.
+        epochs: passes over each round.
+        minibatch: segments per optimiser step, all ranks together; 0 is the whole round.
+        kl_stop: skip the rest of the round once a minibatch's approximate KL exceeds this.
+        bc_coef: weight of a behaviour-cloning term on `bc_data`.
+    """
+
+    gamma: float = 0.99
+    lam: float = 0.95
+    credit: Credit = "turn"
+    clip: float = 0.2
+    value_clip: float | None = None
+    value_coef: float = 0.25
+    value_scale: float = 1.0
+    value_start: float = 0.0
+    critic: Critic = "head"
+    kl_coef: float = 0.01
+    kl_target: float | None = None
+    kl_horizon: float = 10_000.0
+    whiten: bool = True
+    epochs: int = 4
+    minibatch: int = 256
+    kl_stop: float | None = 0.03
+    bc_coef: float = 0.0
+
+    name: ClassVar[str] = "ppo"
+    on_policy: ClassVar[bool] = True
+    evaluates: ClassVar[bool] = True
+    observations: ClassVar[bool] = False
+
+    @property
+    def reference(self) -> bool:
+        """Whether a frozen start policy is needed."""
+        return self.kl_coef > 0
+
+    def start_state(self) -> dict[str, float]:
+        """Return the KL coefficient of the first round."""
+        return {"kl_coef": self.kl_coef}
+
+    def prepare(
+        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+    ) -> tuple[Columns, Metrics, dict[str, float]]:
+        """Return old log-probs and values, advantages and value targets of a round.
+
+        The reward of a token is r − kl_coef (log π − log π_start), per action token.
+        """
+        count = batch.actions
+        log_ratio = now.logprob - now.reference if self.reference else np.zeros(count)
+        reward = batch.reward - state["kl_coef"] * log_ratio
+        advantage, target = gae(
+            now.value,
+            reward,
+            batch.next,
+            per_step(self.gamma, batch.turn_end, self.credit),
+            per_step(self.lam, batch.turn_end, self.credit),
+        )
+        value = now.value[:count]
+        error = target - value
+        sampled = batch.version >= 0
+        gap = np.abs(now.logprob - batch.logprob)[sampled]
+        (n, adv, adv2, kl, err, err2, tgt, tgt2, mismatch, sampled_n, val, episodes) = ranks.total(
+            count,
+            advantage.sum(),
+            np.square(advantage).sum(),
+            (np.expm1(log_ratio) - log_ratio).sum(),
+            error.sum(),
+            np.square(error).sum(),
+            target.sum(),
+            np.square(target).sum(),
+            gap.sum(),
+            sampled.sum(),
+            value.sum(),
+            batch.episodes,
+        )
+        n = max(n, 1.0)
+        mean, var = adv / n, adv2 / n - (adv / n) ** 2
+        spread = tgt2 / n - (tgt / n) ** 2
+        metrics = {
+            "kl_to_start": kl / n,
+            "kl_coef": state["kl_coef"],
+            "advantage_std": var**0.5,
+            "value_mean": val / n,
+            "target_mean": tgt / n,
+            "explained_variance": 1.0 - (err2 / n - (err / n) ** 2) / max(spread, 1e-8),
+            "sampler_gap": mismatch / max(sampled_n, 1.0),
+        }
+        if self.whiten and count:
+            advantage = whiten(advantage, mean, var)
+        coefficient = state["kl_coef"]
+        if self.kl_target is not None:
+            coefficient = adapted_kl(
+                coefficient, kl / n, self.kl_target, self.kl_horizon, episodes
+            )
+        columns = {
+            "old_logprob": now.logprob,
+            "old_value": value,
+            "advantage": advantage,
+            "target": target,
+        }
+        return columns, metrics, {"kl_coef": coefficient}
+
+    def weight(self, actions: int, observations: int) -> float:
+        """Return N."""
+        return float(actions)
+
+    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+        """Return policy loss + value_coef × value loss of a micro-batch."""
+        terms = ppo_terms(
+            out.logprob,
+            out.value,
+            targets["old_logprob"],
+            targets["old_value"],
+            targets["advantage"],
+            targets["target"],
+            self.clip,
+            self.value_clip,
+            self.value_scale,
+        )
+        policy, value = terms.policy.sum(), terms.value.sum()
+        return Terms(
+            (policy + self.value_coef * value) / normaliser,
+            {
+                "policy_loss": policy.detach(),
+                "value_loss": value.detach(),
+                "approx_kl": terms.approx_kl.sum(),
+                "ratio": terms.ratio.sum(),
+                "policy_clipfrac": terms.policy_clipped.sum(),
+                "value_clipfrac": terms.value_clipped.sum(),
+                "entropy": out.entropy.detach().sum(),
+            },
+        )
+
+    def stop(self, metrics: Metrics) -> bool:
+        """Return whether the policy has moved far enough in this round."""
+        return self.kl_stop is not None and metrics["approx_kl"] > self.kl_stop

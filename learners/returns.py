@@ -1,0 +1,107 @@
+"""Returns, generalised advantage estimation, whitening and KL controllers, on flat action tokens.
+
+All functions take the flat columns of `learners.batch`. `follow` (there `next`) leads from an
+action token to the entry that follows it in its episode: another action, a bootstrap entry at index
+N or above, or -1 where the episode terminated. Environment tokens never take part.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Values = NDArray[np.floating]
+Credit = Literal["token", "turn"]
+
+
+def per_step(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -> Values:
+    """Return a discount for the step from each action token to its successor `[N]`.
+
+    `token` applies `rate` at every action token, as the published benchmark does; `turn` applies it
+    at the last token of a turn and 1 inside, so that a long utterance is not discounted more than a
+    short one.
+    """
+    if credit == "token":
+        return np.full(len(turn_end), rate)
+    return np.where(turn_end, rate, 1.0)
+
+
+def reward_to_go(
+    reward: Values, follow: NDArray[np.int64], discount: Values, bootstrap: Values | None = None
+) -> Values:
+    """Return discounted returns Gₙ = rₙ + γₙ G_next(n) `[N]`.
+
+    Args:
+        reward: `[N]`.
+        follow: `[N]`.
+        discount: γ of the step to the successor `[N]`.
+        bootstrap: values of the bootstrap entries `[K]`; None counts them as 0.
+    """
+    count = len(reward)
+    tail = np.zeros(0) if bootstrap is None else bootstrap
+    total = np.zeros(count + max(len(tail), int(follow.max(initial=-1)) + 1 - count, 0) + 1)
+    total[count : count + len(tail)] = tail
+    # Index -1 is the last element, which stays 0: the value after a terminal state.
+    for n in range(count - 1, -1, -1):
+        total[n] = reward[n] + discount[n] * total[follow[n]]
+    return total[:count]
+
+
+def gae(
+    value: Values,
+    reward: Values,
+    follow: NDArray[np.int64],
+    discount: Values,
+    decay: Values,
+) -> tuple[Values, Values]:
+    """Return advantages and value targets `[N]`, `[N]`.
+
+    δₙ = rₙ + γₙ V_next − Vₙ,  Aₙ = δₙ + γₙ λₙ A_next,  target = Aₙ + Vₙ
+    (Schulman et al. 2016, arXiv:1506.02438, eq. 16).
+
+    Args:
+        value: of actions and bootstrap entries `[N + K]`.
+        reward: `[N]`.
+        follow: `[N]`.
+        discount: γ `[N]`.
+        decay: λ `[N]`.
+    """
+    count = len(reward)
+    padded = np.append(value, 0.0)  # index -1: the value after a terminal state
+    delta = reward + discount * padded[follow] - value[:count]
+    advantage = np.zeros(len(value) + 1)
+    rate = discount * decay
+    for n in range(count - 1, -1, -1):
+        advantage[n] = delta[n] + rate[n] * advantage[follow[n]]
+    return advantage[:count], advantage[:count] + value[:count]
+
+
+def whiten(
+    values: Values, mean: float | None = None, var: float | None = None, shift_mean: bool = True
+) -> Values:
+    """Return (x − mean) / √(var + 1e-8) `[N]`, with the mean added back if not `shift_mean`.
+
+    Args:
+        values: `[N]`.
+        mean: of all ranks' values; None takes it from `values`.
+        var: population variance, likewise.
+        shift_mean: whether the mean is removed.
+    """
+    mean = float(values.mean()) if mean is None else mean
+    var = float(values.var()) if var is None else var
+    white = (values - mean) / np.sqrt(var + 1e-8)
+    return white if shift_mean else white + mean
+
+
+def adapted_kl(coefficient: float, kl: float, target: float, horizon: float, count: float) -> float:
+    """Return the KL coefficient of the next round (Ziegler et al. 2019, arXiv:1909.08593, 2.2).
+
+    Args:
+        coefficient: of this round.
+        kl: measured in this round, nats per action token.
+        target: wanted.
+        horizon: how slowly the coefficient moves, in units of `count`.
+        count: what this round adds; the published benchmark passes its batch size here.
+    """
+    error = float(np.clip(kl / target - 1.0, -0.2, 0.2))
+    return coefficient * (1.0 + error * count / horizon)

@@ -1,0 +1,96 @@
+"""Make a start checkpoint: a small random language model with a tokenizer of the task's own texts.
+
+For real language models nothing is made: give `model.path` a checkpoint directory.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmrl.codec import Codec, train_tokenizer
+from lmrl.errors import UsageError
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The policy's network.
+
+    Attributes:
+        path: a checkpoint directory in Hugging Face form to start from. Without one a random
+            GPT-2 of the size below is made, with a byte-level BPE tokenizer of the task's texts.
+        context: most tokens of context and action together.
+        layers, width, heads: of the random model.
+        init_std: of its weights; output projections get half of it. None is 1/sqrt(width).
+        vocabulary: most tokens of its tokenizer.
+    """
+
+    path: str | None = None
+    context: int = 512
+    layers: int = 2
+    width: int = 64
+    heads: int = 2
+    init_std: float | None = None
+    vocabulary: int = 384
+
+
+def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: int) -> None:
+    """Write a random model and its tokenizer to `folder` in Hugging Face form.
+
+    Args:
+        config: of the model.
+        texts: of the task, for the tokenizer.
+        folder: appears only when complete.
+        seed: of the weights.
+    """
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    if config.width % config.heads:
+        raise UsageError(
+            f"model.width {config.width} is not a multiple of model.heads {config.heads}"
+        )
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    train_tokenizer(texts, config.vocabulary, temporary)
+    codec = Codec.load(temporary)
+    shape = GPT2Config(
+        vocab_size=codec.vocab_size,
+        n_positions=config.context,
+        n_embd=config.width,
+        n_layer=config.layers,
+        n_head=config.heads,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        bos_token_id=codec.end_id,
+        eos_token_id=codec.end_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = GPT2LMHeadModel(shape)
+        std = config.init_std or config.width**-0.5
+        for name, parameter in model.named_parameters():
+            if parameter.dim() >= 2:
+                factor = 0.5 if name.endswith("c_proj.weight") else 1.0
+                torch.nn.init.normal_(parameter, std=std * factor)
+    model.save_pretrained(str(temporary))
+    (temporary / "generation_config.json").unlink(missing_ok=True)
+    temporary.rename(folder)
+
+
+def context_of(path: Path) -> int:
+    """Return the most positions that a checkpoint's model has.
+
+    Raises:
+        UsageError: if `path` is no checkpoint directory.
+    """
+    file = path / "config.json"
+    try:
+        shape = json.loads(file.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UsageError(
+            f"{path} is no checkpoint directory ({error}); give one with config.json, "
+            "model.safetensors and tokenizer.json"
+        ) from error
+    return int(shape.get("n_positions") or shape.get("max_position_embeddings") or 2**31)

@@ -1,0 +1,58 @@
+"""Make data sets with a task's scripted players, and say what is in one."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lmrl.data import load
+from lmrl.env import TextEnv
+from lmrl.rollout import play
+from lmrl.trajectory import Trajectory, transcript
+
+
+def episodes(
+    env: TextEnv, name: str, count: int, seed: int, player: str, options: Mapping[str, Any]
+) -> Iterator[Trajectory]:
+    """Yield `count` episodes of a scripted player; episode i has seed `seed + i`."""
+    for index in range(count):
+        yield play(env, player, seed + index, name=name, options=options)
+
+
+def describe(source: Path) -> dict[str, Any]:
+    """Return counts, returns, lengths and one transcript of a data set, read as a stream."""
+    returns, lengths, endings, players, tasks = [], [], {}, {}, {}
+    example = ""
+    for trajectory in load(source):
+        returns.append(trajectory.total_reward)
+        lengths.append(len(trajectory.turns))
+        for counts, key in (
+            (endings, trajectory.ending),
+            (players, trajectory.player),
+            (tasks, trajectory.task),
+        ):
+            counts[key] = counts.get(key, 0) + 1
+        if not example or len(trajectory.turns) < example.count("\n"):
+            example = transcript(trajectory)
+    counts, edges = np.histogram(returns, bins=10)
+    return {
+        "episodes": len(returns),
+        "tasks": tasks,
+        "players": players,
+        "endings": endings,
+        "turns": int(np.sum(lengths)),
+        "return": _summary(returns),
+        "length": _summary(lengths),
+        "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
+        "transcript": example,
+    }
+
+
+def _summary(values: list[Any]) -> dict[str, float]:
+    return {
+        "mean": float(np.mean(values)),
+        "std": float(np.std(values)),
+        "min": float(np.min(values)),
+        "max": float(np.max(values)),
+    }

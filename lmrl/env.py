@@ -1,0 +1,128 @@
+"""What a task must answer: the `TextEnv` contract, `Step`, and `ScoreRange`.
+
+A task is a text environment in Gymnasium's shape without depending on it: `reset` gives
+`(text, info)`, `step` gives `(text, reward, terminated, truncated, info)`. Text is all that crosses
+this border; tokens belong to `lmrl.codec`.
+"""
+
+import copy
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+Player = Callable[[str], str]
+"""A scripted player: from the newest observation to an action."""
+
+
+class ScoreRange(NamedTuple):
+    """The three constants of the paper's normalised score (arXiv 2311.18232, appendix E).
+
+    `worst` maps to 0, `data` (mean return of the data set) to 50 and `best` to 100.
+    """
+
+    worst: float
+    data: float
+    best: float
+
+
+class Step(NamedTuple):
+    """What one action led to. Build it with `going`, `ended` or `cut`, not by hand.
+
+    Attributes:
+        text: the new observation.
+        reward: for this action.
+        terminated: the episode ended by the task's own rules; its value is 0 from here on.
+        truncated: the episode was cut by a limit; a learner bootstraps from the last state.
+        info: may hold `replaces_history` (this observation stands alone: the policy sees nothing
+            older), `final_observation` (on `truncated`: the observation of the state in which the
+            episode was cut, when `text` only announces the cut), and facts of the task.
+    """
+
+    text: str
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: dict[str, Any]
+
+    @classmethod
+    def going(cls, text: str, reward: float, **info: Any) -> "Step":
+        """Return a step after which the episode goes on."""
+        return cls(text, reward, False, False, info)
+
+    @classmethod
+    def ended(cls, text: str, reward: float, **info: Any) -> "Step":
+        """Return the last step of an episode that ended by the task's rules."""
+        return cls(text, reward, True, False, info)
+
+    @classmethod
+    def cut(cls, text: str, reward: float, **info: Any) -> "Step":
+        """Return the last step of an episode that a limit cut short."""
+        return cls(text, reward, False, True, info)
+
+
+class TextEnv(ABC):
+    """One task: rules, observation texts, rewards and scripted players, and nothing else.
+
+    Everything that changes during an episode lives in `self.state`, its random generator included,
+    so that `snapshot` and `restore` are complete by construction.
+    """
+
+    max_turns: int
+    """No episode has more scored actions than this."""
+    reward_range: tuple[float, float]
+    """Smallest and largest reward of one action."""
+    score_range: ClassVar[ScoreRange]
+    stop: ClassVar[str] = "\n"
+    """An action ends with this text; the sampler stops there."""
+    window: int | None = None
+    """The policy sees this many of the newest texts (observations and actions); None is all."""
+    window_opens_with_action: bool = False
+    """Whether a full window may begin with an action rather than with an observation."""
+    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]]
+    """Scripted players by name; `random`, `optimal` and `mixture` exist in every task."""
+    state: Any = None
+
+    @abstractmethod
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Start an episode; everything random in it follows from `seed`.
+
+        Args:
+            seed: an integer; None draws one, which `info["seed"]` reports.
+            options: choices for this episode only (a start position, for example).
+        """
+
+    @abstractmethod
+    def step(self, action: str) -> Step:
+        """Apply one action. Any string is accepted; what the rules do not know is an illegal move.
+
+        Raises:
+            RuntimeError: if no episode is running.
+        """
+
+    def snapshot(self) -> Any:
+        """Return a copy of the whole state of the running episode."""
+        return copy.deepcopy(self.state)
+
+    def restore(self, snapshot: Any) -> None:
+        """Go back to a state that `snapshot` returned."""
+        self.state = copy.deepcopy(snapshot)
+
+    def player(self, name: str, rng: random.Random) -> Player:
+        """Return the scripted player `name` for the episode that is running.
+
+        Raises:
+            UsageError: if the task has no such player.
+        """
+        from lmrl.errors import unknown
+
+        if name not in self.players:
+            raise unknown("player", name, self.players)
+        return self.players[name](self, rng)
+
+
+def fresh_seed() -> int:
+    """Return a seed from the operating system, for callers that gave none."""
+    return random.SystemRandom().randrange(2**31)

@@ -1,0 +1,196 @@
+"""Play episodes: `Episode` is one of them as a state machine, `rollout` plays one to its end.
+
+The simulator actor advances thousands of `Episode`s at once, the tests and the data generator one
+at a time; there is no other code that plays.
+"""
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lmrl.codec import Codec
+from lmrl.env import TextEnv
+from lmrl.trajectory import (
+    NO_FLOATS,
+    NO_IDS,
+    TERMINATED,
+    TRUNCATED,
+    Floats,
+    Ids,
+    Trajectory,
+    Turn,
+    fitting_span,
+)
+
+
+class Reply(NamedTuple):
+    """What a policy said: sampled tokens `[A]`, their log-probs `[A]`, weight versions `[A]`."""
+
+    ids: Ids
+    logprobs: Floats
+    versions: Ids
+
+
+class ContextTooLong(RuntimeError):
+    """A single observation does not fit the policy's context."""
+
+
+class Episode:
+    """One running episode.
+
+    Args:
+        env: a task of its own; no other episode may use it while this one runs.
+        seed: for `env.reset`.
+        codec: turns text into tokens; None for players that read text (then all ids are empty).
+        max_context: most tokens a context may have. The oldest items are left out until it fits.
+        name: of the task, for the record.
+        options: of the task, for the record.
+        start: options of this episode, given to `env.reset`.
+
+    Raises:
+        ContextTooLong: from here or from `act`, if the newest observation alone is too long.
+    """
+
+    def __init__(
+        self,
+        env: TextEnv,
+        seed: int,
+        codec: Codec | None = None,
+        max_context: int = 2**31,
+        name: str = "",
+        options: Mapping[str, Any] | None = None,
+        start: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.env, self.seed, self.codec, self.max_context = env, seed, codec, max_context
+        self.name, self.options = name, dict(options or {})
+        self.items: list[Ids] = []
+        self.turns: list[Turn] = []
+        self.oldest = 0  # index of the oldest item that the policy may still see
+        self.ending: str | None = None
+        self.info: dict[str, Any] = {}
+        if start:
+            self.options = {**self.options, "start": dict(start)}
+        text, _ = env.reset(seed=seed, options=start)
+        self._observe(text, replaces_history=True)
+
+    def _observe(self, text: str, replaces_history: bool) -> None:
+        if replaces_history:
+            self.oldest = len(self.items)
+        self.observation = text
+        self.items.append(self.codec.encode(text) if self.codec else NO_IDS)
+        self.span = self._span()
+
+    def _span(self) -> int:
+        """Return how many of the newest items the policy sees now."""
+        available = len(self.items) - self.oldest
+        window = self.env.window
+        if window is not None and available > window:
+            # Items alternate, and a context ends with an observation: an even window would open
+            # with an action.
+            available = window if self.env.window_opens_with_action or window % 2 else window - 1
+        if self.codec is None:
+            return available
+        fits = fitting_span([len(item) for item in self.items], available, self.max_context)
+        if fits == 0:
+            raise ContextTooLong(
+                f"an observation of {len(self.items[-1])} tokens does not fit the context of "
+                f"{self.max_context}: {self.observation[:80]!r}; give the policy a longer context "
+                "(model.context)"
+            )
+        return fits
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended."""
+        return self.ending is not None
+
+    @property
+    def context(self) -> Ids:
+        """The tokens that the policy has to answer `[C]`."""
+        return np.concatenate(self.items[-self.span :])
+
+    def reply(self, reply: Reply) -> None:
+        """Apply what a sampler said: decode it once, and step the task."""
+        assert self.codec is not None
+        text = self.codec.decode(reply.ids)
+        # A stop token may carry text beyond the stop text; a cut action gets the missing stop.
+        self.act(text.partition(self.env.stop)[0] + self.env.stop, reply)
+
+    def act(self, text: str, reply: Reply | None = None) -> None:
+        """Step the task with an action given as text."""
+        step = self.env.step(text)
+        said = reply or Reply(NO_IDS, NO_FLOATS, NO_IDS)
+        if reply is None and self.codec is not None:
+            ids = self.codec.encode(text)
+            said = Reply(ids, np.zeros(len(ids), np.float32), np.full(len(ids), -1, np.int32))
+        self.turns.append(
+            Turn(
+                self.observation,
+                self.items[-1],
+                self.span,
+                text,
+                said.ids,
+                said.logprobs,
+                said.versions,
+                float(step.reward),
+            )
+        )
+        self.items.append(said.ids)
+        replaces = bool(step.info.get("replaces_history", False))
+        final = step.info.get("final_observation")
+        if step.truncated and final is not None:
+            # The task announced the cut with `text`; the state in which it happened is `final`,
+            # which is what a learner bootstraps from.
+            self._observe(final, replaces_history=False)
+        else:
+            self._observe(step.text, replaces)
+        if step.terminated or step.truncated:
+            self.ending = TERMINATED if step.terminated else TRUNCATED
+            self.info = {
+                k: v for k, v in step.info.items() if isinstance(v, bool | int | float | str)
+            } | {"last_text": step.text}
+
+    def trajectory(self, player: str = "") -> Trajectory:
+        """Return the record of the finished episode."""
+        assert self.ending is not None
+        return Trajectory(
+            task=self.name,
+            options=self.options,
+            seed=self.seed,
+            turns=tuple(self.turns),
+            ending=self.ending,
+            final=self.observation,
+            final_ids=self.items[-1],
+            final_span=self.span,
+            player=player,
+            tokenizer=self.codec.fingerprint if self.codec else "",
+            info=self.info,
+        )
+
+
+def rollout(episode: Episode, policy: Callable[[Ids], Reply], player: str = "") -> Trajectory:
+    """Play an episode to its end with a policy that answers contexts."""
+    while not episode.done:
+        episode.reply(policy(episode.context))
+    return episode.trajectory(player)
+
+
+def play(
+    env: TextEnv,
+    player: str,
+    seed: int,
+    name: str = "",
+    options: Mapping[str, Any] | None = None,
+    codec: Codec | None = None,
+) -> Trajectory:
+    """Play an episode with one of the task's scripted players.
+
+    The player's own randomness follows from the seed too, apart from the task's.
+    """
+    episode = Episode(env, seed, codec, name=name, options=options)
+    act = env.player(player, random.Random(f"{player}:{seed}"))
+    while not episode.done:
+        episode.act(act(episode.observation))
+    return episode.trajectory(player)

@@ -1,0 +1,47 @@
+"""Which tasks exist. A new task is one file and one line here, or an entry point of the group
+`lmrl.tasks` in another distribution (`name = "module:Class"`).
+"""
+
+import importlib
+import inspect
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from lmrl.env import TextEnv
+from lmrl.errors import UsageError, unknown
+
+TASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "maze-fo": ("lmrl.tasks.maze:Maze", {"observation": "position", "last_k": 1}),
+    "maze-po": ("lmrl.tasks.maze:Maze", {"observation": "walls", "last_k": 40}),
+}
+"""Name -> (class, the arguments that make the variant)."""
+
+
+@cache
+def known() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return every task: ours and those that installed distributions offer."""
+    others = {e.name: (e.value, {}) for e in entry_points(group="lmrl.tasks")}
+    return {**others, **TASKS}
+
+
+def make(name: str, **options: Any) -> TextEnv:
+    """Return the environment of task `name`, for example `make("maze-po", faithful=True)`.
+
+    Raises:
+        UsageError: for an unknown task or an option that the task does not have.
+    """
+    if name not in known():
+        raise unknown("task", name, known())
+    path, variant = known()[name]
+    module, _, attribute = path.partition(":")
+    cls = getattr(importlib.import_module(module), attribute)
+    allowed = inspect.signature(cls).parameters
+    for option in options:
+        if option not in allowed:
+            raise unknown(f"option of task {name}:", option, allowed)
+    try:
+        env: TextEnv = cls(**{**variant, **options})
+    except TypeError as error:
+        raise UsageError(f"task {name} does not take options {options}: {error}") from error
+    return env

@@ -1,0 +1,159 @@
+"""`Trajectory`, the one record: what a rollout returns, the object store carries, Parquet stores,
+and the learner collates.
+
+An episode is a list of *items*: observation, action, observation, action, ... A `Turn` is one
+observation with the action that answered it. What the sampler saw at a turn, its *context*, is the
+last `span` items up to and including the turn's observation, so that no context is stored twice and
+every one can be rebuilt token for token. `lmrl.schema` has the Arrow form.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ids = NDArray[np.int32]
+Floats = NDArray[np.float32]
+
+NO_IDS: Ids = np.empty(0, np.int32)
+NO_FLOATS: Floats = np.empty(0, np.float32)
+
+TERMINATED = "terminated"
+TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Turn:
+    """One observation and the action that answered it.
+
+    Attributes:
+        observation: the new text.
+        observation_ids: its tokens `[C]`; empty in data that no model has read yet.
+        span: how many of the newest items the context holds, this observation included.
+        action: the text that the task was given.
+        action_ids: the sampled tokens `[A]` themselves, never tokenised again.
+        logprobs: the sampler's log-probabilities of them `[A]`, in nats.
+        versions: the weight version that sampled each of them `[A]`.
+        reward: for the action.
+    """
+
+    observation: str
+    observation_ids: Ids
+    span: int
+    action: str
+    action_ids: Ids
+    logprobs: Floats
+    versions: Ids
+    reward: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trajectory:
+    """One episode.
+
+    Attributes:
+        task: name of the task; with `options` and `seed` it replays the episode exactly.
+        options: of the task.
+        seed: given to `reset`.
+        turns: in order.
+        ending: `terminated`, or `truncated` (a learner bootstraps from the final context).
+        final: observation after the last action. Where a limit cut the episode it is the
+            observation of the state in which that happened.
+        final_ids: its tokens; empty in data that no model has read yet.
+        final_span: how many of the newest items the final context holds, `final` included.
+        player: who acted, for example `optimal`, or a checkpoint's name.
+        tokenizer: fingerprint of the tokenizer that made the ids; empty where there are none.
+        info: facts that the task told at the end, JSON values only.
+    """
+
+    task: str
+    options: dict[str, Any]
+    seed: int
+    turns: tuple[Turn, ...]
+    ending: str
+    final: str
+    final_ids: Ids
+    final_span: int
+    player: str = ""
+    tokenizer: str = ""
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def total_reward(self) -> float:
+        """The undiscounted sum of rewards: the benchmark's score of an episode."""
+        return float(sum(turn.reward for turn in self.turns))
+
+    @property
+    def action_tokens(self) -> int:
+        """How many tokens the policy said."""
+        return sum(len(turn.action_ids) for turn in self.turns)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the episode holds, each counted once."""
+        return self.action_tokens + sum(len(t.observation_ids) for t in self.turns)
+
+    @property
+    def oldest_version(self) -> int:
+        """The oldest weight version that sampled a token of this episode; -1 if none did."""
+        return min((int(t.versions.min()) for t in self.turns if len(t.versions)), default=-1)
+
+    def item_ids(self) -> list[Ids]:
+        """Return the tokens of every item in order, `final` last."""
+        items: list[Ids] = []
+        for turn in self.turns:
+            items += (turn.observation_ids, turn.action_ids)
+        items.append(self.final_ids)
+        return items
+
+    def contexts(self) -> Iterator[Ids]:
+        """Yield the context of each turn, then the final context."""
+        items = self.item_ids()
+        spans = [turn.span for turn in self.turns] + [self.final_span]
+        for index, span in enumerate(spans):
+            end = 2 * index + 1
+            yield np.concatenate(items[end - span : end])
+
+
+def transcript(trajectory: Trajectory) -> str:
+    """Return an episode as text for a reader: rewards and ending beside what was said."""
+    lines = [
+        f"{trajectory.task}  seed {trajectory.seed}  player {trajectory.player or 'unknown'}  "
+        f"return {trajectory.total_reward:g}  {len(trajectory.turns)} turns  {trajectory.ending}"
+    ]
+    for number, turn in enumerate(trajectory.turns, 1):
+        lines.append(f"[{number}] {printable(turn.observation)}")
+        lines.append(f"      > {printable(turn.action)}   ({turn.reward:+g})")
+    lines.append(f"[end] {printable(trajectory.final)}")
+    return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line without control characters that could drive a terminal."""
+    text = text.removesuffix("\n").replace("\n", " / ")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def fitting_span(lengths: Sequence[int], span: int, limit: int) -> int:
+    """Return how many of the newest items fit a context of `limit` tokens.
+
+    Whole items are left out, oldest first, and what is left begins with an observation, unless
+    `span` itself fits.
+
+    Args:
+        lengths: tokens of each item up to the newest observation.
+        span: how many of the newest items the task would show.
+        limit: tokens.
+
+    Returns:
+        `span` or less; 0 if not even the newest item fits.
+    """
+    used = 0
+    for count in range(1, span + 1):
+        used += lengths[-count]
+        if used > limit:
+            fits = count - 1
+            return fits if fits % 2 else max(fits - 1, 0)
+    return span
