@@ -1,18 +1,22 @@
 """`Sampler`, the Ray actor around a vLLM engine, and its rule: no version, no answers.
 
-One thread steps the engine whenever requests wait. `generate` hands in contexts and returns as soon
-as some of the caller's are answered, so a long answer never holds up short ones, and requests of
-several simulators share the engine's batches. Weight updates take the engine's lock: they fall
-between two engine steps, never inside one, and no episode has to end for them.
+One thread owns the engine; everything else leaves messages for it, which it reads between two
+engine steps. `generate` hands in contexts and returns as soon as some of the caller's are answered,
+so a long answer never holds up short ones, and requests of several simulators share the engine's
+batches. A weight update is a message too: it falls between two steps, never inside one, and no
+episode has to end for it.
 
 A sampler that was restarted, or whose update did not finish, has no version. It refuses to sample
 until the coordinator has pushed the current one.
 """
 
+import os
+import queue
 import threading
-import time
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import ray
@@ -21,6 +25,11 @@ from numpy.typing import NDArray
 from actors.vllm_engine import Decoding, Request, SamplerConfig, VLLMEngine
 from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
+
+T = TypeVar("T")
+
+LINGER = 0.004
+"""Seconds that the engine waits for contexts when most of its batch has just left."""
 
 
 class SamplerStale(RuntimeError):
@@ -68,7 +77,9 @@ class Replies(NamedTuple):
         """Return replies as flat arrays."""
         if not replies:
             none = np.empty(0, np.int32)
-            return cls(none.astype(np.int64), none, none.astype(np.float32), none, none.astype(np.int64))
+            return cls(
+                none.astype(np.int64), none, none.astype(np.float32), none, none.astype(np.int64)
+            )
         return cls(
             np.array([key for key, _ in replies], np.int64),
             np.concatenate([r.ids for _, r in replies]),
@@ -84,6 +95,23 @@ class Replies(NamedTuple):
             (int(k), Reply(self.ids[a:b], self.logprobs[a:b], self.versions[a:b]))
             for k, a, b in zip(self.keys, ends - self.lengths, ends, strict=True)
         ]
+
+
+@dataclass
+class Answers:
+    """A client's account: what is ready, how many it is owed, and its call that waits."""
+
+    ready: list[tuple[int, Reply]] = field(default_factory=list)
+    owed: int = 0
+    waiter: "Future[Replies] | None" = None
+
+    def settle(self) -> None:
+        """Answer the call that waits, if anything is ready or nothing will ever be."""
+        if self.waiter is not None and (self.ready or not self.owed):
+            waiter, ready = self.waiter, self.ready
+            self.waiter, self.ready = None, []
+            self.owed -= len(ready)
+            waiter.set_result(Replies.pack(ready))
 
 
 @ray.remote(max_restarts=-1, max_task_retries=0, max_concurrency=32)
@@ -110,35 +138,60 @@ class Sampler:
         device: str,
         trust: int | None = None,
     ) -> None:
-        self.engine = VLLMEngine(checkpoint, config, context, stop_ids, device)
-        if trust is not None:
-            self.engine.engine.set_weight_version(str(trust))
-            self.engine.version = trust
-        self.lock = threading.Condition()
-        self.loading = False
-        self.done: dict[str, list[tuple[int, Reply]]] = {}
-        self.failure: str | None = None
-        threading.Thread(target=self._loop, name="engine", daemon=True).start()
+        self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self.answers: dict[str, Answers] = {}
+        threading.Thread(target=self._own, name="engine", daemon=True).start()
 
-    def _loop(self) -> None:
+        def build() -> None:
+            # In the engine's own thread: vLLM pins the OpenMP team of the thread that builds it,
+            # and a team of another thread would crowd onto that one's first core.
+            self.engine = VLLMEngine(checkpoint, config, context, stop_ids, device)
+            if trust is not None:
+                self.engine.serve(trust)
+
+        self._ask(build)
+
+    def _own(self) -> None:
+        """Read messages, step the engine, hand out answers: the engine's own thread, for ever."""
+        self.inbox.get()()
+        finished = 0
         while True:
-            with self.lock:
-                while not self.engine.busy or self.engine.version is None:
-                    self.lock.wait()
-                began = time.perf_counter()
-                try:
-                    finished = self.engine.step()
-                except Exception as error:  # reported to every caller, then the actor is replaced
-                    self.failure = f"{type(error).__name__}: {error}"
-                    self.lock.notify_all()
-                    return
-                self.engine.usage.busy_seconds += time.perf_counter() - began
-                for running, reply in finished:
-                    self.done.setdefault(running.client, []).append((running.key, reply))
-                if finished:
-                    self.lock.notify_all()
-            # Give callers a chance between two steps; without this the thread keeps the lock.
-            time.sleep(0)
+            idle = not self.engine.busy or self.engine.version is None
+            if idle:
+                self.inbox.get()()
+            elif finished > len(self.engine.running):
+                # Most of the batch has just left and its next contexts are on their way: a step
+                # for the few that remain would make them all wait.
+                self._read(timeout=LINGER)
+            while not self.inbox.empty():
+                self.inbox.get()()
+            finished = 0
+            if self.engine.busy and self.engine.version is not None:
+                for running, reply in self.engine.step():
+                    finished += 1
+                    if running.client in self.answers:
+                        self.answers[running.client].ready.append((running.key, reply))
+                for answers in self.answers.values():
+                    answers.settle()
+
+    def _read(self, timeout: float) -> None:
+        try:
+            self.inbox.get(timeout=timeout)()
+        except queue.Empty:
+            return
+
+    def _ask(self, action: Callable[[], T]) -> T:
+        """Run `action` in the engine's thread and return what it returns or raises."""
+        future: Future[T] = Future()
+
+        def message() -> None:
+            try:
+                future.set_result(action())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self.inbox.put(message)
+        return future.result()
 
     def generate(self, client: str, contexts: Contexts, decoding: Decoding) -> Replies:
         """Queue contexts and return the client's replies that are ready: at least one.
@@ -151,58 +204,51 @@ class Sampler:
         Raises:
             SamplerStale: if there is no complete version of the weights.
         """
-        with self.lock:
+        requests = contexts.unpack()
+
+        def submit() -> Future[Replies]:
             if self.engine.version is None:
                 raise SamplerStale("the sampler has no weights of a known version yet")
-            self.engine.submit(client, contexts.unpack(), decoding)
-            self.lock.notify_all()
-            while not self.done.get(client):
-                if self.failure:
-                    raise RuntimeError(f"the vLLM engine failed: {self.failure}")
-                if not any(r.client == client for r in self.engine.running.values()):
-                    break  # nothing to wait for
-                self.lock.wait(timeout=5.0)
-            return Replies.pack(self.done.pop(client, []))
+            answers = self.answers.setdefault(client, Answers())
+            answers.owed += len(requests)
+            waiter = answers.waiter = Future()
+            self.engine.submit(client, requests, decoding)
+            answers.settle()
+            return waiter
+
+        return self._ask(submit).result()
 
     def forget(self, client: str) -> None:
         """Drop a client's requests and replies."""
-        with self.lock:
+
+        def drop() -> None:
             self.engine.abort(client)
-            self.done.pop(client, None)
+            self.answers.pop(client, None)
+
+        self._ask(drop)
 
     def begin_load(self) -> None:
         """Open a weight update; see `VLLMEngine.begin_load`."""
-        with self.lock:
-            self.engine.begin_load()
+        self._ask(self.engine.begin_load)
 
     def load(self, bucket: Any) -> None:
         """Load one bucket (`learners.engine.Bucket`)."""
-        with self.lock:
-            self.engine.load(bucket.metas, bucket.data)
+        self._ask(lambda: self.engine.load(bucket.metas, bucket.data))
 
     def finish_load(self, version: int) -> None:
         """Close a weight update: from now on the sampler serves `version`."""
-        with self.lock:
-            self.engine.finish_load(version)
-            self.lock.notify_all()
+        self._ask(lambda: self.engine.finish_load(version))
 
     def score(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
-        """Return log-probs of probes, for the parity gate. Waits for running requests."""
-        while True:
-            with self.lock:
-                if not self.engine.busy:
-                    return self.engine.score(probes)
-            time.sleep(0.002)
+        """Return log-probs of probes, for the parity gate; between two steps, like an update."""
+        return self._ask(lambda: self.engine.score(probes))
 
     def quarantine(self) -> None:
         """Take the version away: nobody gets answers until the next complete push."""
-        with self.lock:
-            self.engine.version = None
+        self._ask(self.engine.quarantine)
 
     def state(self) -> dict[str, Any]:
         """Return version, process and usage."""
-        import os
-
         return {
             "version": self.engine.version,
             "pid": os.getpid(),

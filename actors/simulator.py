@@ -103,9 +103,7 @@ class _Batch:
     def _start(self, key: int, seed: int) -> None:
         job = self.job
         env = make(job.task, **job.options)
-        self.running[key] = Episode(
-            env, seed, self.codec, self.max_context, job.task, job.options
-        )
+        self.running[key] = Episode(env, seed, self.codec, self.max_context, job.task, job.options)
         if job.player:
             self.players[key] = env.player(job.player, random.Random(f"{job.player}:{seed}"))
 

@@ -9,6 +9,7 @@ without an error, and every log-probability is then wrong by nats.
 """
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -96,12 +97,14 @@ class Usage:
         prompt_tokens: tokens of all contexts.
         cached_tokens: of these, read from the prefix cache.
         sampled_tokens: tokens said.
+        steps: of the engine.
         busy_seconds: time inside engine steps.
     """
 
     prompt_tokens: int = 0
     cached_tokens: int = 0
     sampled_tokens: int = 0
+    steps: int = 0
     busy_seconds: float = 0.0
 
 
@@ -125,6 +128,7 @@ class VLLMEngine:
     running: dict[str, Running] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage)
     version: int | None = None
+    early: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._environment()
@@ -167,8 +171,11 @@ class VLLMEngine:
             os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(self.config.kv_gigabytes)))
             # Threads that spin while they wait would take the learner's cores between two steps.
             os.environ.setdefault("KMP_BLOCKTIME", "1")
+            cores = sorted(os.sched_getaffinity(0))
+            cores = cores[: self.config.threads] if self.config.threads else cores
+            # Ray sets this to the actor's share of CPUs, which counts as one thread here.
+            os.environ["OMP_NUM_THREADS"] = str(len(cores))
             if self.config.threads:
-                cores = sorted(os.sched_getaffinity(0))[: self.config.threads]
                 os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
 
     def submit(self, client: str, requests: Iterable[Request], decoding: Decoding) -> None:
@@ -182,10 +189,11 @@ class VLLMEngine:
             name = f"{client}/{request.key}/{self._serial}"
             self._serial += 1
             params = self._params(decoding)
-            params.seed = request.seed if decoding.temperature > 0 else None
+            params.seed = None if os.environ.get("NOSEED") else request.seed
             prompt = {"prompt_token_ids": request.context.tolist(), "cache_salt": salt}
-            known = self.engine.add_request(name, prompt, params)
-            self.running[known] = Running(client, request.key)
+            # vLLM answers under this name; the one that `add_request` returns is internal.
+            self.engine.add_request(name, prompt, params)
+            self.running[name] = Running(client, request.key)
 
     def _params(self, decoding: Decoding) -> Any:
         from vllm import SamplingParams
@@ -211,7 +219,12 @@ class VLLMEngine:
     def step(self) -> list[tuple[Running, Reply]]:
         """Run one engine step and return what it finished."""
         finished = []
-        for output in self.engine.step():
+        began = time.perf_counter()
+        outputs = self.early or self.engine.step()
+        self.early = []
+        self.usage.steps += 1
+        self.usage.busy_seconds += time.perf_counter() - began
+        for output in outputs:
             if not output.finished:
                 continue
             running = self.running.pop(output.request_id, None)
@@ -220,7 +233,10 @@ class VLLMEngine:
             said = output.outputs[0]
             ids = np.array(said.token_ids, np.int32)
             logprobs = np.array(
-                [entry[token].logprob for entry, token in zip(said.logprobs, said.token_ids, strict=True)],
+                [
+                    entry[token].logprob
+                    for entry, token in zip(said.logprobs, said.token_ids, strict=True)
+                ],
                 np.float32,
             )
             finished.append((running, Reply(ids, logprobs, _versions(said, len(ids)))))
@@ -236,6 +252,15 @@ class VLLMEngine:
             del self.running[name]
         if names:
             self.engine.abort_request(names)
+
+    def serve(self, version: int) -> None:
+        """Serve the checkpoint's own weights as `version`."""
+        self.llm.update_weight_version(str(version))
+        self.version = version
+
+    def quarantine(self) -> None:
+        """Serve nothing until the next complete update."""
+        self.version = None
 
     def begin_load(self) -> None:
         """Open a weight update. Until `finish_load` the engine has no version and must not step."""
@@ -256,24 +281,36 @@ class VLLMEngine:
     def score(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
         """Return the log-prob of every token but the first of each probe, by prefill.
 
-        The caller makes sure that nothing else runs.
+        Requests that run stay in the engine and go on afterwards; what they finish meanwhile is
+        kept for the next `step`.
         """
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
-        params = SamplingParams(max_tokens=1, prompt_logprobs=0, temperature=0.0, detokenize=False)
-        outputs = self.llm.generate(
-            [{"prompt_token_ids": ids.tolist()} for ids in probes], params, use_tqdm=False
+        params = SamplingParams(
+            max_tokens=1,
+            prompt_logprobs=0,
+            temperature=0.0,
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        return [
-            np.array(
-                [
-                    entry[int(token)].logprob
-                    for entry, token in zip(output.prompt_logprobs[1:], ids[1:], strict=True)
-                ],
-                np.float32,
+        for index, ids in enumerate(probes):
+            self.engine.add_request(
+                f"probe/{index}", {"prompt_token_ids": ids.tolist()}, params.clone()
             )
-            for output, ids in zip(outputs, probes, strict=True)
-        ]
+        scores: dict[int, NDArray[np.float32]] = {}
+        while len(scores) < len(probes):
+            for output in self.engine.step():
+                kind, _, index = output.request_id.partition("/")
+                if kind != "probe":
+                    self.early.append(output)
+                elif output.finished:
+                    ids = probes[int(index)]
+                    said = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
+                    scores[int(index)] = np.array(
+                        [entry[int(token)].logprob for entry, token in said], np.float32
+                    )
+        return [scores[index] for index in range(len(probes))]
 
 
 def _versions(said: Any, count: int) -> Ids:

@@ -174,22 +174,31 @@ def launch(
         _await_placement(group, exp)
         slots = iter(range(len(group.bundle_specs)))
         learner_group = (
-            LearnerGroup(exp, checkpoint, device, [_slot(group, slots) for _ in range(exp.learner.ranks)])
+            LearnerGroup(
+                exp, checkpoint, device, [_slot(group, slots) for _ in range(exp.learner.ranks)]
+            )
             if learners
             else None
         )
         stop_ids = codec.stop_ids(env.stop)
         samplers = [
             Sampler.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
-                str(checkpoint), exp.sampler, exp.model.context, stop_ids, device,
+                str(checkpoint),
+                exp.sampler,
+                exp.model.context,
+                stop_ids,
+                device,
                 None if learners else 0,
             )
             for _ in range(exp.sampler.count)
         ]
+        # Kept by the driver: a simulator that is restarted needs its arguments again.
         simulators = [
             Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
                 samplers[i % len(samplers) :] + samplers[: i % len(samplers)],
-                str(checkpoint), exp.max_context, exp.simulator,
+                str(checkpoint),
+                exp.max_context,
+                exp.simulator,
             )
             for i in range(exp.simulator.count)
         ]

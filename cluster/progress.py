@@ -81,9 +81,7 @@ class Progress:
         for name, milliseconds in (("push", report.push_ms), ("gate", report.gate_ms)):
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + milliseconds / 1e3
 
-    def updated(
-        self, update: int, house: House, batch: Batch, metrics: dict[str, float]
-    ) -> None:
+    def updated(self, update: int, house: House, batch: Batch, metrics: dict[str, float]) -> None:
         """Record an update: metrics, episodes, status, and a line on the terminal."""
         record = {f"learner/{name}": value for name, value in metrics.items()}
         if batch.trained:

@@ -106,9 +106,7 @@ def training_job(house: House, seeds: list[int], update: int, label: str) -> Job
     """Return the job of an online update."""
     exp = house.experiment
     decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=exp.seed * 1_000_003 + update)
-    return Job(
-        exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight
-    )
+    return Job(exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight)
 
 
 def evaluation_job(house: House, seeds: list[int], label: str, player: str = "") -> Job:

@@ -118,8 +118,9 @@ def _gate(house: House, samplers: list[Any]) -> tuple[list[np.ndarray], int]:
             if not gap.max() <= limit:
                 ray.get(sampler.quarantine.remote(), timeout=house.experiment.push.deadline)
                 raise RunError(
-                    f"the parity gate failed twice: {_worst(house, sampler, second[sampler], limit)}"
-                    "; the sampler's weights are not the learner's. Nothing was sampled from them"
+                    "the parity gate failed twice: "
+                    f"{_worst(house, sampler, second[sampler], limit)}; the sampler's weights are "
+                    "not the learner's. Nothing was sampled from them"
                 )
         gaps.append(gap)
     return gaps, refused

@@ -1,1 +1,1 @@
-"""What is learned and how: losses, batches, networks and the DeepSpeed engine. Imports lmrl only."""
+"""What is learned and how: losses, batches, networks, the DeepSpeed engine. Imports lmrl only."""

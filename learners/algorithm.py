@@ -1,7 +1,7 @@
 """What an algorithm is: a frozen dataclass of hyper-parameters with `prepare` and `loss`.
 
-A new algorithm is one file with one such class. `prepare` runs once a batch and without gradient: it
-turns what the networks say now into target columns `[N]`. `loss` runs for every micro-batch and
+A new algorithm is one file with one such class. `prepare` runs once a batch and without gradient:
+it turns what the networks say now into target columns `[N]`. `loss` runs for every micro-batch and
 sees flat columns only: no padding, no masks, no turns.
 """
 

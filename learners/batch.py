@@ -285,8 +285,9 @@ def micros(
     # Rows of like length share a pass, so that little of it is padding.
     order = sorted(needed.tolist(), key=lambda row: -len(batch.rows[row]))
     # Entries sorted by row: those of one pass are found by slices, not by scans of the batch.
-    entry_order, seen_order = np.argsort(entry_row, kind="stable"), np.argsort(
-        seen_row, kind="stable"
+    entry_order, seen_order = (
+        np.argsort(entry_row, kind="stable"),
+        np.argsort(seen_row, kind="stable"),
     )
     entry_sorted, seen_sorted = entry_row[entry_order], seen_row[seen_order]
     passes = []

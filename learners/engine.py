@@ -122,9 +122,7 @@ class Engine:
         device: `cpu` or `cuda`.
     """
 
-    def __init__(
-        self, network: Network, config: OptimiserConfig, device: str
-    ) -> None:
+    def __init__(self, network: Network, config: OptimiserConfig, device: str) -> None:
         import deepspeed
 
         self.config, self.device = config, torch.device(device)
@@ -196,7 +194,9 @@ class Engine:
 
     def _own_norm(self) -> float:
         # Under ZeRO 0 in float32 the engine does not report one. Gradients are averaged by now.
-        squares = [p.grad.float().square().sum() for p in self.network.parameters() if p.grad is not None]
+        squares = [
+            p.grad.float().square().sum() for p in self.network.parameters() if p.grad is not None
+        ]
         return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:

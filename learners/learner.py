@@ -1,5 +1,5 @@
-"""`Learner`, one rank of the learner group. It knows torch and DeepSpeed, but not Ray: the same class
-runs inside an actor and under plain pytest.
+"""`Learner`, one rank of the learner group. It knows torch and DeepSpeed, but not Ray: the same
+class runs inside an actor and under plain pytest.
 
 An update: take this rank's share of the episodes, collate, ask the networks (`Now`), let the
 algorithm `prepare` targets, then pass over minibatches: forward, loss, backward, step. Every rank
@@ -166,7 +166,7 @@ class Learner:
         prepared = time.perf_counter()
         counted: list[Metrics] = []
         stopped = False
-        for epoch in range(self.algorithm.epochs):
+        for _ in range(self.algorithm.epochs):
             for segments in self._minibatches(batch):
                 counted.append(self._step(batch, segments, columns, extra))
                 if self.algorithm.stop(counted[-1]):
@@ -342,8 +342,8 @@ class Learner:
         """
         counts = np.array([len(ids) - 1 for ids in probes])
         tokens = np.zeros((len(probes), counts.max() + 1), np.int64)
-        for row, ids in enumerate(probes):
-            tokens[row, : len(ids)] = ids
+        for index, ids in enumerate(probes):
+            tokens[index, : len(ids)] = ids
         row = np.repeat(np.arange(len(probes)), counts)
         col = np.concatenate([np.arange(count) for count in counts])
         none = col[:0]
@@ -367,8 +367,7 @@ class Learner:
         """
         path = Path(folder)
         weights = {
-            name: tensor.contiguous().cpu().clone()
-            for name, tensor in self.engine.named_weights()
+            name: tensor.contiguous().cpu().clone() for name, tensor in self.engine.named_weights()
         }
         if self.group.rank == 0:
             policy = self.engine.network.policy

@@ -5,7 +5,7 @@ entry needs it: no `[R, T, V]` tensor ever exists.
 """
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +43,18 @@ class Inputs(NamedTuple):
     seen_token: Tensor
 
 
+class LanguageModel(Protocol):
+    """A causal language model in two parts."""
+
+    def trunk(self, tokens: Tensor) -> Tensor:
+        """Return hidden states `[R, T, H]` of tokens `[R, T]`."""
+        ...
+
+    def head(self, states: Tensor) -> Tensor:
+        """Return logits `[S, V]` of hidden states `[S, H]`."""
+        ...
+
+
 class Network(nn.Module):
     """Policy and critic.
 
@@ -72,7 +84,7 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries; float32 whatever the trunk's type."""
-        hidden = self.policy.trunk(inputs.tokens)
+        hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens)
         states = hidden[inputs.state_row, inputs.state_col]
         token_logprob, entropy = self._vocabulary(states, inputs)
         entries = len(inputs.entry_state)
@@ -80,7 +92,7 @@ class Network(nn.Module):
             value = states.new_zeros(entries, dtype=torch.float32)
         else:
             if self.critic is not None:
-                seen = self.critic.trunk(inputs.tokens)
+                seen = cast(LanguageModel, self.critic).trunk(inputs.tokens)
                 states = seen[inputs.state_row, inputs.state_col]
             value = self.value_scale * self.value_head(states).squeeze(-1).float()
             value = value[inputs.entry_state]
@@ -107,7 +119,11 @@ class Network(nn.Module):
             part = states[start : start + self.chunk]
             here = torch.nonzero((which >= start) & (which < start + self.chunk)).squeeze(-1)
             lp, ent = checkpoint(
-                _gather, self.policy.head, part, which[here] - start, token[here],
+                _gather,
+                self.policy.head,
+                part,
+                which[here] - start,
+                token[here],
                 use_reentrant=False,
             )
             logprob = logprob.index_put((here,), lp)

@@ -190,9 +190,7 @@ class PPO:
             advantage = whiten(advantage, mean, var)
         coefficient = state["kl_coef"]
         if self.kl_target is not None:
-            coefficient = adapted_kl(
-                coefficient, kl / n, self.kl_target, self.kl_horizon, episodes
-            )
+            coefficient = adapted_kl(coefficient, kl / n, self.kl_target, self.kl_horizon, episodes)
         columns = {
             "old_logprob": now.logprob,
             "old_value": value,

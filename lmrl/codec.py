@@ -72,9 +72,7 @@ class Codec:
 
     def stop_ids(self, stop: str) -> list[int]:
         """Return every token that ends an action: those that contain `stop`, and end-of-text."""
-        ids = {
-            i for i in range(self.vocab_size) if stop in self._backend.decode([i])
-        }
+        ids = {i for i in range(self.vocab_size) if stop in self._backend.decode([i])}
         return sorted(ids | ({self.end_id} if self.end_id is not None else set()))
 
     def read(self, trajectory: Trajectory) -> Trajectory:

@@ -1,12 +1,12 @@
 """`RunLog`: the run directory. Everything a run tells is written here, whole files only.
 
-    config.json           the resolved experiment, versions, commit
-    metrics.jsonl         one line an update; TensorBoard files in tensorboard/
-    trajectories/         Parquet, one file an update and an evaluation
-    checkpoints/          step-N/, and the links `last` and `best`
-    failures.jsonl        one line a failed episode: seed, error, trace
-    status.json           while it runs: phase, update, ETA, ledger
-    summary.json          when it has ended: scores, parity, ledger, seconds
+config.json           the resolved experiment, versions, commit
+metrics.jsonl         one line an update; TensorBoard files in tensorboard/
+trajectories/         Parquet, one file an update and an evaluation
+checkpoints/          step-N/, and the links `last` and `best`
+failures.jsonl        one line a failed episode: seed, error, trace
+status.json           while it runs: phase, update, ETA, ledger
+summary.json          when it has ended: scores, parity, ledger, seconds
 """
 
 import json

@@ -50,6 +50,10 @@ SCHEMA = pa.schema(
 )
 
 
+PLAIN = ("task", "options", "seed", "ending", "final", "final_span", "player", "tokenizer", "info")
+"""Columns that are neither lists nor structs."""
+
+
 def to_table(trajectories: Iterable[Trajectory]) -> pa.Table:
     """Return trajectories as one Arrow table."""
     rows = list(trajectories)
@@ -154,12 +158,7 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
         for i in range(low, high)
     ]
     final_ids = _Ragged(column["final_ids"])
-    plain = {
-        name: column[name].to_pylist()
-        for name in (
-            "task options seed ending final final_span player tokenizer info".split()
-        )
-    }
+    plain = {name: column[name].to_pylist() for name in PLAIN}
     return [
         Trajectory(
             task=plain["task"][row],

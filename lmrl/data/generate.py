@@ -22,7 +22,11 @@ def episodes(
 
 def describe(source: Path) -> dict[str, Any]:
     """Return counts, returns, lengths and one transcript of a data set, read as a stream."""
-    returns, lengths, endings, players, tasks = [], [], {}, {}, {}
+    returns: list[float] = []
+    lengths: list[int] = []
+    endings: dict[str, int] = {}
+    players: dict[str, int] = {}
+    tasks: dict[str, int] = {}
     example = ""
     for trajectory in load(source):
         returns.append(trajectory.total_reward)
@@ -35,7 +39,7 @@ def describe(source: Path) -> dict[str, Any]:
             counts[key] = counts.get(key, 0) + 1
         if not example or len(trajectory.turns) < example.count("\n"):
             example = transcript(trajectory)
-    counts, edges = np.histogram(returns, bins=10)
+    heights, edges = np.histogram(returns, bins=10)
     return {
         "episodes": len(returns),
         "tasks": tasks,
@@ -44,7 +48,7 @@ def describe(source: Path) -> dict[str, Any]:
         "turns": int(np.sum(lengths)),
         "return": _summary(returns),
         "length": _summary(lengths),
-        "histogram": {"counts": counts.tolist(), "edges": edges.tolist()},
+        "histogram": {"counts": heights.tolist(), "edges": edges.tolist()},
         "transcript": example,
     }
 

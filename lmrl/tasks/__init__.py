@@ -21,7 +21,9 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 @cache
 def known() -> dict[str, tuple[str, dict[str, Any]]]:
     """Return every task: ours and those that installed distributions offer."""
-    others = {e.name: (e.value, {}) for e in entry_points(group="lmrl.tasks")}
+    others: dict[str, tuple[str, dict[str, Any]]] = {
+        e.name: (e.value, {}) for e in entry_points(group="lmrl.tasks")
+    }
     return {**others, **TASKS}
 
 

@@ -246,10 +246,10 @@ class Maze(TextEnv):
         return self.describe(position, goal), {"seed": seed, "position": position}
 
     def _free(self, cell: Any) -> Cell:
-        cell = tuple(cell)
-        if cell not in self.grid.walls:
+        row, column = cell
+        if (row, column) not in self.grid.walls:
             raise UsageError(f"{cell} is no free cell of the maze; free: {self.grid.cells}")
-        return cell
+        return (row, column)
 
     def step(self, action: str) -> Step:
         """Move, or stay for an action that is not one of the four."""

@@ -1,0 +1,40 @@
+# Every target makes .venv when it is missing; `make setup` does only that.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+RUN ?= runs/demo
+SEED ?= 0
+
+.PHONY: setup demo test check clean
+
+setup: $(READY)
+
+# A GPU in sight: the CUDA wheels. Otherwise the CPU lock list, without its packages' own
+# dependencies: `requirements/README.md` says why.
+$(READY): requirements/cpu.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed: make setup PYTHON=/path/to/it"; exit 2; }
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
+		$(BIN)/pip install --quiet -e '.[gpu,dev]'; \
+	else \
+		$(BIN)/pip install --quiet --no-deps -r requirements/cpu.lock && \
+		$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .; \
+	fi
+	$(BIN)/lmrl doctor
+	touch $(READY)
+
+demo: $(READY)
+	$(BIN)/lmrl train maze-fo-ppo --run-dir $(RUN) --seed $(SEED) --overwrite
+
+test: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/pytest -m "not system and not gpu"
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

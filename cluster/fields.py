@@ -1,0 +1,125 @@
+"""Change the fields of an `Experiment` from the command line or a file, checked by their types."""
+
+import dataclasses
+import difflib
+import json
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+
+from cluster.experiment import AnyAlgorithm, Experiment
+from lmrl.errors import UsageError, unknown
+
+ALGORITHMS = {cls.name: cls for cls in typing.get_args(AnyAlgorithm)}
+
+
+def _parser(exp: Experiment) -> ArgumentParser:
+    parser = ArgumentParser(exit_on_error=False)
+    hints = typing.get_type_hints(Experiment)
+    for field in dataclasses.fields(exp):
+        value = getattr(exp, field.name)
+        kind = type(value) if dataclasses.is_dataclass(value) else hints[field.name]
+        parser.add_argument(f"--{field.name}", type=kind, default=value)
+    return parser
+
+
+def _build(parser: ArgumentParser, parsed: Any) -> Experiment:
+    made = parser.instantiate(parsed)
+    names = [field.name for field in dataclasses.fields(Experiment)]
+    return Experiment(**{name: getattr(made, name) for name in names})
+
+
+def change(exp: Experiment, arguments: Sequence[str]) -> Experiment:
+    """Return an experiment with fields changed by `--dotted.name value` arguments.
+
+    Raises:
+        UsageError: for an unknown field (with the nearest known one) or a value of another type.
+    """
+    if not arguments:
+        return exp
+    parser = _parser(exp)
+    known = [name for name, _ in flat(exp)]
+    for argument in arguments:
+        name = argument.removeprefix("--").partition("=")[0]
+        if argument.startswith("--") and name not in known and not _group(name, known):
+            raise _unknown(name, known)
+    try:
+        return _build(parser, parser.parse_args(list(arguments)))
+    except Exception as error:  # the library raises several kinds
+        raise UsageError(f"{_sentence(error)}; see 'lmrl train PRESET --fields'") from error
+
+
+def _group(name: str, known: list[str]) -> bool:
+    return any(full.startswith(f"{name}.") for full in known) or name == "options"
+
+
+def _unknown(name: str, known: list[str]) -> UsageError:
+    # First a field that exists deeper (--learner.lr for --learner.optimiser.lr), then a like one.
+    room, _, leaf = name.rpartition(".")
+    near = [full for full in known if full.startswith(room) and full.rpartition(".")[2] == leaf]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"; did you mean '--{near[0]}'?" if near else ""
+    return UsageError(
+        f"field '--{name}' is unknown{hint or ';'} 'lmrl train PRESET --fields' lists all"
+    )
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def read_config(path: Path, base: Experiment | None = None) -> Experiment:
+    """Return the experiment of a JSON file.
+
+    Args:
+        path: a run's config.json, or a file with some of its fields.
+        base: the experiment whose fields the file changes; None takes task and algorithm from it.
+
+    Raises:
+        UsageError: if the file is missing, no JSON, or has fields that do not exist.
+    """
+    try:
+        plain = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UsageError(f"{path} cannot be read as a configuration: {error}") from error
+    if not isinstance(plain, dict):
+        raise UsageError(f"{path} does not hold a JSON object with fields of an experiment")
+    plain.pop("provenance", None)
+    algorithm = dict(plain.get("algorithm", {}))
+    name = algorithm.pop("name", base.algorithm.name if base else "")
+    if base is None:
+        if name not in ALGORITHMS:
+            raise unknown("algorithm", name, ALGORITHMS)
+        base = Experiment(task=str(plain.get("task", "")), algorithm=ALGORITHMS[name]())
+    elif name != base.algorithm.name:
+        raise UsageError(
+            f"{path} configures the algorithm '{name}', the preset trains '{base.algorithm.name}'; "
+            "choose a preset with that algorithm"
+        )
+    if algorithm:
+        plain["algorithm"] = algorithm
+    parser = _parser(base)
+    try:
+        return _build(parser, parser.parse_object(plain))
+    except Exception as error:  # the library raises several kinds
+        raise UsageError(f"{path}: {_sentence(error)}") from error
+
+
+def flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
+    """Return the leaves of nested dataclasses as (dotted name, value)."""
+    leaves = []
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner):
+            leaves += flat(inner, f"{prefix}{field.name}.")
+        else:
+            leaves.append((prefix + field.name, inner))
+    return leaves
+
+
+def describe_fields(exp: Experiment) -> str:
+    """Return every field with its value, a line each."""
+    return "\n".join(f"--{name:<36} {value}" for name, value in flat(exp))

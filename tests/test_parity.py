@@ -1,0 +1,192 @@
+"""Our tasks with `faithful=True` against recorded transitions of the published benchmark.
+
+`LMRL_TRACES` names another folder of the same format. Every record of a task that exists is
+replayed; a file whose task does not exist yet is skipped, and fails once it does.
+"""
+
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lmrl
+from lmrl.rollout import Episode
+from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = Path(os.environ.get("LMRL_TRACES", ROOT.parent / "shared" / "spec" / "traces"))
+
+Record = dict[str, Any]
+
+OBSERVATIONS = {
+    "describe_observation_give_position": "position",
+    "describe_observation_only_walls": "walls",
+    "describe_observation": "goal",
+}
+"""Published description functions -> our option `observation`."""
+
+REWARD_NAMES = {
+    "standard_reward": "standard",
+    "illegal_penalty_reward": "illegal_penalty",
+    "illegal_penalty_diff_scale": "illegal_penalty_diff_scale",
+}
+"""Published reward functions -> our option `reward`."""
+
+FIRST_WORDS = {"twenty": ("twenty", "20q")}
+"""How a task may be called whose trace file begins with another word."""
+
+
+# -- maze -----------------------------------------------------------------------------------------
+
+
+def maze_env(record: Record) -> Maze:
+    """Return the environment that a trace was recorded in."""
+    limit = record["max_steps"]
+    env = lmrl.make(
+        "maze-po" if record["variant"] == "PO" else "maze-fo",
+        faithful=True,
+        observation=OBSERVATIONS[record["describe_function"]],
+        last_k=record["last_k"],
+        # The published environment may have no limit at all.
+        max_steps=len(record["steps"]) + 1 if limit is None else limit,
+        layout=record["maze"],
+        reward=REWARD_NAMES[record["reward_function"] or "standard_reward"],
+    )
+    assert isinstance(env, Maze)
+    return env
+
+
+def start(record: Record) -> Mapping[str, Any]:
+    """Return reset options: those of the record, and its start where nothing else gives it."""
+    options = dict(record["options"] or {})
+    if record["seed"] is None:
+        options.setdefault("init_position", record["start_position"])
+        options.setdefault("goal", record["goal"])
+    return options
+
+
+def history(episode: Episode) -> list[list[Any]]:
+    """Return the texts that the policy sees now, as `[text, is_action]`."""
+    texts: list[list[Any]] = []
+    for turn in episode.turns:
+        texts += [[turn.observation, False], [turn.action, True]]
+    return [*texts, [episode.observation, False]][-episode.span :]
+
+
+def maze(record: Record) -> None:
+    env = maze_env(record)
+    episode = Episode(env, seed=record["seed"], start=start(record))
+    assert env.state is not None
+    assert list(env.state.position) == record["start_position"]
+    assert list(env.state.goal) == record["goal"]
+    assert history(episode) == record["reset_obs"]
+    for number, step in enumerate(record["steps"]):
+        assert not episode.done, f"ended before step {number}"
+        episode.act(step["action"])
+        at = f"step {number}, action {step['action']!r}"
+        assert history(episode) == step["obs"], at
+        assert episode.turns[-1].reward == step["reward"], at
+        assert episode.done == step["done"], at
+        assert list(env.state.position) == step["position"], at
+    # Published episodes never say "truncated": a limit looks like a terminal state there.
+    assert episode.ending in (None, "terminated")
+
+
+def update_position(record: Record) -> None:
+    cell, layout = tuple(record["position"]), grid(record["maze"])
+    if record["action"] in MOVES:
+        assert list(layout.move[cell, record["action"]]) == record["out"]
+    else:
+        assert record["position"] == record["out"]
+
+
+def describe(record: Record) -> None:
+    cell, goal = tuple(record["position"]), tuple(record["goal"])
+    shown = [name for name in OBSERVATIONS if name in record]
+    assert shown, f"no known description in {sorted(record)}"
+    for name in shown:
+        env = Maze(observation=OBSERVATIONS[name], layout=record["maze"])
+        assert env.describe(cell, goal) == record[name], name
+
+
+def reward(record: Record) -> None:
+    function, (low, high) = REWARDS[REWARD_NAMES[record["fn"]]]
+    given = function(record["action"] in MOVES, record["position"] == record["goal"])
+    assert given == record["out"]
+    assert low <= given <= high
+
+
+def optimal_directions(record: Record) -> None:
+    layout = grid(record.get("maze", "double_t_maze"))
+    out = record["out"]
+    table = {str(record["position"]): out} if "position" in record else out
+    for place, move in table.items() if isinstance(table, dict) else table:
+        row, col = map(int, re.findall(r"\d+", str(place)))
+        if (row, col) != layout.goal:
+            assert move in layout.best_moves((row, col)), place
+
+
+def maze_functions(record: Record) -> None:
+    runners: dict[str, Callable[[Record], None]] = {
+        "update_position": update_position,
+        "describe": describe,
+        **dict.fromkeys(REWARD_NAMES, reward),
+    }
+    name = record["fn"]
+    if "optimal" in name or "solver" in name:
+        optimal_directions(record)
+        return
+    assert name in runners, f"no runner for maze function {name!r}"
+    runners[name](record)
+
+
+# -- all files ------------------------------------------------------------------------------------
+
+
+RUNNERS: dict[str, Callable[[Record], None]] = {"maze": maze, "maze_functions": maze_functions}
+"""Trace file -> replay of one record."""
+
+
+def ours() -> list[Any]:
+    """Return every record that can be replayed as a pytest parameter."""
+    found = []
+    for name in RUNNERS:
+        path = FOLDER / f"{name}.jsonl"
+        lines = path.read_text().splitlines() if path.exists() else []
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                record = json.loads(line)
+                kind = record.get("kind") or record.get("fn", "")
+                found.append(pytest.param(name, record, id=f"{name}-{number}-{kind}"))
+    return found
+
+
+def others() -> list[str]:
+    """Return the trace files that nothing replays."""
+    return sorted(path.stem for path in FOLDER.glob("*.jsonl") if path.stem not in RUNNERS)
+
+
+@pytest.mark.skipif(
+    "LMRL_TRACES" not in os.environ and not FOLDER.is_dir(), reason=f"no traces at {FOLDER}"
+)
+def test_traces_are_there() -> None:
+    assert ours() or others(), f"{FOLDER} holds no traces"
+
+
+@pytest.mark.parametrize(("name", "record"), ours())
+def test_parity(name: str, record: Record) -> None:
+    RUNNERS[name](record)
+
+
+@pytest.mark.parametrize("name", others())
+def test_traces_without_a_runner(name: str) -> None:
+    first = name.split("_")[0]
+    beginnings = FIRST_WORDS.get(first, (first,))
+    tasks = [task for task in lmrl.TASKS if task.startswith(beginnings)]
+    if not tasks:
+        pytest.skip(f"task {name.removesuffix('_functions')} is not implemented yet")
+    pytest.fail(f"task {tasks[0]} exists: write the runner of {name}.jsonl in tests/test_parity.py")
