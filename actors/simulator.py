@@ -5,6 +5,7 @@ answered by then, the simulator steps those episodes, and asks again. A slow epi
 the others, and there is no lock-step batch. Finished episodes leave as Arrow tables, in batches.
 """
 
+import os
 import random
 import time
 import traceback
@@ -149,9 +150,9 @@ class Simulator:
         self.codec = Codec.load(checkpoint)
         self.jobs = 0
 
-    def ready(self) -> bool:
-        """Return once the actor is up."""
-        return True
+    def ready(self) -> int:
+        """Return the process id, once the actor is up."""
+        return os.getpid()
 
     def play(self, job: Job) -> Iterator[Finished]:
         """Yield the job's episodes as they finish, in batches; order is not kept."""

@@ -54,7 +54,7 @@ class Progress:
             disable=not self.console.is_terminal,
         )
         self.row = self.bar.add_task(exp.algorithm.name, total=exp.updates, line="")
-        self.began = time.monotonic()
+        self.began = 0.0  # of the loop, for the time that is left
         self.first = 0
         self.told = 0.0
 
@@ -114,7 +114,7 @@ class Progress:
         ]
         line = "  ".join(f"{name} {form.format(v)}" for name, v, form in shown if v is not None)
         done = update - self.first
-        left = (time.monotonic() - self.began) / max(done, 1) * (self.exp.updates - update)
+        left = (time.monotonic() - self.began) / done * (self.exp.updates - update)
         self.bar.update(self.row, completed=update, line=line)
         now = time.monotonic()
         last = update == self.exp.updates
@@ -132,6 +132,10 @@ class Progress:
             line=line,
             ledger=house.ledger.to_json(),
         )
+
+    def ready(self) -> None:
+        """Start the clock for the time that is left: from here on there are only updates."""
+        self.began = time.monotonic()
 
     def evaluation_due(self, update: int) -> int:
         """Return how many episodes are to be scored after an update; 0 is none."""

@@ -57,6 +57,7 @@ def _loop(house: House, source: Any, progress: Progress, resume: bool) -> dict[s
     progress.pushed(push(house, done))
     if not done:
         _baselines(house, progress)
+    progress.ready()
     for update in range(done + 1, exp.updates + 1):
         with log.phase("sample"):
             batch = source.take(house)

@@ -144,7 +144,6 @@ def collate(
     rewards: list[float] = []
     turn_episode: list[int] = []
     bootstraps: list[tuple[int, int, int]] = []  # episode, segment, col
-    terminated: list[bool] = []
     seen: list[tuple[int, int, int]] = []  # segment, first col, length
     seen_tokens: list[Ids] = []
 
@@ -163,7 +162,6 @@ def collate(
         parts: list[Ids] = []
         length = turns = span = 0
         final_needed = trajectory.ending == TRUNCATED
-        terminated.append(not final_needed)
         for index in range(len(trajectory.turns) + final_needed):
             last = index == len(trajectory.turns)
             wanted = trajectory.final_span if last else trajectory.turns[index].span

@@ -379,14 +379,14 @@ def test_maze_optimal_moves_shorten_the_way_by_one(layout: str) -> None:
     maze = grid(layout)
     assert maze.goal in maze.cells
     for cell in maze.starts:
-        moves = maze.best_moves(cell)
+        moves = maze.best_moves(cell, maze.goal)
         assert moves
         for move in moves:
             assert maze.distance[maze.move[cell, move]] == maze.distance[cell] - 1
         row, col = cell
         near = [maze.move[cell, move] for move in MOVES]
         assert all(abs(r - row) + abs(c - col) <= 1 for r, c in near)
-    assert maze.best_moves(maze.goal) == []
+    assert maze.best_moves(maze.goal, maze.goal) == []
 
 
 def test_maze_starts_cover_every_free_cell() -> None:

@@ -30,14 +30,21 @@ def known() -> dict[str, tuple[str, dict[str, Any]]]:
 def make(name: str, **options: Any) -> TextEnv:
     """Return the environment of task `name`, for example `make("maze-po", faithful=True)`.
 
+    Args:
+        name: of a known task, or `module:Class` of any other.
+        options: of the task.
+
     Raises:
         UsageError: for an unknown task or an option that the task does not have.
     """
-    if name not in known():
+    if ":" not in name and name not in known():
         raise unknown("task", name, known())
-    path, variant = known()[name]
+    path, variant = (name, {}) if ":" in name else known()[name]
     module, _, attribute = path.partition(":")
-    cls = getattr(importlib.import_module(module), attribute)
+    try:
+        cls = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"task '{name}' cannot be imported: {error}") from error
     allowed = inspect.signature(cls).parameters
     for option in options:
         if option not in allowed:

@@ -60,6 +60,8 @@ MOVES: dict[str, Cell] = {
     "move down\n": (1, 0),
 }
 
+START_OPTIONS = ("goal", "init_position")
+
 _WALL_PHRASES = (
     ((0, 1), "to your right"),
     ((0, -1), "to your left"),
@@ -112,22 +114,26 @@ class Grid:
             for action, (dr, dc) in MOVES.items()
         }
         self.walls = {cell: _walls(cell, free) for cell in self.cells}
-        self.distance = self._distances()
+        self._to: dict[Cell, dict[Cell, int]] = {}
 
-    def _distances(self) -> dict[Cell, int]:
-        distance = {self.goal: 0}
-        queue = deque([self.goal])
-        while queue:
-            cell = queue.popleft()
-            for action in MOVES:
-                if (near := self.move[cell, action]) not in distance:
-                    distance[near] = distance[cell] + 1
-                    queue.append(near)
-        return distance
+    def distances(self, goal: Cell) -> dict[Cell, int]:
+        """Return the moves that every cell is away from `goal`, computed once."""
+        if goal not in self._to:
+            distance = {goal: 0}
+            queue = deque([goal])
+            while queue:
+                cell = queue.popleft()
+                for action in MOVES:  # every move can be taken back, so this is symmetric
+                    if (near := self.move[cell, action]) not in distance:
+                        distance[near] = distance[cell] + 1
+                        queue.append(near)
+            self._to[goal] = distance
+        return self._to[goal]
 
-    def best_moves(self, cell: Cell) -> list[str]:
-        """Return the moves that bring `cell` nearer to the goal."""
-        return [a for a in MOVES if self.distance[self.move[cell, a]] < self.distance[cell]]
+    def best_moves(self, cell: Cell, goal: Cell) -> list[str]:
+        """Return the moves that bring `cell` nearer to `goal`."""
+        distance = self.distances(goal)
+        return [a for a in MOVES if distance[self.move[cell, a]] < distance[cell]]
 
 
 def _walls(cell: Cell, free: set[Cell]) -> str:
@@ -225,13 +231,15 @@ class Maze(TextEnv):
     ) -> tuple[str, dict[str, Any]]:
         """Start at a random free cell, or at `options["init_position"]`.
 
-        `options["goal"]` moves the goal's text and test; distances of the scripted players stay
-        those of the layout's own goal.
+        `options["goal"]` moves the goal.
 
         Raises:
-            UsageError: if a given cell is a wall, or the start is the goal.
+            UsageError: for an unknown option, a cell that is a wall, or a start that is the goal.
         """
         options = options or {}
+        for option in options:
+            if option not in START_OPTIONS:
+                raise unknown("maze start option", option, START_OPTIONS)
         seed = fresh_seed() if seed is None else seed
         rng = random.Random(seed)
         # The published code draws the goal first, although there is only one to draw.
@@ -246,9 +254,9 @@ class Maze(TextEnv):
         return self.describe(position, goal), {"seed": seed, "position": position}
 
     def _free(self, cell: Any) -> Cell:
-        row, column = cell
-        if (row, column) not in self.grid.walls:
+        if not isinstance(cell, list | tuple) or tuple(cell) not in self.grid.walls:
             raise UsageError(f"{cell} is no free cell of the maze; free: {self.grid.cells}")
+        row, column = cell
         return (row, column)
 
     def step(self, action: str) -> Step:
@@ -285,7 +293,7 @@ class Maze(TextEnv):
     def _optimal(self, rng: random.Random) -> Player:
         def play(observation: str) -> str:
             assert self.state is not None
-            return rng.choice(self.grid.best_moves(self.state.position))
+            return rng.choice(self.grid.best_moves(self.state.position, self.state.goal))
 
         return play
 

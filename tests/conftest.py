@@ -1,0 +1,65 @@
+"""Shared by the system tests: one Ray, one start checkpoint, one house of actors per session."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+# Ray's workers import the tests' own tasks from here.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer model with a tokenizer of the maze's texts."""
+    from cluster.presets import preset
+    from cluster.source import sample_texts
+    from learners.start import make_start
+
+    exp = preset("maze-fo-ppo")
+    folder = tmp_path_factory.mktemp("start") / "checkpoint"
+    make_start(exp.model, sample_texts(exp), folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def local_ray() -> Iterator[None]:
+    """A private Ray with more CPUs on its books than this machine may have."""
+    import ray
+
+    ray.init(
+        address="local",
+        num_cpus=8,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def house(local_ray: None, checkpoint: Path) -> Iterator[object]:
+    """One sampler, two simulators, and two DeepSpeed ranks with ZeRO-2."""
+    from cluster.launch import launch
+    from cluster.presets import preset
+    from cluster.weights import push
+
+    exp = preset("maze-fo-ppo")
+    exp = replace(
+        exp,
+        failures=1.0,
+        model=replace(exp.model, path=str(checkpoint)),
+        learner=replace(
+            exp.learner, ranks=2, threads=1, optimiser=replace(exp.learner.optimiser, zero=2)
+        ),
+        simulator=replace(exp.simulator, count=2, flush=8),
+    )
+    with launch(exp, checkpoint) as running:
+        push(running, 0)
+        yield running

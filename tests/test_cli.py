@@ -1,0 +1,146 @@
+"""The command line: figures as JSON, and one clear sentence with exit code 2 for bad input."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lmrl.cli import main
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    code = main([str(a) for a in arguments])
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Return the one sentence of a refused command."""
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("lmrl: ") and err.count("\n") == 1, err
+    return err
+
+
+def test_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "tasks", "--json")
+    names = [row["task"] for row in json.loads(out)]
+    assert code == 0 and {"maze-fo", "maze-po"} <= set(names)
+
+
+def test_data_are_generated_and_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "maze"
+    code, text, _ = run(
+        capsys, "data", "generate", "maze-fo", "--episodes", 30, "--out", out, "--json"
+    )
+    assert code == 0 and json.loads(text)["episodes"] == 30
+    code, text, _ = run(capsys, "data", "show", out, "--json")
+    facts = json.loads(text)
+    assert code == 0 and facts["episodes"] == 30 == sum(facts["histogram"]["counts"])
+    assert facts["tasks"] == {"maze-fo": 30} and "move" in facts["transcript"]
+    assert [p.name for p in tmp_path.iterdir()] == ["maze"]
+    assert "not empty" in refused(
+        capsys, "data", "generate", "maze-fo", "--episodes", 3, "--out", out
+    )
+
+
+def test_unknown_names_get_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean 'maze-fo'" in refused(capsys, "play", "maze-fp")
+    assert "did you mean 'maze-fo-ppo'" in refused(capsys, "train", "maze-fo-pppo")
+    assert "did you mean '--algorithm.clip'" in refused(
+        capsys, "train", "maze-fo-ppo", "--algorithm.clipp", 1
+    )
+    assert "did you mean '--learner.optimiser.lr'" in refused(
+        capsys, "train", "maze-fo-ppo", "--learner.lr", 1
+    )
+    assert "did you mean 'optimal'" in refused(
+        capsys, "evaluate", "--task", "maze-fo", "--player", "optimum"
+    )
+    assert "last_k" in refused(capsys, "play", "maze-fo", "--options", '{"last_q": 1}')
+
+
+def test_fields_are_checked_by_type_and_value(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    there = ["--run-dir", tmp_path / "run"]
+    assert "updates" in refused(capsys, "train", "maze-fo-bc", "--updates", "many", *there)
+    assert "above 0" in refused(capsys, "train", "maze-fo-bc", "--updates", 0, *there)
+    assert "zero" in refused(capsys, "train", "maze-fo-bc", "--learner.optimiser.zero", 7, *there)
+    assert "max_staleness" in refused(capsys, "train", "maze-fo-ppo", "--max_staleness", 2, *there)
+    assert "no room" in refused(capsys, "train", "maze-fo-bc", "--model.context", 8, *there)
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_cannot_start_is_refused_before_ray_starts(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    import ray
+
+    file = tmp_path / "file"
+    file.write_text("")
+    assert "cannot be written" in refused(capsys, "train", "maze-fo-bc", "--run-dir", file / "run")
+    assert "no checkpoint directory" in refused(
+        capsys, "evaluate", "--task", "maze-fo", "--checkpoint", tmp_path / "nothing"
+    )
+    (tmp_path / "config.json").write_text('{"updatez": 1}')
+    assert "updatez" in refused(capsys, "train", "maze-fo-bc", "--config", tmp_path / "config.json")
+    assert not ray.is_initialized()
+
+
+def test_a_plan_is_printed_without_a_run(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code, out, _ = run(
+        capsys, "train", "maze-po-ppo", "--dry-run", "--run-dir", tmp_path / "run", "--seed", 3
+    )
+    assert code == 0 and "ppo on maze-po" in out
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_preset_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
+    from cluster.presets import PRESETS
+
+    for name in PRESETS:
+        code, out, _ = run(capsys, "train", name, "--dry-run", "--json")
+        assert code == 0 and json.loads(out)["task"] == PRESETS[name].task
+
+
+def test_fields_and_files_change_a_preset(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "fields.json"
+    file.write_text(json.dumps({"updates": 3, "algorithm": {"clip": 0.5}}))
+    code, out, _ = run(
+        capsys,
+        "train",
+        "maze-fo-ppo",
+        "--config",
+        file,
+        "--algorithm.gamma",
+        0.5,
+        "--dry-run",
+        "--json",
+    )
+    fields = json.loads(out)
+    assert code == 0 and fields["updates"] == 3
+    assert (fields["algorithm"]["clip"], fields["algorithm"]["gamma"]) == (0.5, 0.5)
+
+
+def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    from cluster.fields import read_config
+    from cluster.presets import PRESETS
+
+    for exp in PRESETS.values():
+        exp.save(tmp_path / "config.json")
+        assert read_config(tmp_path / "config.json") == exp
+
+
+def test_scripted_players_are_scored_without_ray(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(
+        capsys, "evaluate", "--task", "maze-fo", "--player", "optimal", "--episodes", 50, "--json"
+    )
+    record = json.loads(out)
+    assert code == 0 and record["episodes"] == 50
+    low, high = record["ci95"]
+    assert low <= record["return_mean"] <= high and record["normalised"] > 95

@@ -1,0 +1,80 @@
+"""Data sets on disk: whole or not at all, streamed, and refused when they are not ours."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lmrl import make
+from lmrl.data import files, load, write
+from lmrl.data.generate import episodes
+from lmrl.errors import DataError, UsageError
+from lmrl.trajectory import transcript
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    made = episodes(make("maze-po"), "maze-po", 25, 0, "random", {})
+    assert write(made, folder, shard=10) == 25
+    return folder
+
+
+def test_the_stored_order_is_kept(data: Path) -> None:
+    assert [p.name for p in files(data)] == [f"part-0000{i}.parquet" for i in range(3)]
+    assert [t.seed for t in load(data)] == list(range(25))
+
+
+def test_shuffling_follows_the_seed_and_loses_nothing(data: Path) -> None:
+    first = [t.seed for t in load(data, seed=1, buffer=4)]
+    assert first == [t.seed for t in load(data, seed=1, buffer=4)]
+    assert first != [t.seed for t in load(data, seed=2, buffer=4)]
+    assert sorted(first) == list(range(25))
+
+
+def test_an_endless_stream_passes_over_everything_each_time(data: Path) -> None:
+    stream = load(data, seed=1, loop=True)
+    passes = [sorted(next(stream).seed for _ in range(25)) for _ in range(3)]
+    assert passes == [list(range(25))] * 3
+
+
+def test_a_cut_file_is_refused_by_name(data: Path) -> None:
+    victim = data / "part-00001.parquet"
+    victim.write_bytes(victim.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"part-00001\.parquet is cut off"):
+        next(load(data))
+
+
+def test_a_table_of_others_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"]}), tmp_path / "other.parquet")
+    with pytest.raises(DataError, match="does not hold trajectories"):
+        next(load(tmp_path))
+    with pytest.raises(DataError, match="no data set at"):
+        next(load(tmp_path / "nothing"))
+
+
+def test_a_crash_while_writing_leaves_no_file(tmp_path: Path) -> None:
+    def broken():
+        yield from episodes(make("maze-fo"), "maze-fo", 3, 0, "random", {})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write(broken(), tmp_path / "data", shard=10)
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_a_transcript_cannot_drive_a_terminal(data: Path) -> None:
+    trajectory = next(load(data))
+    text = transcript(trajectory)
+    assert f"seed {trajectory.seed}" in text and "\x1b" not in text
+    from lmrl.trajectory import printable
+
+    assert printable("a\x1b[2Jb\n") == "a\\x1b[2Jb"
+
+
+def test_options_that_a_task_lacks_are_refused() -> None:
+    with pytest.raises(UsageError, match="last_k"):
+        make("maze-fo", last_l=3)
+    assert json.dumps(make("maze-fo", last_k=7).window) == "7"

@@ -1,0 +1,175 @@
+"""One DeepSpeed rank under plain pytest: accumulation, schedules, checkpoints, weights."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PROGRAM = """
+import json, sys
+from dataclasses import replace
+import numpy as np
+from learners.bc import BC
+from learners.engine import OptimiserConfig
+from learners.learner import Learner, LearnerConfig
+from learners.ppo import PPO
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+
+checkpoint, out, zero, budget, port, rank, world = sys.argv[1:8]
+config = LearnerConfig(
+    optimiser=OptimiserConfig(lr=1e-2, zero=int(zero), clip=0.5, warmup=2),
+    micro_tokens=int(budget), threads=1,
+)
+algorithm = PPO(kl_coef=0.1, epochs=2, minibatch=0, kl_stop=None, value_scale=10.0)
+learner = Learner(
+    algorithm, config, checkpoint, 56, rank=int(rank), world=int(world), port=int(port)
+)
+env = make("maze-fo", max_steps=9)
+table = to_table([play(env, "random", seed, "maze-fo") for seed in range(10)])
+metrics = [learner.update([table]) for _ in range(2)]
+weights = {name: t.double().sum().item() for name, t in learner.engine.named_weights()}
+full = np.concatenate([t.float().cpu().numpy().ravel() for _, t in learner.engine.named_weights()])
+bucket_names = [m.name for b in learner.engine.buckets(50_000) for m in b.metas]
+if learner.group.rank == 0:
+    np.save(out, full)
+    print(json.dumps({"metrics": metrics, "names": bucket_names, "weights": list(weights)}))
+"""
+
+
+def learn(
+    checkpoint: Path, out: Path, zero: int, budget: int = 10**6, world: int = 1
+) -> tuple[np.ndarray, dict]:
+    """Run two PPO updates in processes of their own; return weights and what rank 0 printed."""
+    import json
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                str(checkpoint),
+                str(out),
+                str(zero),
+                str(budget),
+                str(port),
+                str(rank),
+                str(world),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
+        for rank in range(world)
+    ]
+    outputs = [process.communicate(timeout=240) for process in ranks]
+    for process, (_, errors) in zip(ranks, outputs, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    return np.load(out), json.loads(outputs[0][0].strip().splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def plain(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, dict]:
+    return learn(checkpoint, tmp_path_factory.mktemp("plain") / "w.npy", zero=0)
+
+
+@pytest.mark.parametrize(
+    ("zero", "budget", "world"), [(0, 400, 1), (2, 400, 1), (2, 400, 2), (3, 10**6, 2)]
+)
+def test_micro_batches_stages_and_ranks_do_not_change_the_result(
+    checkpoint: Path,
+    plain: tuple[np.ndarray, dict],
+    tmp_path: Path,
+    zero: int,
+    budget: int,
+    world: int,
+) -> None:
+    weights, report = learn(checkpoint, tmp_path / "w.npy", zero, budget, world)
+    expected, first = plain
+    assert np.abs(weights - expected).max() < 2e-4
+    for ours, theirs in zip(report["metrics"], first["metrics"], strict=True):
+        for key in ("loss", "policy_loss", "value_loss", "grad_norm", "kl_to_start", "tokens"):
+            assert ours[key] == pytest.approx(theirs[key], rel=2e-3, abs=2e-4), key
+    assert report["names"] == report["weights"]
+    assert "lm_head.weight" in report["names"] and "transformer.wte.weight" in report["names"]
+
+
+def test_a_checkpoint_brings_everything_back(checkpoint: Path, tmp_path: Path) -> None:
+    """Weights, optimiser, order of minibatches: the next update is the one without the break."""
+    program = """
+import sys
+import numpy as np
+from learners.engine import OptimiserConfig
+from learners.learner import Learner, LearnerConfig
+from learners.ppo import PPO
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+from transformers import AutoModelForCausalLM
+import torch
+
+checkpoint, folder = sys.argv[1:]
+env = make("maze-fo", max_steps=9)
+tables = [
+    to_table([play(env, "random", 10 * k + i, "maze-fo") for i in range(10)]) for k in range(3)
+]
+algorithm = PPO(kl_coef=0.1, kl_target=0.01, epochs=2, minibatch=20)
+def fresh(port):
+    config = LearnerConfig(optimiser=OptimiserConfig(lr=1e-2))
+    return Learner(algorithm, config, checkpoint, 56, port=port)
+learner = fresh(29731)
+for table in tables[:2]:
+    learner.update([table])
+learner.save(folder)
+state = dict(learner.state)
+expected = learner.update([tables[2]])
+saved = AutoModelForCausalLM.from_pretrained(folder)
+learner.load(folder)
+assert learner.state == state
+for (name, ours), theirs in zip(learner.engine.named_weights(), saved.state_dict().values()):
+    assert torch.equal(ours, theirs), name
+got = learner.update([tables[2]])
+for key in ("loss", "grad_norm", "approx_kl", "kl_coef", "lr"):
+    assert abs(got[key] - expected[key]) < 1e-6, (key, got[key], expected[key])
+print("same")
+"""
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(checkpoint), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.returncode == 0 and done.stdout.strip().endswith("same"), done.stderr[-3000:]
+    assert {"config.json", "model.safetensors", "tokenizer.json", "deepspeed"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+def test_shares_are_balanced_and_complete() -> None:
+    from learners.learner import shares
+
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 100, size=37)
+    dealt = shares(lengths, 4)
+    assert sorted(i for part in dealt for i in part) == list(range(37))
+    loads = [lengths[part].sum() for part in dealt]
+    assert max(loads) - min(loads) <= 100

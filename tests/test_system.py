@@ -1,0 +1,236 @@
+"""The system itself: real vLLM, real DeepSpeed, real Ray, small models. Nothing is replaced."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ray = pytest.importorskip("ray")
+
+from actors.simulator import Job  # noqa: E402
+from actors.vllm_engine import Decoding  # noqa: E402
+from cluster.launch import House, Weights  # noqa: E402
+from cluster.ledger import Ledger  # noqa: E402
+from cluster.stream import episodes  # noqa: E402
+from cluster.weights import _gate, load_again, push  # noqa: E402
+from learners.engine import Bucket  # noqa: E402
+from lmrl.errors import RunError, UsageError  # noqa: E402
+from lmrl.schema import from_table  # noqa: E402
+from lmrl.trajectory import Trajectory  # noqa: E402
+
+
+def job(house: House, seeds: list[int], **changes: Any) -> Job:
+    exp = house.experiment
+    decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=5)
+    return Job(exp.task, {"max_steps": 12}, seeds, decoding)._replace(**changes)
+
+
+def play(house: House, work: Job) -> list[Trajectory]:
+    tables = [finished.table for finished in episodes(house, work)]
+    house.ledger.trained += sum(table.num_rows for table in tables)
+    played = from_table(pa.concat_tables(tables)) if tables else []
+    return sorted(played, key=lambda t: t.seed)
+
+
+@contextmanager
+def fresh_ledger(house: House) -> Iterator[Ledger]:
+    """Count from zero, and check at the end that nothing is unaccounted for."""
+    house.ledger = Ledger()
+    yield house.ledger
+    assert house.ledger.open == 0, house.ledger
+
+
+def test_samplers_and_learner_agree_after_every_push(house: House) -> None:
+    with fresh_ledger(house):
+        for version in (1, 2):
+            played = play(house, job(house, list(range(16))))
+            metrics = house.learners.update([_table(played)])
+            assert metrics["sampler_gap"] < 1e-4  # what was sampled is what the learner scores
+            assert metrics["optimiser_steps"] >= 1
+            report = push(house, version)
+            assert report.max_abs < 1e-3 and report.pushed_again == 0
+        again = play(house, job(house, list(range(100, 104))))
+        assert {v for t in again for turn in t.turns for v in turn.versions.tolist()} == {2}
+
+
+def _table(played: list[Trajectory]) -> pa.Table:
+    from lmrl.schema import to_table
+
+    return to_table(played)
+
+
+def test_a_turn_is_sampled_from_exactly_its_context(house: House) -> None:
+    """Stored contexts, tokens and log-probs are those of the sampler: score them again."""
+    with fresh_ledger(house):
+        work = job(house, [3], task="maze-po")
+        (trajectory,) = play(house, work)
+    for context, turn in zip(trajectory.contexts(), trajectory.turns, strict=False):
+        row = np.concatenate([context, turn.action_ids])
+        scored = ray.get(house.samplers[0].score.remote([row]))[0][-len(turn.action_ids) :]
+        assert np.abs(scored - turn.logprobs).max() < 1e-4
+
+
+def test_the_same_seeds_sample_the_same_tokens(house: House) -> None:
+    with fresh_ledger(house):
+        first = play(house, job(house, list(range(8))))
+        second = play(house, job(house, [*range(8), *range(50, 70)]))[:8]
+    said = [[turn.action_ids.tolist() for turn in t.turns] for t in first]
+    assert said == [[turn.action_ids.tolist() for turn in t.turns] for t in second]
+
+
+def test_a_stale_tensor_is_caught_and_pushed_again(house: House) -> None:
+    sampler, right = house.samplers[0], house.weights
+    assert right is not None
+    house.weights = Weights(right.version, [_spoilt(right)], right.expected)
+    load_again(house, sampler)
+    house.weights = right
+    gaps, again = _gate(house, [sampler])
+    assert again == 1 and gaps[0].max() < 1e-3
+
+
+def test_weights_that_stay_wrong_stop_the_run_and_silence_the_sampler(house: House) -> None:
+    sampler, right = house.samplers[0], house.weights
+    assert right is not None
+    house.weights = Weights(right.version, [_spoilt(right)], right.expected)
+    load_again(house, sampler)
+    with pytest.raises(RunError, match=r"sampler 0 and the learner differ by .* on token \d+"):
+        _gate(house, [sampler])
+    assert ray.get(sampler.state.remote())["version"] is None
+    house.weights = right
+    load_again(house, sampler)
+    assert _gate(house, [sampler])[1] == 0
+
+
+def _spoilt(right: Weights) -> Any:
+    """Return the first bucket with one matrix as it might have been some versions ago."""
+    bucket: Bucket = ray.get(right.buckets[0])
+    data = bucket.data.copy()
+    meta = next(m for m in bucket.metas if m.name.endswith("h.1.mlp.c_fc.weight"))
+    size = 4 * int(np.prod(meta.shape))
+    data[meta.offset : meta.offset + size].view(np.float32)[:] += 0.05
+    return ray.put(Bucket(bucket.metas, data))
+
+
+def test_a_tied_head_cannot_go_stale(house: House) -> None:
+    """Even if the tied matrix arrives under its first name only, the repacked head follows it."""
+    sampler, right = house.samplers[0], house.weights
+    assert right is not None
+    bucket: Bucket = ray.get(right.buckets[0])
+    names = [meta.name for meta in bucket.metas]
+    assert "lm_head.weight" in names and "transformer.wte.weight" in names
+    once = tuple(meta for meta in bucket.metas if meta.name != "lm_head.weight")
+    moved = bucket.data.copy()
+    wte = next(meta for meta in once if meta.name == "transformer.wte.weight")
+    moved[wte.offset : wte.offset + 4 * int(np.prod(wte.shape))].view(np.float32)[:] *= 1.5
+    house.weights = Weights(right.version, [ray.put(Bucket(once, moved))], right.expected)
+    load_again(house, sampler)
+    shifted = ray.get(sampler.score.remote(house.probes))
+    house.weights = Weights(right.version, [ray.put(Bucket(once, bucket.data))], right.expected)
+    load_again(house, sampler)
+    gaps, again = _gate(house, [sampler])
+    assert again == 0 and gaps[0].max() < 1e-3
+    difference = np.abs(np.concatenate(shifted) - np.concatenate(right.expected))
+    assert difference.max() > 0.05  # and the head did follow the matrix that was moved
+    house.weights = right
+    load_again(house, sampler)
+
+
+def test_an_unfinished_push_leaves_the_sampler_silent(house: House) -> None:
+    sampler = house.samplers[0]
+    ray.get(sampler.begin_load.remote())
+    assert ray.get(sampler.state.remote())["version"] is None
+    for bucket in house.weights.buckets:
+        ray.get(sampler.load.remote(bucket))
+    ray.get(sampler.finish_load.remote(house.weights.version))
+    assert _gate(house, [sampler])[1] == 0
+
+
+def test_a_raising_task_fails_its_episode_and_not_the_run(house: House) -> None:
+    failures = []
+    house.failures = failures.append
+    with fresh_ledger(house) as ledger:
+        work = job(house, list(range(12)), task="tests.faulty:Faulty")
+        played = play(house, work)
+        assert [t.seed for t in played] == [s for s in range(12) if s % 3]
+        assert ledger.failed == 4 and sorted(f.seed for f in failures) == [0, 3, 6, 9]
+        assert all("ZeroDivisionError: the task broke" in f.error for f in failures)
+    house.failures = None
+
+
+def test_too_many_failures_stop_the_run(house: House) -> None:
+    exp = house.experiment
+    house.experiment = replace(exp, failures=0.1)
+    with pytest.raises(RunError, match=r"more than the allowed share of 0\.1"):
+        play(house, job(house, [0, 3, 6, 9], task="tests.faulty:Faulty"))
+    house.experiment = exp
+
+
+@pytest.mark.parametrize("victim", ["sampler", "simulator"])
+def test_a_killed_actor_loses_no_episode(house: House, victim: str) -> None:
+    if victim == "sampler":
+        pid = ray.get(house.samplers[0].state.remote())["pid"]
+    else:
+        pid = ray.get(house.simulators[0].ready.remote())
+    seeds = list(range(64))
+    with fresh_ledger(house) as ledger:
+        work = job(house, seeds, options={"max_steps": 60}, at_once=16)
+        arrived: list[Trajectory] = []
+        for finished in episodes(house, work):
+            arrived += from_table(finished.table)
+            ledger.trained += finished.table.num_rows
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+                pid = None
+        assert sorted(t.seed for t in arrived) == seeds  # each once, none missing
+        assert ledger.resubmitted == 0 if victim == "sampler" else ledger.resubmitted > 0
+    state = ray.get(house.samplers[0].state.remote())
+    assert state["version"] == house.weights.version
+    assert _gate(house, list(house.samplers))[1] == 0
+
+
+def test_a_run_that_cannot_be_placed_starts_no_actor(local_ray: None, checkpoint: Path) -> None:
+    from cluster.launch import launch
+    from cluster.presets import preset
+
+    exp = preset("maze-fo-ppo")
+    exp = replace(exp, sampler=replace(exp.sampler, count=99))
+    before = ray.available_resources()["CPU"]
+    with (
+        pytest.raises(UsageError, match=r"needs 10\d.* CPUs and Ray has 8"),
+        launch(exp, checkpoint),
+    ):
+        pass
+    assert ray.available_resources()["CPU"] == before
+
+
+def test_a_context_too_short_for_one_turn_is_refused(local_ray: None, checkpoint: Path) -> None:
+    from cluster.launch import launch
+    from cluster.presets import preset
+
+    exp = preset("maze-fo-ppo")
+    exp = replace(exp, model=replace(exp.model, context=32))
+    with pytest.raises(UsageError, match="too short for one turn"), launch(exp, checkpoint):
+        pass
+
+
+def test_a_push_past_its_deadline_names_phase_and_sampler(house: House) -> None:
+    exp = house.experiment
+    house.experiment = replace(exp, push=replace(exp.push, deadline=0.0))
+    with pytest.raises(RunError, match=r"phase begin: sampler\(s\) \[0\] did not answer"):
+        push(house, 3)
+    house.experiment = exp
+    time.sleep(0.5)
+    for bucket in house.weights.buckets:
+        ray.get(house.samplers[0].load.remote(bucket))
+    ray.get(house.samplers[0].finish_load.remote(house.weights.version))
+    assert _gate(house, list(house.samplers))[1] == 0
