@@ -26,7 +26,8 @@ from lmrl.schema import to_table
 
 checkpoint, out, zero, budget, port, rank, world = sys.argv[1:8]
 config = LearnerConfig(
-    optimiser=OptimiserConfig(lr=1e-2, zero=int(zero), clip=0.5, warmup=2),
+    # A large epsilon: Adam turns rounding of near-zero gradients into whole steps.
+    optimiser=OptimiserConfig(lr=1e-2, zero=int(zero), clip=0.5, warmup=2, eps=1e-3),
     micro_tokens=int(budget), threads=1,
 )
 algorithm = PPO(kl_coef=0.1, epochs=2, minibatch=0, kl_stop=None, value_scale=10.0)

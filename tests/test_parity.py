@@ -1,12 +1,14 @@
 """Our tasks with `faithful=True` against recorded transitions of the published benchmark.
 
-`LMRL_TRACES` names another folder of the same format. Every record of a task that exists is
-replayed; a file whose task does not exist yet is skipped, and fails once it does.
+`LMRL_TRACES` names another folder of the same format, `LMRL_SPEC_DATA` that of the published word
+lists. Every record of a task that exists is replayed; a file whose task does not exist yet is
+skipped, and fails once it does.
 """
 
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ import pytest
 import lmrl
 from lmrl.rollout import Episode
 from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
+from lmrl.tasks.wordle import Wordle, published_feedback, vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(os.environ.get("LMRL_TRACES", ROOT.parent / "shared" / "spec" / "traces"))
+DATA = Path(os.environ.get("LMRL_SPEC_DATA", ROOT.parent / "shared" / "spec" / "data"))
+"""The published word lists; they are no part of this repository."""
 
 Record = dict[str, Any]
 
@@ -144,10 +149,93 @@ def maze_functions(record: Record) -> None:
     runners[name](record)
 
 
+# -- wordle ---------------------------------------------------------------------------------------
+
+
+def wordle(record: Record) -> None:
+    path = DATA / record["vocab_file"]
+    if path.exists():
+        replay_wordle(record, path, record["fixed_word"], counted=True)
+    # The word drawn last fits all that was answered before, so an episode with that word hidden
+    # from the start has the same answers. This needs no more words than the record itself has.
+    drawn = [step["sampled_word"] for step in record["steps"] if step["sampled_word"] is not None]
+    guessed = [
+        step["action"].strip().replace(" ", "")
+        for step in record["steps"]
+        if step["sampled_word"] is not None and step["reward"] in (0, -1)
+    ]
+    if drawn:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "words.txt")
+            path.write_text("\n".join([*drawn, *guessed]))
+            replay_wordle(record, path, drawn[-1], counted=False)
+
+
+def replay_wordle(record: Record, path: Path, answer: str | None, counted: bool) -> None:
+    env = lmrl.make(
+        "wordle",
+        faithful=True,
+        vocab=str(path),
+        require_words_in_vocab=record["require_words_in_vocab"],
+        bad_word_reward=record["bad_word_reward"],
+    )
+    assert isinstance(env, Wordle)
+    raw = record["format"] == "raw"
+    start = {} if answer is None else {"answer": answer}
+    episode = Episode(env, seed=record["seed"], start=start)
+    if not raw:
+        assert [[episode.observation, False]] == record["reset_obs"]
+    for number, step in enumerate(record["steps"]):
+        assert not episode.done, f"ended before step {number}"
+        at = f"step {number}, action {step['action']!r}"
+        before = len(env.words_left())
+        # The raw protocol knows no spaces or newlines: with one in it, a text is no word.
+        episode.act(re.sub(r"\s", "_", step["action"]) if raw else step["action"])
+        said = episode.observation
+        if raw:
+            said = "".join(f"<{mark}>" for mark in said.split())
+        assert said == step["transition"], at
+        assert episode.turns[-1].reward == step["reward"], at
+        assert episode.done == step["done"], at
+        assert env.state is not None
+        if counted:
+            assert len(env.words_left()) == step["n_consistent_after"], at
+            if step["sampled_word"] is not None:
+                assert before == step["n_consistent_before"], at
+                assert env.state.answer == step["sampled_word"], at
+        if not raw:
+            # Published, an action in the history has its spaces put right; ours is what was said.
+            seen = [text for text, is_action in history(episode) if not is_action]
+            assert seen == [text for text, is_action in step["obs"] if not is_action], at
+            assert len(history(episode)) == len(step["obs"]), at
+    assert episode.ending in (None, "terminated")
+
+
+def wordle_functions(record: Record) -> None:
+    name = record["fn"]
+    if name == "feedback_from_initial_state":
+        assert published_feedback(record["guess"], record["word"]) == record["out"]
+        return
+    assert name == "consistent_words", f"no runner for wordle function {name!r}"
+    path = DATA / record["vocab_file"]
+    if not path.exists():
+        pytest.skip(f"no word list at {path}; name its folder with LMRL_SPEC_DATA")
+    words = vocabulary(str(path), "published")
+    left = words.everything
+    for guess in record["guesses"]:
+        left = words.fitting(left, guess, published_feedback(guess, record["word"]))
+    assert [words.words[index] for index in left] == record["out"]
+
+
 # -- all files ------------------------------------------------------------------------------------
 
 
-RUNNERS: dict[str, Callable[[Record], None]] = {"maze": maze, "maze_functions": maze_functions}
+RUNNERS: dict[str, Callable[[Record], None]] = {
+    "maze": maze,
+    "maze_functions": maze_functions,
+    "wordle": wordle,
+    "wordle_functions": wordle_functions,
+}
 """Trace file -> replay of one record."""
 
 

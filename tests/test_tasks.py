@@ -377,12 +377,13 @@ def test_maze_fo_policy_sees_one_text() -> None:
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
 def test_maze_optimal_moves_shorten_the_way_by_one(layout: str) -> None:
     maze = grid(layout)
+    distance = maze.distances(maze.goal)
     assert maze.goal in maze.cells
     for cell in maze.starts:
         moves = maze.best_moves(cell, maze.goal)
         assert moves
         for move in moves:
-            assert maze.distance[maze.move[cell, move]] == maze.distance[cell] - 1
+            assert distance[maze.move[cell, move]] == distance[cell] - 1
         row, col = cell
         near = [maze.move[cell, move] for move in MOVES]
         assert all(abs(r - row) + abs(c - col) <= 1 for r, c in near)

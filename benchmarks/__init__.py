@@ -1,0 +1,1 @@
+"""Measurements. They stand on top of everything, and nothing imports them."""

@@ -1,0 +1,68 @@
+"""The demo in several seeds: BC to PPO in the fully observed maze, scores and seconds.
+
+    python -m benchmarks.demo --seeds 0 1 2
+
+runs the preset `maze-fo-ppo` once a seed, each as `lmrl train` in a process of its own, and writes
+`results/demo.json`.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import save
+
+
+def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
+    """Run a preset and return its summary, its curve of returns, and its figures by phase."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "lmrl", "train", preset, "--run-dir", str(folder)]
+    subprocess.run([*command, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
+    wall = time.perf_counter() - began
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+    def mean(name: str) -> float:
+        return sum(float(line[name]) for line in lines) / len(lines)
+
+    return {
+        "seed": seed,
+        "wall_seconds": round(wall, 1),
+        **{key: summary[key] for key in ("scores", "parity", "ledger", "seconds")},
+        "curve": [round(line["rollout/return"], 2) for line in lines],
+        "sampler_turns_per_s": round(mean("rollout/turns_per_s"), 1),
+        "sampler_tokens_per_s": round(mean("rollout/tokens_per_s"), 1),
+        "learner_tokens_per_s": round(mean("learner/learner_tokens_per_s"), 1),
+        "push_ms": round(mean("push/push_ms"), 2),
+        "gate_ms": round(mean("push/gate_ms"), 2),
+    }
+
+
+def main() -> None:
+    """Run the seeds and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--preset", default="maze-fo-ppo")
+    parser.add_argument("--name", default="demo", help="of the result")
+    options = parser.parse_args()
+    runs = []
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in options.seeds:
+            runs.append(run(options.preset, seed, Path(folder) / f"seed-{seed}"))
+            print(json.dumps({k: v for k, v in runs[-1].items() if k in ("seed", "wall_seconds")}))
+    command = f"python -m benchmarks.demo --preset {options.preset} --name {options.name} --seeds "
+    path = save(
+        options.name,
+        command + " ".join(map(str, options.seeds)),
+        {"preset": options.preset, "runs": runs},
+    )
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

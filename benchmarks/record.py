@@ -1,0 +1,44 @@
+"""Write a result with what is needed to read it later: machine, versions, commit, date."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lmrl.runlog import provenance, write_json
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def save(name: str, command: str, figures: dict[str, Any]) -> Path:
+    """Write `results/<name>.json` and return its path."""
+    path = RESULTS / f"{name}.json"
+    write_json(
+        path,
+        {
+            "command": command,
+            "date": datetime.now(UTC).date().isoformat(),
+            "machine": {"cores": os.cpu_count(), "processor": processor()},
+            **provenance(),
+            **figures,
+        },
+    )
+    return path
+
+
+def load(name: str) -> dict[str, Any]:
+    """Return a result that was written before."""
+    record: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
+    return record

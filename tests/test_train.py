@@ -1,0 +1,112 @@
+"""Whole runs through `lmrl train`: the summary adds up, and a resumed run is the unbroken one."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lmrl.cli import main
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+SMALL = [
+    "--options", '{"max_steps": 12}', "--evaluation.episodes", "16", "--rollouts.least", "16",
+    "--rollouts.turns", "160", "--updates", "4", "--save_every", "2", "--keep", "4",
+    "--learner.optimiser.decay", "none", "--evaluation.random", "false",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(local_ray: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    arguments = ["train", "maze-fo-ppo", "--run-dir", str(folder)]
+    assert main([*arguments, "--model.path", str(checkpoint), *SMALL]) == 0
+    return folder
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_the_summary_adds_up(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    ledger = summary["ledger"]
+    ended = ledger["trained"] + ledger["evaluated"] + ledger["stale"] + ledger["failed"]
+    assert ledger["started"] == ended and ledger["evaluated"] == 2 * 16
+    assert summary["parity"]["pushes"] == 5 and summary["parity"]["max_abs"] < 1e-3
+    assert set(summary["scores"]) == {"start", "ppo"}
+    for score in summary["scores"].values():
+        low, high = score["ci95"]
+        assert low <= score["return_mean"] <= high and score["episodes"] == 16
+    assert {"total", "push", "gate", "sample", "learn", "evaluate"} <= set(summary["seconds"])
+    config = json.loads((finished / "config.json").read_text())
+    assert config["updates"] == 4 and config["provenance"]["versions"]["ray"]
+    assert [line["update"] for line in lines(finished)] == [1, 2, 3, 4]
+
+
+def test_every_episode_is_on_disk_with_its_version(finished: Path) -> None:
+    from lmrl.data import load
+
+    played = [t for t in load(finished / "trajectories") if t.player.startswith("v")]
+    summary = json.loads((finished / "summary.json").read_text())
+    assert len(played) == summary["ledger"]["trained"]
+    assert len({t.seed for t in played}) == len(played)
+    for trajectory in played:
+        versions = {v for turn in trajectory.turns for v in turn.versions.tolist()}
+        assert versions == {int(trajectory.player.removeprefix("v"))}
+
+
+def test_checkpoints_load_as_they_are(finished: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = finished / "checkpoints" / "last"
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = torch.tensor([tokenizer.encode("There is a wall above you.\n")])
+    assert torch.isfinite(model(ids).logits).all()
+
+
+def test_a_finished_run_is_not_overwritten(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "maze-fo-ppo", "--run-dir", str(finished)]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    assert main(["train", "--resume", str(finished)]) == 2
+    assert "has ended" in capsys.readouterr().err
+
+
+def test_a_resumed_run_is_the_unbroken_one(finished: Path, tmp_path: Path) -> None:
+    """As after a crash behind update 2: the same episodes, the same losses, the same weights."""
+    from safetensors.torch import load_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(finished, broken, symlinks=True)
+    (broken / "summary.json").unlink()
+    shutil.rmtree(broken / "checkpoints" / "step-4")
+    last = broken / "checkpoints" / "last"
+    last.unlink()
+    last.symlink_to("step-2")
+    assert main(["train", "--resume", str(broken)]) == 0
+    whole, resumed = lines(finished), lines(broken)[4:]
+    assert [line["update"] for line in resumed] == [3, 4]
+    for before, after in zip(whole[2:], resumed, strict=True):
+        for name in ("rollout/return", "rollout/episodes", "learner/loss", "learner/grad_norm"):
+            assert after[name] == pytest.approx(before[name], rel=1e-3, abs=1e-4), name
+    ours = load_file(broken / "checkpoints" / "step-4" / "model.safetensors")
+    theirs = load_file(finished / "checkpoints" / "step-4" / "model.safetensors")
+    assert max((ours[name] - theirs[name]).abs().max().item() for name in theirs) < 1e-3
+    summary = json.loads((broken / "summary.json").read_text())
+    assert summary["ledger"] == json.loads((finished / "summary.json").read_text())["ledger"]
+
+
+def test_a_checkpoint_is_evaluated_by_name(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = finished / "checkpoints" / "last"
+    arguments = ["evaluate", "--checkpoint", str(folder), "--task", "maze-fo", "--episodes", "8"]
+    options = ["--options", '{"max_steps": 6}', "--max-tokens", "8", "--json"]
+    assert main([*arguments, *options]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["episodes"] == 8 and -28 <= record["return_mean"] <= 0
