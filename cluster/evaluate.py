@@ -35,18 +35,8 @@ def evaluate(house: House, count: int, label: str, player: str = "") -> tuple[Sc
         raise RunError(f"every one of the {count} evaluation episodes of {label} failed")
     table = pa.concat_tables(tables)
     table = table.take(pc.sort_indices(table, [("seed", "ascending")]))
-    played = from_table(table)
-    successes = [bool(t.info["success"]) for t in played if "success" in t.info]
     limits = make(exp.task, **exp.options).score_range
-    return (
-        score(
-            [t.total_reward for t in played],
-            [len(t.turns) for t in played],
-            limits,
-            successes if len(successes) == len(played) else None,
-        ),
-        table,
-    )
+    return score(from_table(table), limits), table
 
 
 def mean_return(tables: list[pa.Table]) -> tuple[float, float]:

@@ -3,7 +3,6 @@ configure. A preset is one value of it; the command line changes fields of that 
 """
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,8 @@ from actors.vllm_engine import SamplerConfig
 from learners.bc import BC
 from learners.learner import LearnerConfig
 from learners.ppo import PPO
-from learners.start import ModelConfig
+from learners.start import ModelConfig, context_of
+from lmrl.data import files
 from lmrl.errors import UsageError
 from lmrl.tasks import make
 
@@ -209,11 +209,20 @@ class Experiment:
                 f"{self.rollouts.max_tokens} tokens (rollouts.max_tokens); raise one or lower the "
                 "other"
             )
+        if self.model.path is not None:
+            positions = context_of(Path(self.model.path))
+            if positions < self.model.context:
+                raise UsageError(
+                    f"model.context {self.model.context} exceeds the {positions} positions of "
+                    f"{self.model.path}; set --model.context {positions}"
+                )
+        if self.data.path is not None:
+            files(Path(self.data.path))
         if self.max_staleness != 0:
             raise UsageError(
                 f"max_staleness is {self.max_staleness}; this release trains synchronously, set 0"
             )
-        if isinstance(self.algorithm, PPO) and self.algorithm.bc_coef and not self.data.path:
+        if self.algorithm.bc_coef and not self.data.path:
             raise UsageError(
                 "algorithm.bc_coef needs a data set; give one with --data.path, or set it to 0"
             )
@@ -223,7 +232,3 @@ class Experiment:
         plain = dataclasses.asdict(self)
         plain["algorithm"] = {"name": self.algorithm.name, **plain["algorithm"]}
         return plain
-
-    def save(self, path: Path) -> None:
-        """Write the resolved experiment."""
-        path.write_text(json.dumps(self.to_json(), indent=2) + "\n")

@@ -150,16 +150,13 @@ def check_context(exp: Experiment, codec: Codec) -> None:
 
 
 @contextmanager
-def launch(
-    exp: Experiment, checkpoint: Path, learners: bool = True, verbose: bool = False
-) -> Iterator[House]:
+def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator[House]:
     """Start a run's actors on the Ray that is initialised, and end them with the block.
 
     Args:
         exp: a checked experiment.
         checkpoint: start policy; a directory that every node can read.
         learners: whether there is a learner group. Without, the samplers serve the checkpoint.
-        verbose: log what is started.
 
     Raises:
         UsageError: if the placement or the context cannot work.

@@ -63,11 +63,4 @@ def score_player(
     env = make(task, **options)
     seeds = range(sizes.first_seed, sizes.first_seed + sizes.episodes)
     played = [play(env, player, seed, task, options) for seed in seeds]
-    successes = [bool(t.info["success"]) for t in played if "success" in t.info]
-    result = score(
-        [t.total_reward for t in played],
-        [len(t.turns) for t in played],
-        env.score_range,
-        successes if len(successes) == len(played) else None,
-    )
-    return result, to_table(played)
+    return score(played, env.score_range), to_table(played)

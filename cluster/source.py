@@ -114,8 +114,8 @@ class Fresh:
 
     def __init__(self, exp: Experiment) -> None:
         self.exp, self.position = exp, Position()
-        clones = getattr(exp.algorithm, "bc_coef", 0.0) > 0
-        self.data = Stored(exp, Path(exp.data.path or "")) if clones else None
+        clones = exp.algorithm.bc_coef > 0 and exp.data.path
+        self.data = Stored(exp, Path(clones)) if clones else None
 
     def take(self, house: House) -> Batch:
         """Play a round."""

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 from cluster.experiment import Experiment
 from cluster.presets import preset
 from cluster.source import sample_texts
-from learners.start import context_of, make_start
-from lmrl.errors import UsageError
+from learners.start import make_start
 from lmrl.runlog import RunLog
 
 
@@ -30,19 +29,9 @@ def starting_point(
         folder: of the run. What is made goes into `start/` and is used again by a resumed run.
         train: runs another experiment, for `exp.start`.
         verbose: for `train`.
-
-    Raises:
-        UsageError: if a given checkpoint is none, or its context is too short.
     """
     if exp.model.path is not None:
-        path = Path(exp.model.path)
-        positions = context_of(path)
-        if positions < exp.model.context:
-            raise UsageError(
-                f"model.context {exp.model.context} exceeds the {positions} positions of {path}; "
-                f"set --model.context {positions}"
-            )
-        return Start(path, "start")
+        return Start(Path(exp.model.path), "start")
     if exp.start is not None:
         return _trained(exp, folder / "start", train, verbose)
     path = folder / "start"
@@ -70,8 +59,5 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
     log = RunLog(folder)
     checkpoint = folder / "checkpoints" / "last"
     if not log.finished:
-        first.check()
-        log.prepare(overwrite=True)
-        first.save(folder / "config.json")
-        train(first, log, verbose=verbose)
+        train(first, log, overwrite=True, verbose=verbose)
     return Start(checkpoint.resolve(), base.algorithm.name)

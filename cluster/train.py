@@ -10,47 +10,61 @@
 Online and offline differ in where the episodes come from; the loop cannot tell them apart.
 """
 
+from contextlib import ExitStack
 from typing import Any
+
+import ray
 
 from cluster.evaluate import evaluate
 from cluster.experiment import Experiment
-from cluster.launch import House, launch, ray_session
+from cluster.launch import House, choose_device, launch, ray_session
 from cluster.progress import Progress
-from cluster.source import batches
+from cluster.source import Source, batches
 from cluster.start import starting_point
 from cluster.weights import push
-from lmrl.runlog import RunLog
+from lmrl.errors import UsageError
+from lmrl.runlog import RunLog, provenance
 
 
 def train(
-    exp: Experiment, log: RunLog, resume: bool = False, verbose: bool = False
+    exp: Experiment,
+    log: RunLog,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbose: bool = False,
 ) -> dict[str, Any]:
     """Run an experiment to its end and return its summary.
 
     Args:
-        exp: a checked experiment.
-        log: of a prepared run directory.
+        exp: the experiment.
+        log: of the run directory.
         resume: go on from the last checkpoint in it.
+        overwrite: replace a run that is there.
         verbose: let the actors' logs through.
 
     Raises:
-        UsageError: for what cannot work, before any actor starts.
+        UsageError: for what cannot work, before any actor starts; nothing of the run is left.
         RunError: if the run has to stop; its last checkpoint stays.
     """
-    with ray_session(verbose):
+    exp.check()
+    with log.discarding(UsageError), ExitStack() as stack:
+        if not resume:
+            log.prepare({**exp.to_json(), "provenance": provenance()}, overwrite)
+        stack.enter_context(ray_session(verbose))
+        choose_device(exp, ray.cluster_resources())
         with log.phase("start_policy"):
             start = starting_point(exp, log.folder, train, verbose)
         with log.phase("data"):
             source = batches(exp, log.folder)
-        with Progress(exp, log, start.label) as progress:
-            with log.phase("launch"):
-                running = launch(exp, start.path)
-            with running as house:
-                house.failures = log.failure
-                return _loop(house, source, progress, resume)
+        progress = stack.enter_context(Progress(exp, log, start.label))
+        with log.phase("launch"):
+            house = stack.enter_context(launch(exp, start.path))
+        log.started()
+        house.failures = log.failure
+        return _loop(house, source, progress, resume)
 
 
-def _loop(house: House, source: Any, progress: Progress, resume: bool) -> dict[str, Any]:
+def _loop(house: House, source: Source, progress: Progress, resume: bool) -> dict[str, Any]:
     exp, log, learners = house.experiment, progress.log, house.learners
     assert learners is not None
     done = progress.restore(house, source) if resume else 0

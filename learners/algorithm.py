@@ -91,6 +91,21 @@ class Algorithm(Protocol):
         """Whether a frozen copy of the start policy is kept."""
         ...
 
+    @property
+    def value_scale(self) -> float:
+        """The critic predicts in units of this."""
+        ...
+
+    @property
+    def value_start(self) -> float:
+        """What the critic predicts before any training, in reward units."""
+        ...
+
+    @property
+    def bc_coef(self) -> float:
+        """Weight of a cloning term on a data set, beside the algorithm's own loss."""
+        ...
+
     def start_state(self) -> dict[str, float]:
         """Return numbers that change during a run and are saved with it."""
         ...

@@ -56,6 +56,9 @@ class BC:
     minibatch: ClassVar[int] = 0
     critic: ClassVar[Critic] = "none"
     reference: ClassVar[bool] = False
+    value_scale: ClassVar[float] = 1.0
+    value_start: ClassVar[float] = 0.0
+    bc_coef: ClassVar[float] = 0.0
 
     @property
     def observations(self) -> bool:

@@ -130,8 +130,7 @@ class Learner:
         kind = self.algorithm.critic
         if kind == "none":
             return Network(policy).to(self.device)
-        scale: float = self.algorithm.value_scale  # type: ignore[attr-defined]
-        start: float = self.algorithm.value_start  # type: ignore[attr-defined]
+        scale, start = self.algorithm.value_scale, self.algorithm.value_start
         width = policy.model.get_output_embeddings().weight.shape[1]
         critic = load_causal_lm(checkpoint) if kind == "trunk" else None
         if critic is not None:
@@ -285,7 +284,6 @@ class Learner:
         """Add the gradient of the behaviour-cloning term on data, with a normaliser of its own."""
         from learners.bc import bc_loss
 
-        weight: float = self.algorithm.bc_coef  # type: ignore[attr-defined]
         count = max(self.group.total(sum(len(m.entry) for m in passes))[0], 1.0)
         finite = True
         for index, micro in enumerate(passes):
@@ -294,7 +292,7 @@ class Learner:
             out = self.engine.forward(self._inputs(micro))
             loss = bc_loss(out.logprob, normaliser=count)
             # The critic took no part; a zero keeps its gradients defined on every rank.
-            terms = Terms(weight * loss + 0.0 * out.value.sum(), {})
+            terms = Terms(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
             finite &= self._backward(terms, last)
             sums["bc_loss"] = sums.get("bc_loss", 0.0) + float(loss) * actions
         return finite

@@ -303,7 +303,7 @@ def _train(options: argparse.Namespace) -> int:
     from cluster.fields import change, describe_fields, read_config
     from cluster.presets import PRESETS, preset
     from cluster.train import train
-    from lmrl.runlog import RunLog, provenance
+    from lmrl.runlog import RunLog
 
     if options.list:
         for name, value in PRESETS.items():
@@ -332,11 +332,7 @@ def _train(options: argparse.Namespace) -> int:
     if options.dry_run:
         print(json.dumps(exp.to_json(), indent=2) if options.json else _plan(exp, log.folder))
         return 0
-    if not resume:
-        log.prepare(options.overwrite)
-        record = {**exp.to_json(), "provenance": provenance()}
-        (log.folder / "config.json").write_text(json.dumps(record, indent=2) + "\n")
-    summary = train(exp, log, resume=resume, verbose=options.verbose)
+    summary = train(exp, log, resume, options.overwrite, options.verbose)
     print(json.dumps(summary, indent=2) if options.json else summary_table(summary, log.folder))
     return 0
 

@@ -66,14 +66,15 @@ class RunLog:
         self.seconds: dict[str, float] = {}
         self.began = time.time()
         self._board: Any = None
+        self._made = False
 
     @property
     def finished(self) -> bool:
         """Whether a summary was written: the run came to its end."""
         return (self.folder / "summary.json").exists()
 
-    def prepare(self, overwrite: bool = False) -> None:
-        """Make the directory of a new run.
+    def prepare(self, config: dict[str, Any], overwrite: bool = False) -> None:
+        """Make the directory of a new run, with its resolved configuration.
 
         Raises:
             UsageError: if it cannot be written, or holds a run already.
@@ -84,8 +85,32 @@ class RunLog:
                     f"{self.folder} holds a run already; go on with --resume, replace it with "
                     "--overwrite, or choose another --run-dir"
                 )
-            shutil.rmtree(self.folder)
+            shutil.rmtree(self._replaced, ignore_errors=True)
+            self.folder.rename(self._replaced)
+        self._made = not self.folder.exists()
         writable(self.folder, "the run directory")
+        write_json(self.folder / "config.json", config)
+
+    @property
+    def _replaced(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.replaced")
+
+    @contextmanager
+    def discarding(self, kind: type[Exception]) -> Iterator[None]:
+        """If the block raises `kind` before `started`, leave everything as it was before it."""
+        try:
+            yield
+        except kind:
+            if self._made:
+                shutil.rmtree(self.folder, ignore_errors=True)
+                if self._replaced.exists():
+                    self._replaced.rename(self.folder)
+            raise
+
+    def started(self) -> None:
+        """Say that the run could start: what it replaces is deleted, what it wrote stays."""
+        self._made = False
+        shutil.rmtree(self._replaced, ignore_errors=True)
 
     def line(self, name: str, record: dict[str, Any]) -> None:
         """Append a line to a .jsonl file."""

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lmrl.env import ScoreRange
+from lmrl.trajectory import Trajectory
 
 
 def normalised(score: float, limits: ScoreRange) -> float:
@@ -69,13 +70,10 @@ class Score:
         return {**asdict(self), "ci95": list(self.ci95)}
 
 
-def score(
-    returns: Sequence[float],
-    lengths: Sequence[int],
-    limits: ScoreRange,
-    successes: Sequence[bool] | None = None,
-) -> Score:
-    """Return the score of finished episodes."""
+def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:
+    """Return the score of finished episodes; at least one."""
+    returns = [episode.total_reward for episode in episodes]
+    successes = [bool(e.info["success"]) for e in episodes if "success" in e.info]
     mean = float(np.mean(returns))
     return Score(
         return_mean=mean,
@@ -83,6 +81,6 @@ def score(
         normalised=normalised(mean, limits),
         episodes=len(returns),
         return_std=float(np.std(returns)),
-        length_mean=float(np.mean(lengths)),
-        success=float(np.mean(successes)) if successes else None,
+        length_mean=float(np.mean([len(episode.turns) for episode in episodes])),
+        success=float(np.mean(successes)) if len(successes) == len(episodes) else None,
     )

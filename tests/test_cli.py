@@ -84,6 +84,13 @@ def test_what_cannot_start_is_refused_before_ray_starts(
     assert "no checkpoint directory" in refused(
         capsys, "evaluate", "--task", "maze-fo", "--checkpoint", tmp_path / "nothing"
     )
+    assert "cut off" in refused(
+        capsys, "train", "maze-fo-bc", "--data.path", file, "--run-dir", tmp_path / "run"
+    )
+    assert "no data set" in refused(
+        capsys, "train", "maze-fo-bc", "--data.path", tmp_path / "none", "--run-dir", tmp_path / "r"
+    )
+    assert not (tmp_path / "run").exists() and not (tmp_path / "r").exists()
     (tmp_path / "config.json").write_text('{"updatez": 1}')
     assert "updatez" in refused(capsys, "train", "maze-fo-bc", "--config", tmp_path / "config.json")
     assert ray.is_initialized() == before
@@ -133,7 +140,7 @@ def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     from cluster.presets import PRESETS
 
     for exp in PRESETS.values():
-        exp.save(tmp_path / "config.json")
+        (tmp_path / "config.json").write_text(json.dumps(exp.to_json()))
         assert read_config(tmp_path / "config.json") == exp
 
 

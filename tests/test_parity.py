@@ -18,6 +18,7 @@ import pytest
 import lmrl
 from lmrl.rollout import Episode
 from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
+from lmrl.tasks.text_nav import HANDS, TextNav
 from lmrl.tasks.wordle import Wordle, published_feedback, vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -227,6 +228,42 @@ def wordle_functions(record: Record) -> None:
     assert [words.words[index] for index in left] == record["out"]
 
 
+# -- text-nav -------------------------------------------------------------------------------------
+
+
+def text_nav(record: Record) -> None:
+    env = lmrl.make(
+        "text-nav-fo" if record["variant"] == "FO" else "text-nav-po",
+        faithful=True,
+        # The published environment has no limit.
+        max_steps=len(record["steps"]) + 1,
+    )
+    assert isinstance(env, TextNav)
+    text, _ = env.reset(seed=0, options={"room": record["start_room"]})
+    check_commands(env, text, record["reset"])
+    for number, step in enumerate(record["steps"]):
+        at = f"step {number}, command {step['command']!r}"
+        ours = env.step(step["command"] + "\n")
+        check_commands(env, ours.text, step)
+        assert ours.reward == step["score"], at
+        assert (ours.terminated, ours.truncated) == (step["done"], False), at
+        assert (ours.terminated and ours.info["success"]) == step["won"], at
+        assert (ours.terminated and not ours.info["success"]) == step["lost"], at
+        assert env.state is not None
+        header = re.match(r"\s*-= (.*) =-", step["description"] or "")
+        assert header is None or header[1].lower() == env.state.room, at
+        if (step["inventory"] or "").startswith("You are carrying"):
+            # Wording is not compared, things are.
+            carried = re.findall(r"\ban? (.*?)(?=,| and an? |\.)", step["inventory"])
+            assert sorted(carried) == sorted(env.state.things[HANDS]), at
+
+
+def check_commands(env: TextNav, text: str, record: Record) -> None:
+    assert env.admissible() == record["admissible_commands"]
+    shown = text.rpartition("Admissible commands: ")[2].removesuffix("\n").split(", ")
+    assert shown == record["admissible_commands"]
+
+
 # -- all files ------------------------------------------------------------------------------------
 
 
@@ -235,6 +272,7 @@ RUNNERS: dict[str, Callable[[Record], None]] = {
     "maze_functions": maze_functions,
     "wordle": wordle,
     "wordle_functions": wordle_functions,
+    "text_nav": text_nav,
 }
 """Trace file -> replay of one record."""
 

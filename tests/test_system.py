@@ -17,8 +17,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ray = pytest.importorskip("ray")
 
+from actors.sampler import Contexts  # noqa: E402
 from actors.simulator import Job  # noqa: E402
-from actors.vllm_engine import Decoding  # noqa: E402
+from actors.vllm_engine import Decoding, Request  # noqa: E402
 from cluster.launch import House, Weights  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
@@ -155,6 +156,27 @@ def test_an_unfinished_push_leaves_the_sampler_silent(house: House) -> None:
     assert _gate(house, [sampler])[1] == 0
 
 
+def test_the_prefix_cache_serves_a_version_and_never_outlives_it(house: House) -> None:
+    sampler = house.samplers[0]
+    context = np.concatenate(house.probes)[:52]
+    decoding = Decoding(max_tokens=2, seed=1)
+
+    def cached() -> int:
+        before = ray.get(sampler.state.remote())["cached_tokens"]
+        requests = Contexts.pack([Request(0, context, 1)])
+        ray.get(sampler.generate.remote("cache-test", requests, decoding))
+        return ray.get(sampler.state.remote())["cached_tokens"] - before
+
+    cached()
+    assert cached() == 32  # one block of the 52 tokens
+    right = house.weights
+    house.weights = Weights(right.version + 1, right.buckets, right.expected)
+    load_again(house, sampler)
+    assert cached() == 0
+    house.weights = right
+    load_again(house, sampler)
+
+
 def test_a_raising_task_fails_its_episode_and_not_the_run(house: House) -> None:
     failures = []
     house.failures = failures.append
@@ -210,7 +232,7 @@ def test_a_run_that_cannot_be_placed_starts_no_actor(local_ray: None, checkpoint
         launch(exp, checkpoint),
     ):
         pass
-    assert ray.available_resources()["CPU"] == before
+    assert ray.available_resources()["CPU"] >= before
 
 
 def test_a_context_too_short_for_one_turn_is_refused(local_ray: None, checkpoint: Path) -> None:

@@ -110,3 +110,39 @@ def test_a_checkpoint_is_evaluated_by_name(
     assert main([*arguments, *options]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["episodes"] == 8 and -28 <= record["return_mean"] <= 0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (["--sampler.count", "99"], "needs 99.75 CPUs and Ray has 8"),
+        (["--model.context", "24"], "too short for one turn of maze-fo"),
+    ],
+)
+def test_what_cannot_run_leaves_nothing_behind(
+    local_ray: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: list[str],
+    sentence: str,
+) -> None:
+    import ray
+
+    free = ray.available_resources()["CPU"]
+    folder = tmp_path / "run"
+    assert main(["train", "maze-fo-bc", "--run-dir", str(folder), *change]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not folder.exists()
+    assert ray.available_resources()["CPU"] >= free  # an earlier test may still be giving back
+
+
+def test_a_run_that_cannot_start_replaces_nothing(
+    local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    arguments = ["train", "maze-fo-bc", "--run-dir", str(folder), "--overwrite"]
+    assert main([*arguments, "--sampler.count", "99"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (folder / "config.json").read_text() == "{}"

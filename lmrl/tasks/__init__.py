@@ -14,6 +14,8 @@ from lmrl.errors import UsageError, unknown
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "maze-fo": ("lmrl.tasks.maze:Maze", {"observation": "position", "last_k": 1}),
     "maze-po": ("lmrl.tasks.maze:Maze", {"observation": "walls", "last_k": 40}),
+    "text-nav-fo": ("lmrl.tasks.text_nav:TextNav", {"observation": "full"}),
+    "text-nav-po": ("lmrl.tasks.text_nav:TextNav", {"observation": "partial"}),
     "wordle": ("lmrl.tasks.wordle:Wordle", {}),
 }
 """Name -> (class, the arguments that make the variant)."""

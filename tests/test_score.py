@@ -1,0 +1,54 @@
+"""Scores: the paper's normalisation, and intervals."""
+
+import numpy as np
+import pytest
+
+from lmrl import make
+from lmrl.env import ScoreRange
+from lmrl.rollout import play
+from lmrl.score import bootstrap, normalised, score
+
+# Cells of the paper's tables 2 and 4 that agree with each other.
+PUBLISHED = [
+    (ScoreRange(-6.0, -4.12, -1.94), -2.81, 80.0),
+    (ScoreRange(-6.0, -4.12, -1.94), -5.42, 15.4),
+    (ScoreRange(-401.0, 0.21, 1.0), -22.3, 47.2),
+    (ScoreRange(-1.0, 0.586, 1.0), 0.814, 77.5),
+    (ScoreRange(-101.0, -83.0, -6.84), -6.97, 99.9),
+    (ScoreRange(-101.0, -83.0, -25.75), -52.9, 76.3),
+]
+
+
+@pytest.mark.parametrize(("limits", "raw", "published"), PUBLISHED)
+def test_normalisation_is_the_papers(limits: ScoreRange, raw: float, published: float) -> None:
+    assert normalised(raw, limits) == pytest.approx(published, abs=0.06)
+
+
+def test_the_three_constants_are_0_50_and_100() -> None:
+    limits = ScoreRange(-10.0, -4.0, 2.0)
+    assert [normalised(x, limits) for x in limits] == [0.0, 50.0, 100.0]
+
+
+def test_intervals_cover_the_mean_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(200):
+        low, high = bootstrap(rng.exponential(2.0, size=60), resamples=500, seed=trial)
+        hits += low <= 2.0 <= high
+    assert 0.86 <= hits / 200 <= 0.99
+
+
+def test_intervals_are_repeatable_and_shrink() -> None:
+    values = np.random.default_rng(1).normal(size=400)
+    assert bootstrap(values) == bootstrap(values)
+    wide, narrow = bootstrap(values[:40]), bootstrap(values)
+    assert wide[1] - wide[0] > 2 * (narrow[1] - narrow[0])
+
+
+def test_a_score_counts_what_the_episodes_say() -> None:
+    env = make("maze-fo", max_steps=20)
+    played = [play(env, "random", seed, "maze-fo") for seed in range(30)]
+    result = score(played, env.score_range)
+    assert result.return_mean == pytest.approx(np.mean([t.total_reward for t in played]))
+    assert result.success == np.mean([t.info["success"] for t in played])
+    assert result.episodes == 30 and result.length_mean <= 21
