@@ -169,6 +169,8 @@ class VLLMEngine:
         if self.device == "cpu":
             os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
             os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(self.config.kv_gigabytes)))
+            # Nothing is compiled here but a helper that counts ranks, at the cost of seconds.
+            os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
             # Threads that spin while they wait would take the learner's cores between two steps.
             os.environ.setdefault("KMP_BLOCKTIME", "1")
             cores = sorted(os.sched_getaffinity(0))

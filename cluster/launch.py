@@ -71,6 +71,8 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
         yield
         return
     joins = bool(os.environ.get("RAY_ADDRESS"))
+    # Ray starts workers at the lowest priority; here they are the whole work of the machine.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init(
         address=None if joins else "local",
         include_dashboard=None if joins else False,

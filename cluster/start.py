@@ -55,6 +55,8 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
         placement=exp.placement,
         push=exp.push,
         rollouts=replace(base.rollouts, max_tokens=exp.rollouts.max_tokens),
+        # This run scores its start policy itself, on its own seeds.
+        evaluation=replace(base.evaluation, episodes=32, start_episodes=0, random=False),
     )
     log = RunLog(folder)
     checkpoint = folder / "checkpoints" / "last"

@@ -72,7 +72,8 @@ class TextEnv(ABC):
     """No episode has more scored actions than this."""
     reward_range: tuple[float, float]
     """Smallest and largest reward of one action."""
-    score_range: ClassVar[ScoreRange]
+    score_range: ScoreRange
+    """Constants of the normalised score."""
     stop: ClassVar[str] = "\n"
     """An action ends with this text; the sampler stops there."""
     window: int | None = None

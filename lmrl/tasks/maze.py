@@ -180,8 +180,6 @@ class Maze(TextEnv):
             `faithful`.
     """
 
-    score_range: ClassVar[ScoreRange] = ScoreRange(worst=-101.0, data=-83.0, best=-6.84)
-
     def __init__(
         self,
         observation: str = "position",
@@ -205,6 +203,10 @@ class Maze(TextEnv):
         self.max_turns = max_steps + 1
         self.window = last_k
         self.window_opens_with_action = faithful
+        # The published maximum without the position is no upper bound: playing optimally from what
+        # was seen returns -7.24, a normalised score of 116.
+        best = -25.75 if observation == "walls" else -6.84
+        self.score_range = ScoreRange(worst=-101.0, data=-83.0, best=best)
         self.faithful = faithful
         self.drops = faithful if drop_history_on_invalid is None else drop_history_on_invalid
         self.reward, self.reward_range = REWARDS[reward]

@@ -368,7 +368,7 @@ class TextNav(TextEnv):
     """
 
     reward_range = (0.0, 1.0)
-    score_range: ClassVar[ScoreRange] = ScoreRange(worst=0.0, data=0.26, best=1.0)
+    score_range = ScoreRange(worst=0.0, data=0.26, best=1.0)
 
     def __init__(
         self,

@@ -193,7 +193,7 @@ class Wordle(TextEnv):
     """
 
     max_turns = TRIES
-    score_range: ClassVar[ScoreRange] = ScoreRange(worst=-6.0, data=-4.12, best=-1.94)
+    score_range = ScoreRange(worst=-6.0, data=-4.12, best=-1.94)
 
     def __init__(
         self,
