@@ -29,7 +29,9 @@ _FO = Experiment(
     data=DataConfig(episodes=1500, batch=8),
     rollouts=RolloutConfig(max_tokens=8),
     evaluation=EvaluationConfig(start_episodes=25),
-    learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-3, decay="linear"), micro_tokens=8192),
+    learner=LearnerConfig(
+        optimiser=OptimiserConfig(lr=1e-3, decay="linear"), micro_tokens=8192, threads=1
+    ),
 )
 
 _FO_PPO = replace(
@@ -44,6 +46,7 @@ _FO_PPO = replace(
     learner=LearnerConfig(
         optimiser=OptimiserConfig(lr=5e-4, head_lr=3e-3, decay="linear", warmup=20),
         micro_tokens=8192,
+        threads=1,
     ),
 )
 
@@ -60,7 +63,8 @@ _PO_PPO = replace(
     _FO_PPO,
     task="maze-po",
     start="maze-po-bc",
-    updates=20,
+    algorithm=PPO(value_scale=10.0, value_start=-30.0, kl_coef=0.05, epochs=2, minibatch=256),
+    updates=10,
     model=ModelConfig(context=448),
     data=DataConfig(episodes=1500, batch=1),
     rollouts=RolloutConfig(turns=1024, least=16, most=64, max_tokens=8),

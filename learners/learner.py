@@ -35,7 +35,7 @@ class LearnerConfig:
 
     Attributes:
         ranks: DeepSpeed processes.
-        threads: CPU threads of each; 0 leaves it to torch.
+        threads: CPU threads of each; 0 shares the cores out.
         optimiser: AdamW and ZeRO.
         micro_tokens: padded tokens of one forward pass.
         max_skips: updates in a row that may be skipped for a loss that is not a number.
@@ -103,8 +103,8 @@ class Learner:
     ) -> None:
         if device == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
-        if config.threads:
-            torch.set_num_threads(config.threads)
+            # Ray sets OMP_NUM_THREADS to the actor's share of CPUs, which counts as one thread.
+            torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // world))
         self.algorithm, self.config, self.context = algorithm, config, context
         self.device = torch.device(device)
         self.group = Group(rank, world, device)

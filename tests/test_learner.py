@@ -132,7 +132,7 @@ tables = [
 ]
 algorithm = PPO(kl_coef=0.1, kl_target=0.01, epochs=2, minibatch=20)
 def fresh(port):
-    config = LearnerConfig(optimiser=OptimiserConfig(lr=1e-2))
+    config = LearnerConfig(optimiser=OptimiserConfig(lr=1e-2), threads=1)
     return Learner(algorithm, config, checkpoint, 56, port=port)
 learner = fresh(29731)
 for table in tables[:2]:
@@ -174,3 +174,40 @@ def test_shares_are_balanced_and_complete() -> None:
     assert sorted(i for part in dealt for i in part) == list(range(37))
     loads = [lengths[part].sum() for part in dealt]
     assert max(loads) - min(loads) <= 100
+
+
+def test_a_separate_critic_and_a_cloning_term_train(checkpoint: Path) -> None:
+    """The critic has its own trunk; cloning pulls the policy to the data and leaves the critic."""
+    program = """
+import sys
+import torch
+from learners.engine import OptimiserConfig
+from learners.learner import Learner, LearnerConfig
+from learners.ppo import PPO
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+
+env = make("maze-fo", max_steps=9)
+fresh = to_table([play(env, "random", seed, "maze-fo") for seed in range(8)])
+data = to_table([play(env, "optimal", seed, "maze-fo") for seed in range(50, 58)])
+algorithm = PPO(
+    critic="trunk", bc_coef=1.0, epochs=2, minibatch=0, value_scale=5.0, kl_coef=0.0, kl_stop=None
+)
+config = LearnerConfig(optimiser=OptimiserConfig(lr=2e-3), threads=1)
+learner = Learner(algorithm, config, sys.argv[1], 56, port=29741)
+network = learner.engine.network
+critic = {n: p.detach().clone() for n, p in network.critic.named_parameters()}
+policy = {n: p.detach().clone() for n, p in network.policy.named_parameters()}
+metrics = [learner.update([fresh], [data]) for _ in range(10)]
+assert metrics[-1]["bc_loss"] < 0.7 * metrics[0]["bc_loss"], [m["bc_loss"] for m in metrics]
+for before, now in ((critic, network.critic), (policy, network.policy)):
+    assert any(not torch.equal(p, before[n]) for n, p in now.named_parameters())
+print("trained")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(checkpoint)],
+        capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip().endswith("trained"), done.stderr[-3000:]

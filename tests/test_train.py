@@ -1,14 +1,22 @@
 """Whole runs through `lmrl train`: the summary adds up, and a resumed run is the unbroken one."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lmrl.cli import main
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = [
     "--options", '{"max_steps": 12}', "--evaluation.episodes", "16", "--rollouts.least", "16",
@@ -146,3 +154,26 @@ def test_a_run_that_cannot_start_replaces_nothing(
     assert main([*arguments, "--sampler.count", "99"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert (folder / "config.json").read_text() == "{}"
+
+
+def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
+    """As at a terminal: the signal reaches the whole process group, and nothing is left running."""
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "lmrl", "train", "maze-fo-bc", "--run-dir", str(run)]
+    process = subprocess.Popen(
+        [*command, "--updates", "100000", "--data.episodes", "20", "--evaluation.random", "false",
+         "--evaluation.start_episodes", "0", "--options", '{"max_steps": 5}'],
+        cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert any("Sampler" in " ".join(child.cmdline()) for child in children)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors[-2000:]
+    assert "interrupted" in errors and "Traceback" not in errors
+    assert json.loads((run / "status.json").read_text())["phase"] == "stopped"
+    _, alive = psutil.wait_procs(children, timeout=30)
+    assert not alive
