@@ -22,7 +22,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.vllm_engine import Decoding, Request, SamplerConfig, VLLMEngine
+from actors.vllm_engine import Decoding, Request, SamplerConfig, SamplerStale, VLLMEngine
 from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
@@ -30,10 +30,6 @@ T = TypeVar("T")
 
 LINGER = 0.004
 """Seconds that the engine waits for contexts when most of its batch has just left."""
-
-
-class SamplerStale(RuntimeError):
-    """The sampler holds no complete version of the weights: push first, then ask again."""
 
 
 class Contexts(NamedTuple):

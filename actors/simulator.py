@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from actors.sampler import Contexts, SamplerStale
-from actors.vllm_engine import Decoding, Request
+from actors.sampler import Contexts
+from actors.vllm_engine import Decoding, Request, SamplerStale
 from lmrl.codec import Codec
 from lmrl.env import Player
 from lmrl.rollout import Episode, Reply

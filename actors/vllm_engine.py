@@ -24,6 +24,10 @@ UNVERSIONED = "default"
 BACKEND = "object_store"
 
 
+class SamplerStale(RuntimeError):
+    """There is no complete version of the weights: push first, then ask again."""
+
+
 @dataclass(frozen=True)
 class SamplerConfig:
     """A vLLM engine.
@@ -129,6 +133,7 @@ class VLLMEngine:
     usage: Usage = field(default_factory=Usage)
     version: int | None = None
     early: list[Any] = field(default_factory=list)
+    open: bool = False
 
     def __post_init__(self) -> None:
         self._environment()
@@ -267,15 +272,31 @@ class VLLMEngine:
     def begin_load(self) -> None:
         """Open a weight update. Until `finish_load` the engine has no version and must not step."""
         self.version = None
+        if self.open:  # an earlier update was given up; vLLM wants it closed
+            self.llm.finish_weight_update()
         self.llm.start_weight_update()
+        self.open = True
 
     def load(self, metas: Iterable[Any], data: NDArray[np.uint8]) -> None:
-        """Load one bucket of an open update (see `learners.engine.Bucket`)."""
+        """Load one bucket of an open update (see `learners.engine.Bucket`).
+
+        Raises:
+            SamplerStale: if no update is open: this process started after the others had begun.
+        """
+        if not self.open:
+            raise SamplerStale("this sampler was restarted within a push")
         self.llm.update_weights({"update_info": {"metas": list(metas), "data": data}})
 
     def finish_load(self, version: int) -> None:
-        """Close the update: from here on the engine holds `version`."""
+        """Close the update: from here on the engine holds `version`.
+
+        Raises:
+            SamplerStale: as `load` does.
+        """
+        if not self.open:
+            raise SamplerStale("this sampler was restarted within a push")
         self.llm.finish_weight_update(str(version))
+        self.open = False
         if not self.busy:
             self.llm.reset_prefix_cache()
         self.version = version

@@ -14,7 +14,7 @@ import ray
 from actors.simulator import Failure, Finished, Job
 from actors.vllm_engine import Decoding
 from cluster.launch import House
-from cluster.weights import LOST, Healer
+from cluster.weights import Healer
 from lmrl.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
                         f"{sorted(assignment.owed)[:5]}"
                     ) from None
                 continue
-            except LOST:
+            except ray.exceptions.RayActorError:
                 # Whatever had arrived is kept; the rest starts over, as the same episodes.
                 del running[stream]
                 log.warning(

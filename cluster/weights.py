@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import ray
 
+from actors.vllm_engine import SamplerStale
 from cluster.launch import House, Weights
 from lmrl.errors import RunError
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
 
-LOST = ray.exceptions.RayActorError
+LOST = (ray.exceptions.RayActorError, SamplerStale)
+"""A sampler that is dead, or that was restarted within a push and missed its beginning."""
 
 
 @dataclass(frozen=True)

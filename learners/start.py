@@ -45,6 +45,9 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
     """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
     if config.width % config.heads:
         raise UsageError(

@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 
 import lmrl
+from lmrl.env import TextEnv
 from lmrl.rollout import Episode
+from lmrl.tasks import oracle as oracles
 from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
 from lmrl.tasks.text_nav import HANDS, TextNav
+from lmrl.tasks.twenty_questions import TwentyQuestions
 from lmrl.tasks.wordle import Wordle, published_feedback, vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -264,6 +267,73 @@ def check_commands(env: TextNav, text: str, record: Record) -> None:
     assert shown == record["admissible_commands"]
 
 
+# -- dialogue -------------------------------------------------------------------------------------
+
+
+def dialogue(env: TextEnv, record: Record, answers: list[str]) -> None:
+    """Replay a conversation whose oracle answers from the list that the caller gave to it."""
+    episode = Episode(env, seed=record["seed"], start=record["options"])
+    assert history(episode) == record["reset_obs"]
+    for number, step in enumerate(record["steps"]):
+        assert not episode.done, f"ended before step {number}"
+        at = f"step {number}, action {step['action']!r}"
+        answers[:] = [step["oracle_answer"]]
+        episode.act(step["action"])
+        seen = history(episode)
+        assert seen[-2:] == step["obs_tail"], at
+        assert len(seen) == step["history_len"], at
+        assert episode.turns[-1].reward == step["reward"], at
+        assert episode.done == step["done"], at
+    assert episode.ending in (None, "terminated")
+
+
+def twenty_questions(record: Record) -> None:
+    answers: list[str] = []
+    env = lmrl.make(
+        "twenty-questions",
+        faithful=True,
+        oracle=lambda prompt: answers[0],
+        max_turns=record["max_conversation_length"],
+    )
+    assert isinstance(env, TwentyQuestions)
+    dialogue(env, record, answers)
+    assert list(env.word) == record["word"]
+
+
+POSTPROCESSORS = {
+    "asker_postproc": oracles.published_strict_question,
+    "asker_postproc_simple": oracles.published_simple_question,
+    "asker_postproc_filter_repeats": oracles.published_short_question,
+}
+"""Published function -> ours, from what a model said to a question."""
+
+
+def dialogue_functions(record: Record) -> None:
+    name = record["fn"]
+    if name in POSTPROCESSORS:
+        assert POSTPROCESSORS[name](record["in"]) == record["out"]
+    elif name == "oracle_answer":
+        given = oracles.published_yes_or_no(record["model_output"], record["question"])
+        assert given == record["out"]
+    elif name == "split_question_answer":
+        assert list(oracles.split_line(record["in"])) == list(record["out"])
+    else:
+        assert name == "create_trajectory_from_conversation", f"no runner for {name!r}"
+        texts = oracles.conversation_texts(record["in"])
+        assert [[text, is_action] for text, is_action, _ in texts] == record["text_history"]
+        assert [reward for *_, reward in texts] == record["reward"]
+        assert oracles.conversation_is_over(record["in"]) == record["done"]
+
+
+def twenty_questions_functions(record: Record) -> None:
+    if record["fn"] == "is_done":
+        assert oracles.published_is_done(record["word"], record["question"]) == record["out"]
+    elif record["fn"] == "get_t5_oracle_prompt":
+        assert oracles.object_prompt(record["word"], record["question"]) == record["out"]
+    else:
+        dialogue_functions(record)
+
+
 # -- all files ------------------------------------------------------------------------------------
 
 
@@ -273,6 +343,8 @@ RUNNERS: dict[str, Callable[[Record], None]] = {
     "wordle": wordle,
     "wordle_functions": wordle_functions,
     "text_nav": text_nav,
+    "twenty_questions": twenty_questions,
+    "twenty_questions_functions": twenty_questions_functions,
 }
 """Trace file -> replay of one record."""
 

@@ -16,6 +16,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "maze-po": ("lmrl.tasks.maze:Maze", {"observation": "walls", "last_k": 40}),
     "text-nav-fo": ("lmrl.tasks.text_nav:TextNav", {"observation": "full"}),
     "text-nav-po": ("lmrl.tasks.text_nav:TextNav", {"observation": "partial"}),
+    "twenty-questions": ("lmrl.tasks.twenty_questions:TwentyQuestions", {}),
     "wordle": ("lmrl.tasks.wordle:Wordle", {}),
 }
 """Name -> (class, the arguments that make the variant)."""

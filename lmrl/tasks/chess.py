@@ -81,7 +81,7 @@ ENGINE_LINES = 8
 ENGINE_PATIENCE = 60.0
 """Seconds after which an engine that says nothing counts as dead."""
 
-BLUNDERS = {"initial": (0.25, 1.0), "endgames": (0.0, 0.75)}
+BLUNDERS = {"initial": (0.3, 1.0), "endgames": (0.0, 0.75)}
 """Range of the share of random moves of the `mixture` player, which draws a share for each game."""
 
 _VALUES = (0.0, 1.0, 3.0, 3.0, 5.0, 9.0, 0.0)
@@ -220,6 +220,7 @@ def worth(board: "chess.Board") -> float:
                 white, black
             )
             value -= 0.1 * room(board) + 0.05 * apart
+            value -= 0.2 * _CENTRE[black] + 0.05 * board.legal_moves.count()
     return value
 
 

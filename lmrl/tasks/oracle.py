@@ -168,7 +168,8 @@ _NO_NOUNS = _words(
     new old young good bad nice hot cold warm cool wet dry red green blue yellow white black brown
     pink purple grey gray golden wooden electric electronic sharp fast slow common real similar
     same different other own alive edible sweet sour fresh raw dangerous expensive cheap beautiful
-    bigger larger smaller heavier lighter taller shorter longer single specific regular normal typical certain particular strong weak clean dirty empty full
+    single specific regular normal typical certain particular strong weak clean dirty empty full
+    bigger larger smaller heavier lighter taller shorter longer
     """
 )
 _ADJECTIVE = re.compile(r"\w{2,}(?:ful|ous|able|ible|ish|less|ive|ly|ical|onal|ural|tic)")

@@ -49,8 +49,8 @@ from lmrl.tasks.oracle import (
 
 FACTS = Path(__file__).parent / "assets" / "twenty_questions.json"
 START_OPTIONS = ("deterministic", "word")
-SMART = 0.32
-"""How often the `mixture` player asks what the optimal one would ask."""
+SMART = 0.31
+"""How often the `mixture` player asks what the optimal one would ask: measured to return -17.3."""
 
 _WORD = re.compile("[a-z]+")
 
@@ -91,7 +91,7 @@ _FILLERS = _words("""
     part outer about will all each both both own self itself by himself between around near up down
     out off over size shape shaped color colored colour coloured please tell me think modern
     adult different various standard function serve serves specific certain product member keep
-    roll exactly article put set turn before after example
+    roll come comes exactly article put set turn before after example
     """)
 """Words that change nothing in what a question asks; a property in the table goes first."""
 _UNSTEMMED = _words(
@@ -240,9 +240,11 @@ class Knowledge:
         words = _WORD.findall(text)
         if len(words) > 40:
             return None
-        if words[1:2] == ["not"] or (words[2:3] == ["not"] and words[1] == "it"):
-            # "Isn't it red?" wants to hear yes of red things; "Is it not red?" does so too.
-            del words[words.index("not")]
+        if words[1:2] == ["not"]:
+            # "Isn't it red?" wants to hear yes of red things.
+            del words[1]
+        elif words[2:3] == ["not"] and words[1] == "it":
+            return None  # of "Is it not red?" nobody knows what a yes would mean
         result = 0
         clause: list[str] = []
         for number, word in enumerate([*words, "or"]):
@@ -363,8 +365,8 @@ class TwentyQuestions(TextEnv):
         faithful: behave as the published code does, quirks included.
     """
 
-    max_turns = TURNS
-    reward_range = (-1.0, 0.0)
+    max_turns: int = TURNS
+    reward_range: tuple[float, float] = (-1.0, 0.0)
     score_range: ClassVar[ScoreRange] = ScoreRange(worst=-20.0, data=-17.3, best=-12.6)
 
     def __init__(
