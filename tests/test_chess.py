@@ -132,11 +132,11 @@ def test_castling_promotion_and_en_passant() -> None:
     assert played(env, "a8")[0].reward == -1.0  # says not into what
     played(env, "a8=Q")
     assert fen(env) == "Q7/8/6k1/8/8/8/6K1/8 w - - 1 2"
-    env = started("4k3/3p4/8/4P3/8/8/8/4K3 w - - 0 1", ("d5",))
+    env = started("4k3/3p4/8/4P3/8/8/8/4K3 w - - 0 1", ("d5", "Kd8"))
     played(env, "Kd2")
     assert fen(env) == "4k3/8/8/3pP3/8/8/3K4/8 w - d6 0 2"
     played(env, "exd6")
-    assert fen(env).startswith("4k3/8/3P4/")
+    assert fen(env) == "3k4/8/3P4/8/8/8/3K4/8 w - - 1 3"
 
 
 # -- ends -----------------------------------------------------------------------------------------
@@ -235,7 +235,6 @@ def test_endgames_draw_every_piece_set() -> None:
 
 @pytest.mark.parametrize("pieces", ["kQK", "kRK"])
 def test_cheap_player_mates_a_lone_king(pieces: str) -> None:
-    assert [play(make("endgames", positions=pieces), "optimal", s).total_reward for s in range(8)]
     env = make("endgames", positions=pieces)
     assert fmean(play(env, "optimal", seed).total_reward for seed in range(15)) > 0.9
 
@@ -321,15 +320,10 @@ def test_random_opponent_is_the_published_one() -> None:
     assert env.step("N g 1 f 3\n").info["reply"] == "h7h6"
 
 
-@pytest.mark.parametrize(
-    ("position", "move", "replies"),
-    [
-        ("6k1/8/8/8/8/1r6/r7/7K w - - 0 1", "Kg1", {"b3b1"}),  # takes the mate
-        ("4k3/8/8/3q4/8/8/8/3QK3 w - - 0 1", "Ke2", {"d5d1", "d5e4", "d5e6", "d5e5"}),
-    ],
-)
-def test_builtin_opponent_knows_mate_in_one(position: str, move: str, replies: set[str]) -> None:
-    assert played(started(position), move)[0].info["reply"] in replies
+def test_builtin_opponent_knows_mate_in_one() -> None:
+    step = played(started("6k1/8/8/8/8/1r6/r7/7K w - - 0 1"), "Kg1")[0]
+    assert (step.info["reply"], step.reward, step.terminated) == ("b3b1", -1.0, True)
+    assert step.info["success"] is False
 
 
 def test_builtin_opponent_takes_what_hangs() -> None:
@@ -339,8 +333,6 @@ def test_builtin_opponent_takes_what_hangs() -> None:
         env.reset(seed=seed, options={"init_position": "3rk3/8/8/8/8/8/3Q4/K7 w - - 0 1"})
         takes += env.step("K b 1\n").info["reply"] == "d8d2"
     assert takes >= 19
-    env = make("chess", temperature=1000.0)
-    env.reset(seed=0, options={"init_position": "3rk3/8/8/8/8/8/3Q4/K7 w - - 0 1"})
 
 
 def test_gain_counts_the_recapture() -> None:
@@ -353,8 +345,8 @@ def test_gain_counts_the_recapture() -> None:
 
 
 def test_room_of_a_king() -> None:
-    assert room(chess.Board("k7/8/8/8/8/7R/1R6/6K1 b - - 0 1")) == 8  # the a-file
-    assert room(chess.Board("7k/5K2/8/8/8/8/8/6R1 b - - 0 1")) == 8 - 2
+    assert room(chess.Board("k7/8/8/8/8/8/1R6/2K5 b - - 0 1")) == 6  # the a-file down to the rook
+    assert room(chess.Board("k7/8/1QK5/8/8/8/8/8 b - - 0 1")) == 1
 
 
 def test_replies_are_given_first_and_then_the_opponent_plays_on() -> None:

@@ -19,6 +19,8 @@ import lmrl
 from lmrl.env import TextEnv
 from lmrl.rollout import Episode
 from lmrl.tasks import oracle as oracles
+from lmrl.tasks.chess import Chess, action_text, fen_of, san_of, state_text
+from lmrl.tasks.guess_my_city import GuessMyCity
 from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
 from lmrl.tasks.text_nav import HANDS, TextNav
 from lmrl.tasks.twenty_questions import TwentyQuestions
@@ -334,6 +336,78 @@ def twenty_questions_functions(record: Record) -> None:
         dialogue_functions(record)
 
 
+# -- chess ----------------------------------------------------------------------------------------
+
+
+def chess_game(record: Record) -> None:
+    given = [step["opponent_reply"]["uci"] for step in record["steps"] if step["opponent_reply"]]
+    drawn = record["opponent"] == "random"
+    # Only the random opponent can be drawn again; what the others replied is given.
+    start: dict[str, Any] = {} if drawn else {"replies": given}
+    if record["from_position"] is not None:
+        start["init_position"] = record["from_position"]
+    env = lmrl.make(
+        "chess",
+        faithful=True,
+        max_moves=record["max_moves"],
+        opponent="random" if drawn else "builtin",
+    )
+    assert isinstance(env, Chess)
+    episode = Episode(env, seed=record["np_seed"], start=start)
+    assert env.state is not None
+    assert env.state.board.fen() == record["start_fen"]
+    assert history(episode) == record["reset_obs"]
+    for number, step in enumerate(record["steps"]):
+        assert not episode.done, f"ended before step {number}"
+        episode.act(step["action"])
+        at = f"step {number}, action {step['action']!r}"
+        assert history(episode) == step["obs"], at
+        assert env.state.board.fen() == step["fen_after"], at
+        assert episode.turns[-1].reward == step["reward"], at
+        assert episode.done == step["done"], at
+    assert episode.ending in (None, "terminated")
+
+
+def chess_functions(record: Record) -> None:
+    runners: dict[str, Callable[[str], str]] = {
+        "preprocess_state_og": state_text,
+        "preprocess_state": lambda fen: state_text(fen, newline=True),
+        "postprocess_state": fen_of,
+        "preprocess_move": action_text,
+        "postprocess_move": san_of,
+    }
+    name = record["fn"]
+    assert name in runners, f"no runner for chess function {name!r}"
+    assert runners[name](record["in"]) == record["out"]
+
+
+def guess_city(record: Record) -> None:
+    answers: list[str] = []
+    env = lmrl.make(
+        "guess-my-city",
+        faithful=True,
+        oracle=lambda prompt: answers[0],
+        max_turns=record["max_conversation_length"],
+    )
+    assert isinstance(env, GuessMyCity)
+    dialogue(env, record, answers)
+    assert env.city.published == record["word"]
+
+
+def guess_city_functions(record: Record) -> None:
+    if record["fn"] == "is_done" and "word" in record:
+        given = oracles.published_city_is_done(record["word"], record["question"])
+        assert given == record["out"]
+    elif record["fn"] == "is_done":
+        given = oracles.published_is_done(record["word_variants"], record["question"])
+        assert given == record["out"]
+    elif record["fn"] == "get_t5_oracle_prompt":
+        city = record["word"]
+        assert oracles.city_prompt(city, record["question"], faithful=True) == record["out"]
+    else:
+        dialogue_functions(record)
+
+
 # -- all files ------------------------------------------------------------------------------------
 
 
@@ -343,8 +417,12 @@ RUNNERS: dict[str, Callable[[Record], None]] = {
     "wordle": wordle,
     "wordle_functions": wordle_functions,
     "text_nav": text_nav,
+    "chess": chess_game,
+    "chess_functions": chess_functions,
     "twenty_questions": twenty_questions,
     "twenty_questions_functions": twenty_questions_functions,
+    "guess_city": guess_city,
+    "guess_city_functions": guess_city_functions,
 }
 """Trace file -> replay of one record."""
 

@@ -34,6 +34,9 @@ HOSTILE = {
     "digits": "٣ ４ ½ ² 10 00\n",
 }
 
+BEST_OF_A_MODEL = frozenset({"guess-my-city", "maze-po", "twenty-questions"})
+"""Tasks whose published best is what some model reached, which is less than can be reached."""
+
 tasks = pytest.mark.parametrize("name", sorted(known()))
 
 
@@ -234,14 +237,17 @@ def test_hostile_actions_are_only_illegal(name: str, kind: str) -> None:
 @tasks
 def test_optimal_play_beats_random_play(name: str) -> None:
     env = make(name)
+    # Long episodes tell more each, and cost more.
+    episodes = 100 if env.max_turns <= 200 else 20
     mean = {
-        player: fmean(play(env, player, seed).total_reward for seed in range(100))
+        player: fmean(play(env, player, seed).total_reward for seed in range(episodes))
         for player in ("optimal", "random")
     }
     assert mean["optimal"] >= mean["random"]
-    assert mean["optimal"] <= env.score_range.best + 0.1 * (
-        env.score_range.best - env.score_range.worst
-    )
+    if name not in BEST_OF_A_MODEL:
+        assert mean["optimal"] <= env.score_range.best + 0.1 * (
+            env.score_range.best - env.score_range.worst
+        )
 
 
 @tasks

@@ -12,6 +12,9 @@ from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chess": ("lmrl.tasks.chess:Chess", {"positions": "initial"}),
+    "endgames": ("lmrl.tasks.chess:Chess", {"positions": "endgames"}),
+    "guess-my-city": ("lmrl.tasks.guess_my_city:GuessMyCity", {}),
     "maze-fo": ("lmrl.tasks.maze:Maze", {"observation": "position", "last_k": 1}),
     "maze-po": ("lmrl.tasks.maze:Maze", {"observation": "walls", "last_k": 40}),
     "text-nav-fo": ("lmrl.tasks.text_nav:TextNav", {"observation": "full"}),

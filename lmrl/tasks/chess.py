@@ -81,8 +81,12 @@ ENGINE_LINES = 8
 ENGINE_PATIENCE = 60.0
 """Seconds after which an engine that says nothing counts as dead."""
 
-BLUNDERS = {"initial": (0.3, 1.0), "endgames": (0.0, 0.75)}
-"""Range of the share of random moves of the `mixture` player, which draws a share for each game."""
+BLUNDERS = {"initial": (0.22, 1.0), "endgames": (0.0, 0.72)}
+"""Range of the share of random moves of the `mixture` player, which draws a share for each game.
+
+Against the built-in opponent 900 games of chess return 0.20 on average (published: 0.21; won 46 %,
+published 60 %) and 1500 endgames 0.58 (published: 0.586).
+"""
 
 _VALUES = (0.0, 1.0, 3.0, 3.0, 5.0, 9.0, 0.0)
 """Pawns by python-chess's piece type; 0 is none, 6 the king."""
@@ -262,8 +266,14 @@ def find_engine(path: str | None = None) -> str | None:
     return shutil.which("stockfish") or shutil.which("stockfish", path=ENGINE_FOLDER)
 
 
+class EngineDied(RunError):
+    """The engine's process is gone or does not answer."""
+
+
 class Engine:
     """A Stockfish process, asked for the best lines of one position after another.
+
+    It takes about 130 MB and 0.1 s to start, and each environment has one of its own.
 
     Args:
         path: of the binary.
@@ -322,6 +332,8 @@ class Engine:
         """Return the lines that the engine says before the one that begins with `last`."""
         assert self.process.stdout is not None
         pipe = self.process.stdout.fileno()
+        waiting = select.poll()  # unlike select.select, good for more than 1024 open files
+        waiting.register(pipe, select.POLLIN)
         deadline = monotonic() + ENGINE_PATIENCE
         said: list[str] = []
         while True:
@@ -330,15 +342,11 @@ class Engine:
                 said.append(line.decode("utf-8", "replace"))
                 if said[-1].startswith(last):
                     return said[:-1]
-            if not select.select([pipe], [], [], max(0.0, deadline - monotonic()))[0]:
+            if not waiting.poll(1000 * max(0.0, deadline - monotonic())):
                 raise EngineDied(f"the chess engine said nothing for {ENGINE_PATIENCE:.0f} s")
             if not (more := os.read(pipe, 65536)):
                 raise EngineDied(f"the chess engine ended with code {self.process.wait()}")
             self._rest += more
-
-
-class EngineDied(RunError):
-    """The engine's process is gone or does not answer."""
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
