@@ -40,8 +40,8 @@ _FO_PPO = replace(
     # The KL weight keeps rare tokens rare: with a tenth of it, illegal moves cost the middle of the
     # run. The warm-up lets the first round take many small steps before its KL bound is reached.
     algorithm=PPO(value_scale=10.0, value_start=-30.0, kl_coef=0.05, minibatch=512),
-    updates=20,
-    save_every=5,
+    updates=24,
+    save_every=6,
     evaluation=EvaluationConfig(),
     learner=LearnerConfig(
         optimiser=OptimiserConfig(lr=5e-4, head_lr=3e-3, decay="linear", warmup=20),
