@@ -178,12 +178,13 @@ class VLLMEngine:
             os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
             # Threads that spin while they wait would take the learner's cores between two steps.
             os.environ.setdefault("KMP_BLOCKTIME", "1")
-            cores = sorted(os.sched_getaffinity(0))
-            cores = cores[: self.config.threads] if self.config.threads else cores
             # Ray sets this to the actor's share of CPUs, which counts as one thread here.
-            os.environ["OMP_NUM_THREADS"] = str(len(cores))
-            if self.config.threads:
-                os.environ["VLLM_CPU_OMP_THREADS_BIND"] = ",".join(map(str, cores))
+            threads = self.config.threads or len(os.sched_getaffinity(0))
+            os.environ["OMP_NUM_THREADS"] = str(threads)
+            # Unbound: samplers and learner take turns on the same cores, and a thread that is
+            # pinned beside another one stalls its whole team at every barrier.
+            os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
+            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     def submit(self, client: str, requests: Iterable[Request], decoding: Decoding) -> None:
         """Queue contexts; `step` works on them.

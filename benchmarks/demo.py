@@ -50,17 +50,15 @@ def main() -> None:
     parser.add_argument("--preset", default="maze-fo-ppo")
     parser.add_argument("--name", default="demo", help="of the result")
     options = parser.parse_args()
-    runs = []
+    runs: list[dict[str, Any]] = []
+    command = f"python -m benchmarks.demo --preset {options.preset} --name {options.name} --seeds"
     with tempfile.TemporaryDirectory() as folder:
         for seed in options.seeds:
             runs.append(run(options.preset, seed, Path(folder) / f"seed-{seed}"))
             print(json.dumps({k: v for k, v in runs[-1].items() if k in ("seed", "wall_seconds")}))
-    command = f"python -m benchmarks.demo --preset {options.preset} --name {options.name} --seeds "
-    path = save(
-        options.name,
-        command + " ".join(map(str, options.seeds)),
-        {"preset": options.preset, "runs": runs},
-    )
+            # After every seed, so that an interrupted benchmark keeps what it has measured.
+            done = " ".join(str(row["seed"]) for row in runs)
+            path = save(options.name, f"{command} {done}", {"preset": options.preset, "runs": runs})
     print(path)
 
 

@@ -1,4 +1,4 @@
-"""Render tables into README.md from the committed results, so that no figure is typed by hand.
+"""Render tables into our pages from the committed results, so that no figure is typed by hand.
 
 python -m benchmarks.table
 """
@@ -8,7 +8,8 @@ from pathlib import Path
 
 from benchmarks.record import load
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", ROOT / "docs" / "tasks.md")
 
 
 def demo() -> str:
@@ -37,13 +38,40 @@ def demo() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"demo": demo}
+def players() -> str:
+    """Return what the scripted players earn in every task as a table."""
+    record = load("players")
+    rows = [
+        "| task | random | mixture | optimal | normalised | episodes |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task, scores in record["tasks"].items():
+        cells = [
+            f"{s['return_mean']:.2f} [{s['ci95'][0]:.2f}, {s['ci95'][1]:.2f}]"
+            for s in scores.values()
+        ]
+        normalised = " / ".join(f"{s['normalised']:.1f}" for s in scores.values())
+        counts = [s["episodes"] for s in scores.values()]
+        episodes = str(counts[0]) if len(set(counts)) == 1 else " / ".join(map(str, counts))
+        rows.append(f"| {task} | {' | '.join(cells)} | {normalised} | {episodes} |")
+    rows.append("")
+    rows.append(
+        "Mean return with its 95 % interval; normalised scores in the same order. Where there are "
+        f"fewer than {record['asked']} episodes, more would have taken too long; "
+        f"`{record['command']}`."
+    )
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {"demo": demo, "players": players}
 
 
 def render(text: str) -> str:
     """Return `text` with every marked table made anew."""
     for name, table in TABLES.items():
         opening = f"<!-- table: {name} -->\n"
+        if opening not in text:
+            continue
         before, _, rest = text.partition(opening)
         _, closing, after = rest.partition("<!-- end -->")
         text = f"{before}{opening}{table()}\n{closing}{after}"
@@ -51,4 +79,5 @@ def render(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(render(README.read_text()))
+    for page in PAGES:
+        page.write_text(render(page.read_text()))

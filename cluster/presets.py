@@ -8,6 +8,7 @@ with `--model.path`.
 
 from dataclasses import replace
 
+from actors.vllm_engine import SamplerConfig
 from cluster.experiment import (
     DataConfig,
     EvaluationConfig,
@@ -29,6 +30,8 @@ _FO = Experiment(
     data=DataConfig(episodes=1500, batch=8),
     rollouts=RolloutConfig(max_tokens=8),
     evaluation=EvaluationConfig(start_episodes=25),
+    # Steps of a model this small take less time than two threads need to meet.
+    sampler=SamplerConfig(threads=1),
     learner=LearnerConfig(
         optimiser=OptimiserConfig(lr=1e-3, decay="linear"), micro_tokens=8192, threads=1
     ),
@@ -80,6 +83,7 @@ def _paper_bc(tiny: Experiment, context: int) -> Experiment:
         algorithm=BC(),
         updates=1000,
         model=replace(_GPT2, context=context),
+        sampler=SamplerConfig(),
         data=DataConfig(episodes=1240, batch=4),
         learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-4)),
     )
@@ -92,6 +96,7 @@ def _paper_ppo(tiny: Experiment, context: int, start: str) -> Experiment:
         algorithm=PPO(kl_coef=0.1, minibatch=128, epochs=1, value_scale=10.0, value_start=-1.0),
         updates=200,
         model=replace(_GPT2, context=context),
+        sampler=SamplerConfig(),
         rollouts=RolloutConfig(turns=51_200, least=512, most=512, max_tokens=8),
         learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-6)),
     )

@@ -15,6 +15,8 @@ from lmrl.errors import RunError, UsageError, unknown
 
 USAGE = 2
 INTERRUPTED = 130
+DIFFERENCES = 20
+"""How many differing episodes `lmrl replay` prints."""
 
 EXAMPLES = """examples:
   lmrl play maze-fo                                  play a task yourself
@@ -38,7 +40,10 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 for a run that failed, 2 for bad input."""
+    """Run a command and return its exit code.
+
+    0, 1 for a run that failed or data that do not replay, 2 for bad input.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -115,6 +120,15 @@ def _parser() -> Parser:
     show = add("show", "say what is in a data set", "lmrl data show data/maze", _data_show, data)
     show.add_argument("path", type=Path, help="a folder of .parquet files, or one file")
     _json(show)
+
+    replay = add(
+        "replay",
+        "play stored episodes again and say where they differ",
+        "lmrl replay data/maze",
+        _replay,
+    )
+    replay.add_argument("path", type=Path, help="a folder of .parquet files, or one file")
+    _json(replay)
 
     train = add(
         "train",
@@ -297,6 +311,23 @@ def _data_show(options: argparse.Namespace) -> int:
         print(f"  {low:>8.4g} .. {high:<8.4g} {count:>7}  {bar}")
     print("\nthe shortest episode of the first ones:\n" + facts["transcript"])
     return 0
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from lmrl.data import load
+    from lmrl.replay import replay_all
+
+    report = replay_all(load(options.path))
+    if options.json:
+        print(json.dumps(report.to_json(), indent=2))
+        return int(bool(report.differences))
+    differing = len(report.differences)
+    for difference in report.differences[:DIFFERENCES]:
+        print(difference.sentence())
+    if differing > DIFFERENCES:
+        print(f"and {differing - DIFFERENCES} more, which --json lists")
+    print(f"{report.episodes} episodes: {report.episodes - differing} equal, {differing} differ")
+    return int(differing > 0)
 
 
 def _train(options: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ import pytest
 import lmrl
 from lmrl.env import TextEnv
 from lmrl.rollout import Episode
+from lmrl.tasks import car_dealer as cars
 from lmrl.tasks import oracle as oracles
 from lmrl.tasks.chess import Chess, action_text, fen_of, san_of, state_text
 from lmrl.tasks.guess_my_city import GuessMyCity
@@ -408,6 +409,71 @@ def guess_city_functions(record: Record) -> None:
         dialogue_functions(record)
 
 
+# -- car dealer -----------------------------------------------------------------------------------
+
+
+def car_dealer(record: Record) -> None:
+    prompts: list[str] = []
+    script = iter(record["buyer_script"])
+
+    def buyer(prompt: str) -> str:
+        prompts.append(prompt)
+        return str(next(script))
+
+    env = lmrl.make(
+        "car-dealer",
+        faithful=True,
+        buyer=buyer,
+        reward_mode=record["reward_mode"],
+        max_utterances=record["max_conversation_length"],
+    )
+    assert isinstance(env, cars.CarDealer)
+    episode = Episode(env, seed=record["seed"])
+    assert history(episode) == record["reset_obs"]
+    assert env.state is not None
+    assert env.state.profile == car_profile(record["buyer_info"])
+    for number, step in enumerate(record["steps"]):
+        assert not episode.done, f"ended before step {number}"
+        at = f"step {number}, action {step['action']!r}"
+        prompts.clear()
+        episode.act(step["action"])
+        wanted = ["".join(text for text, _ in texts) for texts in step["buyer_prompts"]]
+        assert prompts == wanted, at
+        assert history(episode) == step["obs"], at
+        assert episode.turns[-1].reward == step["reward"], at
+        assert episode.done == step["done"], at
+        if step["done"]:
+            assert env.state.deal == car_deal(step["output"]), at
+    assert episode.ending in (None, "terminated")
+
+
+def car_profile(info: Record) -> cars.Profile:
+    return cars.Profile(**{**info, "preferred_features": tuple(info["preferred_features"])})
+
+
+def car_deal(output: Record | None) -> cars.Deal | None:
+    if output is None:
+        return None
+    return cars.Deal(output["car_bought"], output["msrp"], output["buy_price"])
+
+
+def car_dealer_functions(record: Record) -> None:
+    name = record["fn"]
+    if name == "extract_output_from_str":
+        assert cars.read_deal(record["in"]) == (car_deal(record["out"]), record["line"])
+    elif name == "compute_reward":
+        given = cars.REWARDS[record["reward_mode"]][0]
+        assert given(record["budget"], cars.recorded_deal(record["output"])) == record["out"]
+    else:
+        assert name == "create_trajectory_from_conversation", f"no runner for {name!r}"
+        texts = cars.conversation_texts(
+            record["in"], record["role"].capitalize(), record["reward_mode"]
+        )
+        assert [[text, is_action] for text, is_action, _ in texts] == record["text_history"]
+        assert [reward for *_, reward in texts] == record["reward"]
+        assert ("output" in record["in"]) == record["done"]
+
+
 # -- all files ------------------------------------------------------------------------------------
 
 
@@ -423,6 +489,8 @@ RUNNERS: dict[str, Callable[[Record], None]] = {
     "twenty_questions_functions": twenty_questions_functions,
     "guess_city": guess_city,
     "guess_city_functions": guess_city_functions,
+    "car_dealer": car_dealer,
+    "car_dealer_functions": car_dealer_functions,
 }
 """Trace file -> replay of one record."""
 

@@ -12,6 +12,7 @@ from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
+    "car-dealer": ("lmrl.tasks.car_dealer:CarDealer", {}),
     "chess": ("lmrl.tasks.chess:Chess", {"positions": "initial"}),
     "endgames": ("lmrl.tasks.chess:Chess", {"positions": "endgames"}),
     "guess-my-city": ("lmrl.tasks.guess_my_city:GuessMyCity", {}),

@@ -1,0 +1,73 @@
+"""What the scripted players earn in every task: the scale on which to read a model's score.
+
+    python -m benchmarks.players
+    python -m benchmarks.players --episodes 1000 --seconds 60 --json
+
+All players of a task play the seeds that `lmrl evaluate` scores on, from the first one on. A slow
+task gets fewer episodes than asked for: as many as fit the seconds; the result says how many.
+"""
+
+import argparse
+import json
+from time import perf_counter
+from typing import Any
+
+from benchmarks.record import save
+from lmrl.env import TextEnv
+from lmrl.rollout import play
+from lmrl.score import score
+from lmrl.tasks import known, make
+
+PLAYERS = ("random", "mixture", "optimal")
+FIRST_SEED = 1_000_000_000
+LEAST = 10
+"""Fewest episodes of a player, whatever they cost."""
+
+
+def measure(env: TextEnv, name: str, player: str, episodes: int, seconds: float) -> dict[str, Any]:
+    """Return the score of a player over `episodes`, or what of them fits `seconds`."""
+    began = perf_counter()
+    played = []
+    for seed in range(FIRST_SEED, FIRST_SEED + episodes):
+        played.append(play(env, player, seed, name))
+        if perf_counter() - began > seconds and len(played) >= LEAST:
+            break
+    return score(played, env.score_range).to_json()
+
+
+def main() -> None:
+    """Score the players of every registered task and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--episodes", type=int, default=200, help="of each player (200)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="for each player of a task (30)")
+    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    options = parser.parse_args()
+    rows = {
+        name: {
+            player: measure(make(name), name, player, options.episodes, options.seconds)
+            for player in PLAYERS
+        }
+        for name in sorted(known())
+    }
+    command = (
+        f"python -m benchmarks.players --episodes {options.episodes} --seconds {options.seconds:g}"
+    )
+    record = {"asked": options.episodes, "first_seed": FIRST_SEED, "tasks": rows}
+    path = save("players", command, record)
+    if options.json:
+        print(json.dumps(record, indent=2))
+        return
+    for name, players in rows.items():
+        for player, row in players.items():
+            low, high = row["ci95"]
+            print(
+                f"{name:<20} {player:<8} {row['return_mean']:>9.3f} [{low:.3f}, {high:.3f}]  "
+                f"normalised {row['normalised']:.1f}, {row['episodes']} episodes"
+            )
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

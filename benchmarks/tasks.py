@@ -1,0 +1,87 @@
+"""What the tasks themselves cost: steps a second and milliseconds a reset, one process each alone.
+
+    python -m benchmarks.tasks
+    python -m benchmarks.tasks --json
+
+The actions are those that the random player said in the same episodes before, so that the player
+costs nothing while the clock runs.
+"""
+
+import argparse
+import json
+from itertools import cycle
+from time import perf_counter
+from typing import Any
+
+from benchmarks.record import save
+from lmrl.env import TextEnv
+from lmrl.rollout import play
+from lmrl.tasks import known, make
+
+RECORDING, TIMING = 0.3, 0.7
+"""Seconds a task; the last episode of each is played to its end."""
+
+Recorded = tuple[int, list[str]]
+"""An episode to be played again: its seed and its actions."""
+
+
+def record(env: TextEnv, seconds: float) -> list[Recorded]:
+    """Return episodes of the random player, as many as fit `seconds`, at least one."""
+    episodes: list[Recorded] = []
+    began = perf_counter()
+    while not episodes or perf_counter() - began < seconds:
+        seed = len(episodes)
+        episodes.append((seed, [turn.action for turn in play(env, "random", seed).turns]))
+    return episodes
+
+
+def measure(env: TextEnv, episodes: list[Recorded], seconds: float) -> dict[str, Any]:
+    """Return the figures of playing the recorded episodes, in turn, for `seconds`."""
+    resetting = stepping = 0.0
+    steps = resets = 0
+    for seed, actions in cycle(episodes):
+        began = perf_counter()
+        env.reset(seed=seed)
+        ready = perf_counter()
+        for action in actions:
+            env.step(action)
+        resetting += ready - began
+        stepping += perf_counter() - ready
+        steps, resets = steps + len(actions), resets + 1
+        if resetting + stepping >= seconds:
+            break
+    return {
+        "steps_per_s": round(steps / stepping, 1),
+        "reset_ms": round(1e3 * resetting / resets, 4),
+        "steps_per_s_with_resets": round(steps / (stepping + resetting), 1),
+        "steps": steps,
+        "episodes": resets,
+    }
+
+
+def main() -> None:
+    """Measure every registered task and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    options = parser.parse_args()
+    rows: dict[str, dict[str, Any]] = {}
+    for name in sorted(known()):
+        env = make(name)
+        rows[name] = measure(env, record(env, RECORDING), TIMING)
+    path = save("tasks", "python -m benchmarks.tasks", {"tasks": rows})
+    if options.json:
+        print(json.dumps({"tasks": rows}, indent=2))
+        return
+    print(f"{'task':<20} {'steps/s':>10} {'reset ms':>9} {'steps/s with resets':>20}")
+    for name, row in rows.items():
+        print(
+            f"{name:<20} {row['steps_per_s']:>10,.0f} {row['reset_ms']:>9.3f} "
+            f"{row['steps_per_s_with_resets']:>20,.0f}"
+        )
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
