@@ -41,7 +41,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--episodes", type=int, default=200, help="of each player (200)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="for each player of a task (30)")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="for each player of a task (30)"
+    )
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
     options = parser.parse_args()
     rows = {

@@ -56,9 +56,8 @@ def players() -> str:
         rows.append(f"| {task} | {' | '.join(cells)} | {normalised} | {episodes} |")
     rows.append("")
     rows.append(
-        "Mean return with its 95 % interval; normalised scores in the same order. Where there are "
-        f"fewer than {record['asked']} episodes, more would have taken too long; "
-        f"`{record['command']}`."
+        "Mean return with its 95 % interval, and the normalised scores of the three; what took too "
+        f"long has fewer than {record['asked']} episodes. `{record['command']}`."
     )
     return "\n".join(rows)
 

@@ -49,7 +49,7 @@ FACTS = Path(__file__).parent / "assets" / "car_dealer.json"
 HEADER = "Start\n"
 ASK_VERDICT = "Output: Decision="
 LONGEST_REPLY = 600
-SMART = 0.575
+SMART = 0.58
 """How often the `mixture` player says what the optimal one would say: measured to return 0.562."""
 
 
