@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
 ROOT = Path(__file__).resolve().parent.parent
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
@@ -28,7 +28,7 @@ def free_port() -> int:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
     """A head node in a process group of its own; yields the environment that reaches it."""
-    port, dashboard = free_port(), free_port()
+    port, dashboard, agent = free_port(), free_port(), free_port()
     environment = {
         **os.environ,
         "RAY_AUTH_MODE": "token",
@@ -40,6 +40,8 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
             [
                 *RAY, "start", "--head", "--block", f"--port={port}", "--num-cpus=4",
                 f"--dashboard-port={dashboard}", "--dashboard-host=127.0.0.1",
+                # The default port is taken where another Ray runs on the machine.
+                f"--dashboard-agent-listen-port={agent}",
                 "--disable-usage-stats",
             ],
             env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
