@@ -13,6 +13,8 @@ until the coordinator has pushed the current one.
 import os
 import queue
 import threading
+import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
@@ -22,11 +24,21 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.vllm_engine import Decoding, Request, SamplerConfig, SamplerStale, VLLMEngine
+from actors.vllm_engine import (
+    Decoding,
+    EngineFailed,
+    Request,
+    SamplerConfig,
+    SamplerStale,
+    VLLMEngine,
+)
 from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
 T = TypeVar("T")
+
+FAREWELL = 1.0
+"""Seconds that a failed engine's last words get to travel."""
 
 LINGER = 0.004
 """Seconds that the engine waits for contexts when most of its batch has just left."""
@@ -148,7 +160,21 @@ class Sampler:
         self._ask(build)
 
     def _own(self) -> None:
-        """Read messages, step the engine, hand out answers: the engine's own thread, for ever."""
+        """Serve for ever. If the engine raises, tell those who wait, and end the process: an actor
+        without its engine would leave every later caller waiting."""
+        try:
+            self._serve()
+        except BaseException as error:
+            traceback.print_exc()
+            failure = EngineFailed(f"the engine raised {type(error).__name__}: {error}")
+            for answers in self.answers.values():
+                if answers.waiter is not None:
+                    answers.waiter.set_exception(failure)
+            time.sleep(FAREWELL)
+            os._exit(1)
+
+    def _serve(self) -> None:
+        """Read messages, step the engine, hand out answers: the engine's own thread."""
         self.inbox.get()()
         finished = 0
         while True:

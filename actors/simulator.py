@@ -3,6 +3,9 @@
 Every context that waits for an action goes to a sampler in one call; the call returns what is
 answered by then, the simulator steps those episodes, and asks again. A slow episode never blocks
 the others, and there is no lock-step batch. Finished episodes leave as Arrow tables, in batches.
+
+Where a model answers for the task (an oracle, a buyer), a step may take seconds: those steps run in
+threads, and the model's engine batches what they ask.
 """
 
 import os
@@ -10,21 +13,28 @@ import random
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import ray
 
+from actors.chat import ChatConfig, ChatOracle, Patient, chat_model
 from actors.sampler import Contexts
-from actors.vllm_engine import Decoding, Request, SamplerStale
+from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale
 from lmrl.codec import Codec
 from lmrl.env import Player
 from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
+
+
+ENGINE_FAILURES = 3
+"""Failures of engines, without an answer in between, after which a job gives up."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +61,17 @@ class Failure(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a simulator sends: episodes in Arrow form, and those that failed."""
+    """What a simulator sends.
+
+    Attributes:
+        table: episodes in Arrow form.
+        failures: those that failed.
+        oracle: what was asked of the task's model since the last batch (`ChatUsage`).
+    """
 
     table: pa.Table
     failures: list[Failure]
+    oracle: Mapping[str, int]
 
 
 class Job(NamedTuple):
@@ -82,9 +99,18 @@ class Job(NamedTuple):
 class _Batch:
     """The episodes of a job: those that run, those that are done, and those that failed."""
 
-    def __init__(self, job: Job, codec: Codec, max_context: int) -> None:
+    def __init__(
+        self,
+        job: Job,
+        codec: Codec,
+        max_context: int,
+        oracle: Patient | None = None,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> None:
         self.job, self.codec, self.max_context = job, codec, max_context
+        self.oracle, self.threads = oracle, threads
         self.running: dict[int, Episode] = {}
+        self.stepping: dict[int, Future[None]] = {}
         self.players: dict[int, Player] = {}
         self.done: list[Trajectory] = []
         self.failures: list[Failure] = []
@@ -104,18 +130,50 @@ class _Batch:
     def _start(self, key: int, seed: int) -> None:
         job = self.job
         env = make(job.task, **job.options)
+        if self.oracle is not None:
+            # Beside the options, not among them: the record names the model in its info.
+            env = make(job.task, **job.options, **{env.oracle_option: ChatOracle(self.oracle)})
         self.running[key] = Episode(env, seed, self.codec, self.max_context, job.task, job.options)
         if job.player:
             self.players[key] = env.player(job.player, random.Random(f"{job.player}:{seed}"))
 
+    def idle(self) -> list[tuple[int, Episode]]:
+        """Return the running episodes that are not in a step."""
+        return [(k, episode) for k, episode in self.running.items() if k not in self.stepping]
+
     def advance(self, key: int, reply: Reply | str) -> None:
-        """Apply an answer; what ends makes room for the next episode."""
+        """Apply an answer, in a thread if a model answers for the task."""
         episode = self.running[key]
-        try:
+
+        def step() -> None:
             if isinstance(reply, Reply):
                 episode.reply(reply)
             else:
                 episode.act(reply)
+
+        if self.threads is not None:
+            self.stepping[key] = self.threads.submit(step)
+            return
+        now: Future[None] = Future()
+        try:
+            now.set_result(step())
+        except Exception as error:
+            now.set_exception(error)
+        self._stepped(key, now)
+
+    def collect(self, patient: bool) -> None:
+        """Take in the steps that threads have finished; wait for one if `patient`."""
+        if not self.stepping:
+            return
+        wait(self.stepping.values(), None if patient else 0, FIRST_COMPLETED)
+        for key in [key for key, future in self.stepping.items() if future.done()]:
+            self._stepped(key, self.stepping.pop(key))
+
+    def _stepped(self, key: int, step: Future[None]) -> None:
+        """Look at an episode after its step; one that ended makes room for the next."""
+        episode = self.running[key]
+        try:
+            step.result()
         except Exception as error:  # the task's fault: this episode fails, the run goes on
             self.failures.append(_failure(episode.seed, error))
         else:
@@ -127,7 +185,8 @@ class _Batch:
 
     def take(self) -> Finished:
         """Hand over what has ended so far."""
-        finished = Finished(to_table(self.done), self.failures)
+        usage = asdict(self.oracle.take_usage()) if self.oracle else {}
+        finished = Finished(to_table(self.done), self.failures, usage)
         self.done, self.failures = [], []
         return finished
 
@@ -141,14 +200,25 @@ class Simulator:
         checkpoint: directory whose tokenizer the policy uses.
         max_context: most tokens of a context.
         config: of the simulators.
+        chat: the model that answers for the task; None is the task's own scripted one.
+        chat_samplers: actors that serve it, if no endpoint does.
+        chat_version: of its weights.
     """
 
     def __init__(
-        self, samplers: list[Any], checkpoint: str, max_context: int, config: SimulatorConfig
+        self,
+        samplers: list[Any],
+        checkpoint: str,
+        max_context: int,
+        config: SimulatorConfig,
+        chat: ChatConfig | None = None,
+        chat_samplers: list[Any] | None = None,
+        chat_version: str = "",
     ) -> None:
         self.samplers, self.max_context, self.config = samplers, max_context, config
         self.codec = Codec.load(checkpoint)
         self.jobs = 0
+        self.oracle = chat_model(chat, chat_samplers or [], chat_version) if chat else None
 
     def ready(self) -> int:
         """Return the process id, once the actor is up."""
@@ -157,27 +227,33 @@ class Simulator:
     def play(self, job: Job) -> Iterator[Finished]:
         """Yield the job's episodes as they finish, in batches; order is not kept."""
         self.jobs += 1
-        batch = _Batch(job, self.codec, self.max_context)
-        answers = self._scripted(batch) if job.player else self._sampled(job, batch)
-        for key, reply in answers:
-            batch.advance(key, reply)
-            if len(batch.done) >= self.config.flush:
+        with ExitStack() as stack:
+            threads = (
+                stack.enter_context(ThreadPoolExecutor(self.oracle.config.at_once))
+                if self.oracle
+                else None
+            )
+            batch = _Batch(job, self.codec, self.max_context, self.oracle, threads)
+            answers = self._scripted(batch) if job.player else self._sampled(job, batch)
+            for key, reply in answers:
+                batch.advance(key, reply)
+                if len(batch.done) >= self.config.flush:
+                    yield batch.take()
+            if batch.done or batch.failures:
                 yield batch.take()
-        if batch.done or batch.failures:
-            yield batch.take()
 
     def _scripted(self, batch: "_Batch") -> Iterator[tuple[int, str]]:
         while batch.running:
-            key, episode = next(iter(batch.running.items()))
-            while key in batch.running:
+            for key, episode in batch.idle():
                 yield key, batch.players[key](episode.observation)
+            batch.collect(patient=True)
 
     def _sampled(self, job: Job, batch: "_Batch") -> Iterator[tuple[int, Reply]]:
         """Yield answers for running episodes until none is left; the caller applies each.
 
         After a sampler failed, everything that it had not answered is asked again elsewhere.
         """
-        own = 0
+        own = failures = 0
         asked: set[int] = set()
         client = f"{ray.get_runtime_context().get_actor_id()}/{self.jobs}"
         attempt = 0
@@ -185,16 +261,20 @@ class Simulator:
         while batch.running:
             new = [
                 Request(key, episode.context, request_seed(job.decoding.seed, episode))
-                for key, episode in batch.running.items()
+                for key, episode in batch.idle()
                 if key not in asked
             ]
+            if not new and not asked:
+                batch.collect(patient=True)  # every episode waits for the task's model
+                continue
             sampler = self.samplers[own]
             try:
                 replies = ray.get(
                     sampler.generate.remote(f"{client}/{attempt}", Contexts.pack(new), job.decoding)
                 )
-            except (ray.exceptions.RayActorError, SamplerStale):
-                if time.monotonic() > deadline:
+            except (ray.exceptions.RayActorError, SamplerStale, EngineFailed) as error:
+                failures += isinstance(error, EngineFailed)
+                if time.monotonic() > deadline or failures > ENGINE_FAILURES:
                     raise
                 # Dead, restarting, or without weights: another sampler, or the same one later.
                 # A new client name, so that late answers to the old one are never taken.
@@ -204,11 +284,13 @@ class Simulator:
                 time.sleep(0.2)
                 continue
             deadline = time.monotonic() + self.config.patience
+            failures = 0
             asked.update(request.key for request in new)
             for key, reply in replies.unpack():
                 asked.discard(key)
                 if key in batch.running:
                     yield key, reply
+            batch.collect(patient=False)
 
 
 def request_seed(run_seed: int, episode: Episode) -> int:

@@ -28,6 +28,10 @@ class SamplerStale(RuntimeError):
     """There is no complete version of the weights: push first, then ask again."""
 
 
+class EngineFailed(RuntimeError):
+    """The engine raised within a step; its process ends, and starts again without weights."""
+
+
 @dataclass(frozen=True)
 class SamplerConfig:
     """A vLLM engine.
@@ -158,6 +162,9 @@ class VLLMEngine:
         }
         if self.device == "cpu":
             settings["block_size"] = config.block_size
+            # A prompt cut over two steps would draw from its seeded generator twice; vLLM turns
+            # such a generator back, which those of the CPU cannot do.
+            settings["enable_chunked_prefill"] = False
         else:
             settings["gpu_memory_utilization"] = config.gpu_memory
         self.llm = vllm.LLM(**settings)
@@ -197,7 +204,7 @@ class VLLMEngine:
             name = f"{client}/{request.key}/{self._serial}"
             self._serial += 1
             params = self._params(decoding)
-            params.seed = None if os.environ.get("NOSEED") else request.seed
+            params.seed = request.seed
             prompt = {"prompt_token_ids": request.context.tolist(), "cache_salt": salt}
             # vLLM answers under this name; the one that `add_request` returns is internal.
             self.engine.add_request(name, prompt, params)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from actors.chat import ChatConfig
 from actors.simulator import SimulatorConfig
 from actors.vllm_engine import SamplerConfig
 from learners.bc import BC
+from learners.convert import resolve
 from learners.learner import LearnerConfig
 from learners.ppo import PPO
 from learners.start import ModelConfig, context_of
@@ -134,6 +136,8 @@ class Experiment:
         start: preset whose result this run starts from if `model.path` is not given; it is trained
             first if the run directory does not hold it yet.
         max_staleness: versions that a sampled token may be behind the learner. 0 is synchronous.
+        oracle: the instruct model that answers for the task (its oracle or buyer); without one the
+            task's scripted one does.
         failures: share of failed episodes that stops the run.
         save_every: updates between checkpoints; 0 saves the last only.
         keep: checkpoints that stay on disk, the best one not counted.
@@ -157,6 +161,7 @@ class Experiment:
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)
     push: PushConfig = field(default_factory=PushConfig)
+    oracle: ChatConfig = field(default_factory=ChatConfig)
     placement: PlacementConfig = field(default_factory=PlacementConfig)
 
     @property
@@ -178,7 +183,16 @@ class Experiment:
         Raises:
             UsageError: with the field, its value and the remedy.
         """
-        make(self.task, **self.options)
+        env = make(self.task, **self.options)
+        if (self.oracle.model or self.oracle.endpoint) and not env.oracle_option:
+            raise UsageError(
+                f"oracle.model is given, but nobody answers in {self.task}; it is for tasks with "
+                "an oracle or a buyer"
+            )
+        if self.oracle.endpoint and not self.oracle.model:
+            raise UsageError("oracle.endpoint needs oracle.model, the model's name there")
+        if self.oracle.served:
+            resolve(self.oracle.model)
         positive = {
             "updates": self.updates,
             "rollouts.turns": self.rollouts.turns,
@@ -216,6 +230,11 @@ class Experiment:
                     f"model.context {self.model.context} exceeds the {positions} positions of "
                     f"{self.model.path}; set --model.context {positions}"
                 )
+        if self.algorithm.on_policy and self.learner.windows == "strided":
+            raise UsageError(
+                f"{self.algorithm.name} learns from what its own policy saw; set "
+                "learner.windows exact"
+            )
         if self.data.path is not None:
             files(Path(self.data.path))
         if self.max_staleness != 0:

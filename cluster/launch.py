@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
+from actors.chat import ChatConfig, weights_version
 from actors.sampler import Sampler
 from actors.simulator import Simulator
 from cluster.experiment import Experiment
 from cluster.learner_group import LearnerGroup
 from cluster.ledger import Ledger
+from learners.convert import resolve
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.rollout import play
@@ -87,16 +89,18 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
 
 
 def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
-    """Return the resources of each actor: learner ranks, samplers, simulators, in this order."""
+    """Return the resources of each actor: learner ranks, samplers, oracles, simulators."""
     place = exp.placement
 
     def bundle(cpus: float, gpus: float = 0.0) -> dict[str, float]:
         return {"CPU": cpus} | ({"GPU": gpus} if device == "cuda" and gpus else {})
 
     ranks = exp.learner.ranks if learners else 0
+    served = exp.oracle.sampler.count if exp.oracle.served else 0
     return (
         [bundle(place.learner_cpus, place.learner_gpus)] * ranks
         + [bundle(place.sampler_cpus, place.sampler_gpus)] * exp.sampler.count
+        + [bundle(exp.oracle.cpus, exp.oracle.gpus)] * served
         + [bundle(place.simulator_cpus)] * exp.simulator.count
     )
 
@@ -191,6 +195,7 @@ def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator
             )
             for _ in range(exp.sampler.count)
         ]
+        chat, oracles, version = _oracle(exp, device, group, slots)
         # Kept by the driver: a simulator that is restarted needs its arguments again.
         simulators = [
             Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
@@ -198,15 +203,45 @@ def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator
                 str(checkpoint),
                 exp.max_context,
                 exp.simulator,
+                chat,
+                oracles,
+                version,
             )
             for i in range(exp.simulator.count)
         ]
-        waits = [s.state.remote() for s in samplers] + [s.ready.remote() for s in simulators]
+        waits = [s.state.remote() for s in samplers + oracles] + [
+            s.ready.remote() for s in simulators
+        ]
         _await_actors(waits, learner_group, exp)
         yield House(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
     finally:
         # Removing the group ends its actors, whatever state the run is in.
         remove_placement_group(group)
+
+
+def _oracle(
+    exp: Experiment, device: str, group: PlacementGroup, slots: Iterator[int]
+) -> tuple[ChatConfig | None, list[Any], str]:
+    """Start the samplers of the model that answers for the task, if one does.
+
+    Returns:
+        Its config with the model's directory, the actors, and the version of its weights.
+    """
+    config = exp.oracle
+    if config.endpoint:
+        return config, [], ""
+    if not config.served:
+        return None, [], ""
+    folder = resolve(config.model)
+    config = replace(config, model=str(folder))
+    end = Codec.load(folder).end_id
+    actors = [
+        Sampler.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
+            config.model, config.sampler, config.context, [] if end is None else [end], device, 0
+        )
+        for _ in range(config.sampler.count)
+    ]
+    return config, actors, weights_version(folder)
 
 
 def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:

@@ -56,10 +56,11 @@ _FO_PPO = replace(
 _PO = replace(
     _FO,
     task="maze-po",
-    updates=150,
+    updates=800,
     model=ModelConfig(context=448),
-    data=DataConfig(episodes=1500, batch=1),
+    data=DataConfig(episodes=1500, batch=2),
     evaluation=EvaluationConfig(episodes=100, start_episodes=10),
+    learner=replace(_FO.learner, windows="strided"),
 )
 
 _PO_PPO = replace(
@@ -68,8 +69,8 @@ _PO_PPO = replace(
     start="maze-po-bc",
     algorithm=PPO(value_scale=10.0, value_start=-30.0, kl_coef=0.05, epochs=2, minibatch=256),
     updates=10,
-    model=ModelConfig(context=448),
-    data=DataConfig(episodes=1500, batch=1),
+    model=_PO.model,
+    data=_PO.data,
     rollouts=RolloutConfig(turns=1024, least=16, most=64, max_tokens=8),
     evaluation=EvaluationConfig(episodes=100),
 )

@@ -78,6 +78,7 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
             assignment.owed -= set(finished.table["seed"].to_pylist())
             assignment.owed -= {failure.seed for failure in finished.failures}
             failed += len(finished.failures)
+            house.ledger.asked(finished.oracle)
             _report(house, finished.failures, failed, len(job.seeds))
             if finished.table.num_rows:
                 yield finished

@@ -119,7 +119,10 @@ class Micro:
 
 
 def collate(
-    trajectories: Sequence[Trajectory], context: int = 2**31, observations: bool = False
+    trajectories: Sequence[Trajectory],
+    context: int = 2**31,
+    observations: bool = False,
+    strided: bool = False,
 ) -> Batch:
     """Return the batch of some episodes.
 
@@ -127,6 +130,10 @@ def collate(
         trajectories: with tokens (`Codec.read` gives them to text-only data).
         context: most tokens of a turn's context; older items are left out as the sampler does.
         observations: whether observation tokens get columns too.
+        strided: how a history that exceeds its window is cut. Exactly, each turn then has a row of
+            its own, as the sampler saw it. Strided, a row runs on until the window is full and the
+            next one opens half a window earlier: contexts hold between half a window and all of
+            it, at a fraction of the cost. Off-policy learning only.
 
     Raises:
         DataError: if an action has no tokens, or an observation alone exceeds `context`.
@@ -160,7 +167,7 @@ def collate(
         items = trajectory.item_ids()
         lengths = [len(item) for item in items]
         parts: list[Ids] = []
-        length = turns = span = 0
+        length = turns = span = opened = 0
         final_needed = trajectory.ending == TRUNCATED
         for index in range(len(trajectory.turns) + final_needed):
             last = index == len(trajectory.turns)
@@ -173,6 +180,10 @@ def collate(
                     f"{trajectory.seed}, exceeds the context of {context}; give the model a longer "
                     "one (model.context)"
                 )
+            if strided:
+                if opened < end - wanted:
+                    opened = _middle(end - wanted, end)
+                wanted = end - opened
             if parts and wanted == span + 2:
                 parts.append(items[end - 1])
                 new = lengths[end - 1]
@@ -246,6 +257,12 @@ def collate(
         seen_token=_join(seen_tokens, np.int64),
         episodes=len(trajectories),
     )
+
+
+def _middle(first: int, end: int) -> int:
+    """Return the observation in the middle of the items `first` to `end - 1`."""
+    middle = (first + end) // 2
+    return max(first, middle - middle % 2)
 
 
 def _join(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:

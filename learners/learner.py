@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -38,6 +38,8 @@ class LearnerConfig:
         threads: CPU threads of each; 0 shares the cores out.
         optimiser: AdamW and ZeRO.
         micro_tokens: padded tokens of one forward pass.
+        windows: how histories longer than the task's window become rows, see
+            `learners.batch.collate`; `strided` is for learning from data sets.
         max_skips: updates in a row that may be skipped for a loss that is not a number.
         timeout: seconds until a collective that does not finish is an error.
     """
@@ -46,6 +48,7 @@ class LearnerConfig:
     threads: int = 0
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     micro_tokens: int = 16384
+    windows: Literal["exact", "strided"] = "exact"
     max_skips: int = 3
     timeout: float = 600.0
 
@@ -198,7 +201,8 @@ class Learner:
         lengths = pc.list_value_length(table["turns"]).to_numpy()
         mine = shares(lengths, self.group.world)[self.group.rank]
         trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]
-        return collate(trajectories, self.context, self.algorithm.observations)
+        strided = self.config.windows == "strided"
+        return collate(trajectories, self.context, self.algorithm.observations, strided)
 
     def _prepare(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Metrics, dict[str, float]]:
         zeros = np.zeros(batch.entries, np.float32)

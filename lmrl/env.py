@@ -14,6 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 Player = Callable[[str], str]
 """A scripted player: from the newest observation to an action."""
 
+Wording = Callable[[str, random.Random], str]
+"""Another way to say an observation; what it adds is drawn from the generator."""
+
 
 class ScoreRange(NamedTuple):
     """The three constants of the paper's normalised score (arXiv 2311.18232, appendix E).
@@ -80,8 +83,16 @@ class TextEnv(ABC):
     """The policy sees this many of the newest texts (observations and actions); None is all."""
     window_opens_with_action: bool = False
     """Whether a full window may begin with an action rather than with an observation."""
+    oracle_option: ClassVar[str] = ""
+    """The option that takes whoever answers for the task (a callable from a prompt to a reply);
+    empty where nobody does."""
     players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]]
     """Scripted players by name; `random`, `optimal` and `mixture` exist in every task."""
+    wordings: ClassVar[Mapping[str, Wording]] = {}
+    """Other ways to say this task's observations, by name: values of the option `wording`, which
+    `make` takes for every task that has any."""
+    variants: Mapping[str, Mapping[str, Any]] = {}
+    """The robustness suite's variants of this task by name, each as options for `make`."""
     state: Any = None
 
     @abstractmethod

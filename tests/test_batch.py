@@ -145,6 +145,47 @@ def test_every_entry_sees_what_the_sampler_saw(seed: int, kind: str) -> None:
 
 @seeds
 @kinds
+def test_strided_windows_are_the_newer_half_at_least_in_fewer_rows(seed: int, kind: str) -> None:
+    rng = np.random.default_rng(seed)
+    # Ids that tell items apart, so that a context says which item it begins with.
+    episodes = [_numbered(random_episode(rng, kind, turns=20)) for _ in range(4)]
+    exact, strided = collate(episodes), collate(episodes, strided=True)
+    assert [t.tolist() for t in (strided.token, strided.next, strided.reward)] == [
+        t.tolist() for t in (exact.token, exact.next, exact.reward)
+    ]
+    for n in range(exact.entries):
+        full, cut = (
+            row_of(batch, batch.segment[n])[: batch.col[n] + 1] for batch in (exact, strided)
+        )
+        assert full[len(full) - len(cut) :] == cut
+        shown, kept = sorted(set(full)), sorted(set(cut))
+        assert len(shown) == 1 or len(kept) >= len(shown) // 2 - 1
+        assert kept[0] % 2 == 0 or kept[0] == shown[0], "a window opens with an observation"
+    if kind in ("history", "markov", "forgets"):  # nothing slides
+        assert strided.segments == exact.segments
+    if kind == "odd window":
+        assert strided.segments < 0.7 * exact.segments
+
+
+def _numbered(episode: Trajectory) -> Trajectory:
+    """Return the episode with every token replaced by the index of its item."""
+
+    def like(ids: Ids, index: int) -> Ids:
+        return np.full(len(ids), index, np.int32)
+
+    turns = tuple(
+        replace(
+            turn,
+            observation_ids=like(turn.observation_ids, 2 * index),
+            action_ids=like(turn.action_ids, 2 * index + 1),
+        )
+        for index, turn in enumerate(episode.turns)
+    )
+    return replace(episode, turns=turns, final_ids=like(episode.final_ids, 2 * len(turns)))
+
+
+@seeds
+@kinds
 def test_observation_tokens_are_seen_once_with_all_that_comes_before(seed: int, kind: str) -> None:
     episodes = random_episodes(seed, kind)
     batch = collate(episodes, observations=True)

@@ -18,7 +18,7 @@ ray = pytest.importorskip("ray")
 
 from actors.sampler import Contexts  # noqa: E402
 from actors.simulator import Job  # noqa: E402
-from actors.vllm_engine import Decoding, Request, SamplerStale  # noqa: E402
+from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
 from cluster.launch import House, Weights  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
@@ -174,6 +174,37 @@ def test_the_prefix_cache_serves_a_version_and_never_outlives_it(house: House) -
     assert cached() == 0
     house.weights = right
     load_again(house, sampler)
+
+
+def test_prompts_that_exceed_a_step_together_are_all_answered(house: House) -> None:
+    """None of them may be cut over two steps: its seeded generator would be turned back."""
+    sampler = house.samplers[0]
+    room = house.experiment.max_context
+    count = 2 + house.experiment.sampler.batched_tokens // room
+    rng = np.random.default_rng(0)
+    requests = [
+        Request(key, rng.integers(1, 300, size=room - key % 5).astype(np.int32), key)
+        for key in range(count)
+    ]
+    answered: dict[int, np.ndarray] = {}
+    new = Contexts.pack(requests)
+    decoding = Decoding(max_tokens=2, seed=1)
+    while len(answered) < count:
+        replies = ray.get(sampler.generate.remote("long-test", new, decoding), timeout=60)
+        new = Contexts.pack([])
+        answered |= {key: reply.ids for key, reply in replies.unpack()}
+    assert all(len(ids) for ids in answered.values())
+
+
+def test_a_sampler_whose_engine_raises_says_so_and_starts_again(house: House) -> None:
+    sampler, beyond = house.samplers[0], np.array([1, 10**6], np.int32)
+    before = ray.get(sampler.state.remote())["pid"]
+    work = Contexts.pack([Request(0, beyond, 1)])  # a token that no embedding has
+    with pytest.raises((EngineFailed, ray.exceptions.RayActorError)):
+        ray.get(sampler.generate.remote("broken", work, Decoding(max_tokens=1)), timeout=60)
+    with fresh_ledger(house):
+        assert len(play(house, job(house, list(range(4))))) == 4
+    assert ray.get(sampler.state.remote())["pid"] != before
 
 
 def test_a_sampler_that_missed_the_beginning_of_a_push_stays_silent(house: House) -> None:

@@ -1,0 +1,293 @@
+"""Instruct models that answer messages: served by sampler actors of ours, or by any server that
+speaks OpenAI's API. Oracles, buyers and prompted players are made of them.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import ray
+
+from actors.sampler import Contexts
+from actors.vllm_engine import Decoding, Request, SamplerConfig, SamplerStale
+from lmrl.errors import UsageError
+
+Message = Mapping[str, str]
+"""`role` (system, user, assistant) and `content`."""
+
+
+class ReplyTimeout(RuntimeError):
+    """A model did not answer within its time, however often it was asked."""
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """An instruct model.
+
+    Attributes:
+        model: a checkpoint directory, a `.gguf` file or `smollm2`: served by sampler actors of its
+            own. With `endpoint` it is the model's name there.
+        endpoint: base URL of a server with OpenAI's API, like `http://localhost:8000/v1`; its key
+            is read from OPENAI_API_KEY.
+        max_tokens: longest reply.
+        temperature: 0 is greedy, and makes equal prompts get equal replies.
+        context: most tokens of prompt and reply.
+        timeout: seconds for one reply.
+        retries: how often a reply that did not come is asked for again.
+        cache: replies that are kept for equal prompts; only greedy ones are.
+        at_once: replies that a simulator waits for at one time.
+        cpus, gpus: of a sampler actor for it.
+        sampler: the engine that serves it.
+    """
+
+    model: str = ""
+    endpoint: str | None = None
+    max_tokens: int = 32
+    temperature: float = 0.0
+    context: int = 1024
+    timeout: float = 120.0
+    retries: int = 2
+    cache: int = 65536
+    at_once: int = 16
+    cpus: float = 0.25
+    gpus: float = 0.25
+    sampler: SamplerConfig = field(
+        default_factory=lambda: SamplerConfig(dtype="bfloat16", max_sequences=32)
+    )
+
+    @property
+    def served(self) -> bool:
+        """Whether sampler actors of this run serve it."""
+        return bool(self.model) and self.endpoint is None
+
+
+class ChatModel(Protocol):
+    """Answers messages. Calls may come from many threads."""
+
+    name: str
+    version: str
+
+    def reply(self, messages: Sequence[Message], seed: int = 0) -> str:
+        """Return one reply.
+
+        Raises:
+            ReplyTimeout: if none came in time.
+        """
+        ...
+
+
+@dataclass
+class ChatUsage:
+    """What was asked of a model.
+
+    Attributes:
+        replies: given, those from the cache included.
+        cached: of these, from the cache.
+        retries: replies that were asked for again.
+        timeouts: replies that never came.
+    """
+
+    replies: int = 0
+    cached: int = 0
+    retries: int = 0
+    timeouts: int = 0
+
+
+def chat_name(model: str) -> str:
+    """Return the name of a model directory for the record."""
+    return Path(model).name
+
+
+def weights_version(folder: Path) -> str:
+    """Return a fingerprint of a checkpoint's weights, 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UsageError(f"{folder} has no .safetensors weights")
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+class Served:
+    """A model behind sampler actors.
+
+    Args:
+        config: of the model; `model` is a directory.
+        samplers: actors that serve it; the first is asked, the others stand in when it fails.
+        version: of its weights, for the record.
+    """
+
+    def __init__(self, config: ChatConfig, samplers: list[Any], version: str) -> None:
+        from transformers import AutoTokenizer
+
+        self.config, self.samplers = config, samplers
+        self.name, self.version = chat_name(config.model), version
+        self.tokenizer = AutoTokenizer.from_pretrained(config.model)
+        self.decoding = Decoding(max_tokens=config.max_tokens, temperature=config.temperature)
+        self.clients = threading.local()
+        self.lock = threading.Lock()
+
+    def reply(self, messages: Sequence[Message], seed: int = 0) -> str:
+        """Return one reply; see `ChatModel`."""
+        with self.lock:  # its padding and truncation state make the tokenizer one thread's
+            ids = self._ids(messages)
+        room = self.config.context - self.config.max_tokens
+        contexts = Contexts.pack([Request(0, ids[-room:], seed)])
+        sampler, client = self._client()
+        try:
+            answer = sampler.generate.remote(client, contexts, self.decoding)
+            replies = ray.get(answer, timeout=self.config.timeout)
+        except (ray.exceptions.RayActorError, SamplerStale, ray.exceptions.GetTimeoutError) as bad:
+            sampler.forget.remote(client)
+            # A new name elsewhere, so that a late answer to the old one is never taken.
+            self.clients.attempt += 1
+            raise ReplyTimeout(f"{self.name} did not answer: {bad}") from bad
+        ((_, said),) = replies.unpack()
+        with self.lock:
+            text: str = self.tokenizer.decode(said.ids, skip_special_tokens=True)
+        return text
+
+    def _ids(self, messages: Sequence[Message]) -> np.ndarray:
+        chat = list(messages)
+        if self.tokenizer.chat_template is None:
+            text = "\n".join(message["content"] for message in chat)
+            return np.array(self.tokenizer.encode(text), np.int32)
+        ids = self.tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_dict=False, tokenize=True
+        )
+        return np.array(ids, np.int32)
+
+    def _client(self) -> tuple[Any, str]:
+        attempt: int = getattr(self.clients, "attempt", 0)
+        self.clients.attempt = attempt
+        process = ray.get_runtime_context().get_worker_id()
+        name = f"chat/{process}/{id(self)}/{threading.get_ident()}/{attempt}"
+        return self.samplers[attempt % len(self.samplers)], name
+
+
+class Endpoint:
+    """A model behind a server with OpenAI's API.
+
+    Args:
+        config: of the model; `endpoint` is given.
+    """
+
+    def __init__(self, config: ChatConfig) -> None:
+        import os
+
+        from openai import OpenAI
+
+        self.config = config
+        self.name, self.version = config.model, str(config.endpoint)
+        self.client = OpenAI(
+            base_url=config.endpoint,
+            api_key=os.environ.get("OPENAI_API_KEY", "none"),
+            timeout=config.timeout,
+            max_retries=0,  # ours are counted
+        )
+
+    def reply(self, messages: Sequence[Message], seed: int = 0) -> str:
+        """Return one reply; see `ChatModel`."""
+        from openai import APIConnectionError, APIStatusError, APITimeoutError
+
+        try:
+            answer = self.client.chat.completions.create(
+                model=self.config.model,
+                messages=list(messages),  # type: ignore[arg-type]
+                max_tokens=self.config.max_tokens,
+                temperature=self.config.temperature,
+                seed=seed,
+            )
+        except (APITimeoutError, APIConnectionError, APIStatusError) as error:
+            raise ReplyTimeout(f"{self.config.endpoint} did not answer: {error}") from error
+        return answer.choices[0].message.content or ""
+
+
+class Patient:
+    """A model that asks again, remembers greedy replies, and counts.
+
+    Args:
+        model: to ask.
+        config: retries and size of the cache.
+    """
+
+    def __init__(self, model: ChatModel, config: ChatConfig) -> None:
+        self.model, self.config = model, config
+        self.name, self.version = model.name, model.version
+        self.usage = ChatUsage()
+        self.known: OrderedDict[tuple[str, ...], str] = OrderedDict()
+        self.lock = threading.Lock()
+
+    def reply(self, messages: Sequence[Message], seed: int = 0) -> str:
+        """Return one reply; see `ChatModel`."""
+        key = tuple(f"{message['role']}:{message['content']}" for message in messages)
+        greedy = self.config.temperature == 0
+        with self.lock:
+            self.usage.replies += 1
+            if greedy and key in self.known:
+                self.usage.cached += 1
+                self.known.move_to_end(key)
+                return self.known[key]
+        said = self._ask(messages, seed)
+        if greedy:
+            with self.lock:
+                self.known[key] = said
+                while len(self.known) > self.config.cache:
+                    self.known.popitem(last=False)
+        return said
+
+    def _ask(self, messages: Sequence[Message], seed: int) -> str:
+        for attempt in range(self.config.retries + 1):
+            try:
+                return self.model.reply(messages, seed)
+            except ReplyTimeout:
+                with self.lock:
+                    if attempt == self.config.retries:
+                        self.usage.timeouts += 1
+                        raise
+                    self.usage.retries += 1
+        raise AssertionError("unreachable")
+
+    def take_usage(self) -> ChatUsage:
+        """Return what was asked since the last call."""
+        with self.lock:
+            taken, self.usage = self.usage, ChatUsage()
+        return taken
+
+
+class ChatOracle:
+    """A model as the oracle or buyer of a task: from a prompt to a reply.
+
+    Args:
+        model: that answers.
+    """
+
+    def __init__(self, model: ChatModel) -> None:
+        self.model = model
+        self.name, self.version = model.name, model.version
+
+    def __call__(self, prompt: str, /) -> str:
+        """Return the reply to a prompt, without the space around it."""
+        return self.model.reply([{"role": "user", "content": prompt}]).strip()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "ChatOracle":
+        return self  # a snapshot of a task shares it: it has no state of the episode
+
+
+def chat_model(config: ChatConfig, samplers: list[Any], version: str) -> Patient:
+    """Return a model that is ready to answer.
+
+    Args:
+        config: of the model.
+        samplers: actors that serve it; unused with an endpoint.
+        version: of the served weights.
+    """
+    model: ChatModel = Endpoint(config) if config.endpoint else Served(config, samplers, version)
+    return Patient(model, config)

