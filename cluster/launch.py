@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.chat import ChatConfig, weights_version
+from actors.chat import ChatConfig
 from actors.sampler import Sampler
 from actors.simulator import Simulator
 from cluster.experiment import Experiment
 from cluster.learner_group import LearnerGroup
 from cluster.ledger import Ledger
-from learners.convert import resolve
+from cluster.oracle import chat_actors
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.rollout import play
@@ -195,7 +195,12 @@ def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator
             )
             for _ in range(exp.sampler.count)
         ]
-        chat, oracles, version = _oracle(exp, device, group, slots)
+        chat: ChatConfig | None = exp.oracle if exp.oracle.endpoint else None
+        oracles: list[Any] = []
+        version = ""
+        if exp.oracle.served:
+            places = [_slot(group, slots) for _ in range(exp.oracle.sampler.count)]
+            chat, oracles, version = chat_actors(exp.oracle, device, places)
         # Kept by the driver: a simulator that is restarted needs its arguments again.
         simulators = [
             Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
@@ -217,31 +222,6 @@ def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator
     finally:
         # Removing the group ends its actors, whatever state the run is in.
         remove_placement_group(group)
-
-
-def _oracle(
-    exp: Experiment, device: str, group: PlacementGroup, slots: Iterator[int]
-) -> tuple[ChatConfig | None, list[Any], str]:
-    """Start the samplers of the model that answers for the task, if one does.
-
-    Returns:
-        Its config with the model's directory, the actors, and the version of its weights.
-    """
-    config = exp.oracle
-    if config.endpoint:
-        return config, [], ""
-    if not config.served:
-        return None, [], ""
-    folder = resolve(config.model)
-    config = replace(config, model=str(folder))
-    end = Codec.load(folder).end_id
-    actors = [
-        Sampler.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
-            config.model, config.sampler, config.context, [] if end is None else [end], device, 0
-        )
-        for _ in range(config.sampler.count)
-    ]
-    return config, actors, weights_version(folder)
 
 
 def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:
