@@ -156,7 +156,8 @@ class _Batch:
             return
         now: Future[None] = Future()
         try:
-            now.set_result(step())
+            step()
+            now.set_result(None)
         except Exception as error:
             now.set_exception(error)
         self._stepped(key, now)

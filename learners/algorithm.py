@@ -5,16 +5,17 @@ it turns what the networks say now into target columns `[N]`. `loss` runs for ev
 sees flat columns only: no padding, no masks, no turns.
 """
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from learners.batch import Batch
-from learners.model import Critic, Outputs
+from learners.model import CausalLM
 
 Columns = dict[str, NDArray[np.floating]]
 Metrics = dict[str, float]
@@ -36,11 +37,14 @@ class Now:
         logprob: of the policy `[N]`.
         value: of the critic `[N + K]`; zeros without one.
         reference: log-prob of the frozen reference policy `[N]`; zeros without one.
+        target_q: target values of the actions, one row a Q head `[heads, N + K]`; no rows without
+            a target network.
     """
 
     logprob: NDArray[np.floating]
     value: NDArray[np.floating]
     reference: NDArray[np.floating]
+    target_q: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -57,82 +61,121 @@ class Terms:
     sums: dict[str, Tensor]
 
 
-class Algorithm(Protocol):
-    """Hyper-parameters, and what they mean."""
+@dataclass(frozen=True)
+class Following:
+    """How a target network follows: θ' ← alpha θ + (1 − alpha) θ' after each optimiser step.
+
+    Attributes:
+        alpha: of the step.
+        trunk: whether the target has a trunk of its own, or its heads read the trained one's.
+        hard_every: steps between full copies beside the slow ones; 0 has none.
+        bootstrap: where an episode that was cut goes on: after the environment's last `reply`, or
+            after the last `action`.
+    """
+
+    alpha: float
+    trunk: bool = True
+    hard_every: int = 0
+    bootstrap: Literal["reply", "action"] = "reply"
+
+
+@dataclass(frozen=True)
+class Guide:
+    """Sampling from softmax(log π_start + beta × the smallest Q), see `actors.value_guided`.
+
+    Attributes:
+        heads: number of Q heads.
+        kind: of the heads.
+        scale: the heads' unit.
+        beta: weight of Q.
+        top_p: only tokens in the start policy's nucleus of this mass may be sampled; 1 is all.
+    """
+
+    heads: int
+    kind: Literal["mlp", "linear"]
+    scale: float
+    beta: float
+    top_p: float = 1.0
+
+
+class Algorithm(ABC):
+    """Hyper-parameters, and what they mean. Subclasses are frozen dataclasses; what they do not
+    say is said here."""
 
     name: ClassVar[str]
-    on_policy: ClassVar[bool]
+    on_policy: ClassVar[bool] = False
     """Whether it learns from fresh episodes of its own policy (else from a data set)."""
-    evaluates: ClassVar[bool]
-    """Whether `prepare` needs `Now`; without, the batch is not run forward beforehand."""
+    epochs: int = 1
+    """Passes over each batch."""
+    minibatch: int = 0
+    """Segments of all ranks per optimiser step; 0 is the whole batch."""
+    bc_coef: float = 0.0
+    """Weight of a cloning term on a data set, beside the algorithm's own loss."""
 
     @property
-    def epochs(self) -> int:
-        """Passes over each batch."""
-        ...
-
-    @property
-    def minibatch(self) -> int:
-        """Segments of all ranks per optimiser step; 0 is the whole batch."""
-        ...
+    def evaluates(self) -> bool:
+        """Whether `prepare` needs `Now`; without, the batch is not run forward beforehand."""
+        return False
 
     @property
     def observations(self) -> bool:
         """Whether the loss looks at observation tokens."""
-        ...
-
-    @property
-    def critic(self) -> Critic:
-        """Which critic the network has."""
-        ...
+        return False
 
     @property
     def reference(self) -> bool:
         """Whether a frozen copy of the start policy is kept."""
-        ...
+        return self.guide is not None
 
     @property
-    def value_scale(self) -> float:
-        """The critic predicts in units of this."""
-        ...
+    def follows(self) -> Following | None:
+        """How the target network follows the trained one; None has no target network, and then
+        losses know nothing of following states."""
+        return None
 
     @property
-    def value_start(self) -> float:
-        """What the critic predicts before any training, in reward units."""
-        ...
+    def guide(self) -> Guide | None:
+        """How the sampler uses action values beside the start policy; None samples from the policy
+        that is trained."""
+        return None
 
-    @property
-    def bc_coef(self) -> float:
-        """Weight of a cloning term on a data set, beside the algorithm's own loss."""
-        ...
+    @abstractmethod
+    def network(self, load: Callable[[], CausalLM]) -> nn.Module:
+        """Return the network that is trained.
+
+        Args:
+            load: returns the start policy, a new copy each time.
+        """
 
     def start_state(self) -> dict[str, float]:
         """Return numbers that change during a run and are saved with it."""
-        ...
+        return {}
 
     def prepare(
         self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return target columns `[N]`, metrics, and the state of the next round."""
-        ...
+        return {}, {}, {}
 
     def weight(self, actions: int, observations: int) -> float:
         """Return the normaliser of some action and observation tokens."""
-        ...
+        return float(actions)
 
-    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+    @abstractmethod
+    def loss(self, out: Any, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
         """Return the loss of a micro-batch whose entries are actions.
 
         Args:
-            out: network outputs at the entries `[E]` and observation tokens `[E']`.
-            targets: the columns of `prepare` at the entries, `[E]` each.
+            out: what the network returns at the entries `[E]` and observation tokens `[E']`.
+            targets: the columns of `prepare` at the entries, `[E]` each. With a target network also
+                `target_q` `[heads, E]`, and of the following states `v_next` `[E]` and
+                `target_q_next` `[heads, E]`; all without gradient.
             normaliser: `weight` of the whole minibatch, all ranks together.
         """
-        ...
 
     def stop(self, metrics: Metrics) -> bool:
         """Return whether the rest of the batch's minibatches are to be skipped."""
-        ...
+        return False
 
 
 def as_json(algorithm: Algorithm) -> dict[str, Any]:

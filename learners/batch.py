@@ -20,6 +20,7 @@ observations and 4 moves a batch of thousands of turns costs a hundred rows.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -123,6 +124,7 @@ def collate(
     context: int = 2**31,
     observations: bool = False,
     strided: bool = False,
+    bootstrap: Literal["reply", "action"] = "reply",
 ) -> Batch:
     """Return the batch of some episodes.
 
@@ -134,6 +136,8 @@ def collate(
             its own, as the sampler saw it. Strided, a row runs on until the window is full and the
             next one opens half a window earlier: contexts hold between half a window and all of
             it, at a fraction of the cost. Off-policy learning only.
+        bootstrap: the state in which an episode that was cut goes on: after the environment's last
+            `reply`, or after the last `action`.
 
     Raises:
         DataError: if an action has no tokens, or an observation alone exceeds `context`.
@@ -200,7 +204,8 @@ def collate(
                 seen_tokens.append(items[end - 1][skip:])
             length, span = length + new, wanted
             if last:
-                bootstraps.append((episode, here, length - 1))
+                if bootstrap == "reply":
+                    bootstraps.append((episode, here, length - 1))
                 break
             turn = trajectory.turns[index]
             count = len(turn.action_ids)
@@ -220,6 +225,8 @@ def collate(
             rewards.append(turn.reward)
             turn_episode.append(episode)
             length, turns = length + count, turns + 1
+            if bootstrap == "action" and final_needed and index == len(trajectory.turns) - 1:
+                bootstraps.append((episode, here, length - 1))
         if parts:
             close(parts, turns)
 

@@ -1,14 +1,13 @@
 """Behaviour cloning: maximum likelihood of the data's action tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
 
-from learners.algorithm import Columns, Metrics, Now, Ranks, Terms
-from learners.batch import Batch
-from learners.model import Critic, Outputs
+from learners.algorithm import Algorithm, Terms
+from learners.model import CausalLM, Network, Outputs
 
 
 def bc_loss(
@@ -38,7 +37,7 @@ def bc_loss(
 
 
 @dataclass(frozen=True)
-class BC:
+class BC(Algorithm):
     """Behaviour cloning.
 
     Attributes:
@@ -50,30 +49,15 @@ class BC:
     observation_weight: float = 0.0
 
     name: ClassVar[str] = "bc"
-    on_policy: ClassVar[bool] = False
-    evaluates: ClassVar[bool] = False
-    epochs: ClassVar[int] = 1
-    minibatch: ClassVar[int] = 0
-    critic: ClassVar[Critic] = "none"
-    reference: ClassVar[bool] = False
-    value_scale: ClassVar[float] = 1.0
-    value_start: ClassVar[float] = 0.0
-    bc_coef: ClassVar[float] = 0.0
 
     @property
     def observations(self) -> bool:
         """Whether observation tokens get a loss."""
         return self.observation_weight > 0
 
-    def start_state(self) -> dict[str, float]:
-        """Return nothing: cloning has no state."""
-        return {}
-
-    def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
-    ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return nothing: the data are the targets."""
-        return {}, {}, {}
+    def network(self, load: Callable[[], CausalLM]) -> Network:
+        """Return the policy."""
+        return Network(load())
 
     def weight(self, actions: int, observations: int) -> float:
         """Return N + w P."""
@@ -86,7 +70,3 @@ class BC:
             loss,
             {"action_nll": -out.logprob.detach().sum(), "entropy": out.entropy.detach().sum()},
         )
-
-    def stop(self, metrics: Metrics) -> bool:
-        """Return False: every minibatch counts."""
-        return False

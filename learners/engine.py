@@ -14,7 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learners.model import CausalLM, Inputs, Network, Outputs
+from learners.model import Inputs, Network
+from learners.values import ValueNetwork
+
+Trained = Network | ValueNetwork
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,8 @@ def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[st
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             shape = getattr(parameter, "ds_shape", parameter.shape)
-            key = (name.startswith("value_head"), len(shape) >= 2)
+            head = name.startswith(("value_head", "v_head", "q_heads"))
+            key = (head, len(shape) >= 2)
             groups.setdefault(key, []).append(parameter)
     head_lr = config.lr if config.head_lr is None else config.head_lr
     return [
@@ -122,7 +126,7 @@ class Engine:
         device: `cpu` or `cuda`.
     """
 
-    def __init__(self, network: Network, config: OptimiserConfig, device: str) -> None:
+    def __init__(self, network: Trained, config: OptimiserConfig, device: str) -> None:
         import deepspeed
 
         self.config, self.device = config, torch.device(device)
@@ -153,15 +157,14 @@ class Engine:
         }
 
     @property
-    def network(self) -> Network:
+    def network(self) -> Trained:
         """The network inside."""
-        network: Network = self.engine.module
+        network: Trained = self.engine.module
         return network
 
-    def forward(self, inputs: Inputs) -> Outputs:
+    def forward(self, inputs: Inputs) -> Any:
         """Run the network on one micro-batch."""
-        outputs: Outputs = self.engine(inputs)
-        return outputs
+        return self.engine(inputs)
 
     def backward(self, loss: Tensor, last: bool) -> None:
         """Accumulate the gradient of `loss`; `last` marks the last micro-batch before `step`.
@@ -200,20 +203,21 @@ class Engine:
         return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the policy's full weights under their Hugging Face names, tied ones under each.
+        """Yield the sampler's full weights under the names it knows, tied ones under each.
 
         Tied tensors appear under both names on purpose: vLLM on CPU repacks the output embedding on
         its own and would keep the old one if only the input embedding arrived. Under ZeRO 3 this is
         a collective: every rank has to iterate it to the end.
         """
+        for name, parameter in self.network.exported():
+            with self.whole([parameter]):
+                yield name, parameter.detach()
+
+    def whole(self, parameters: list[nn.Parameter]) -> Any:
+        """Return a context in which sharded parameters are whole."""
         import deepspeed
 
-        policy = self.network.policy
-        assert isinstance(policy, CausalLM)
-        stage3 = self.config.zero == 3
-        for name, parameter in policy.model.named_parameters(remove_duplicate=False):
-            with deepspeed.zero.GatheredParameters([parameter], enabled=stage3):
-                yield name, parameter.detach()
+        return deepspeed.zero.GatheredParameters(parameters, enabled=self.config.zero == 3)
 
     def buckets(self, size: int) -> Iterator[Bucket]:
         """Yield the policy's weights as flat buckets of at most `size` bytes each."""

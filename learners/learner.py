@@ -17,12 +17,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from learners.algorithm import Algorithm, Metrics, Now, Terms
 from learners.batch import Batch, Micro, collate, micros
 from learners.engine import Bucket, Engine, OptimiserConfig, join_group
-from learners.model import CausalLM, Inputs, Network, ValueHead, load_causal_lm
+from learners.guided import copy_tokenizer, guided_logits, write_guided
+from learners.model import CausalLM, Inputs, Network, load_causal_lm
+from learners.values import ValueNetwork, following, target_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError
 from lmrl.schema import from_table
@@ -126,23 +129,9 @@ class Learner:
             if algorithm.reference
             else None
         )
-        self.engine = Engine(self._network(checkpoint), config.optimiser, device)
-
-    def _network(self, checkpoint: str) -> Network:
-        policy = load_causal_lm(checkpoint)
-        kind = self.algorithm.critic
-        if kind == "none":
-            return Network(policy).to(self.device)
-        scale, start = self.algorithm.value_scale, self.algorithm.value_start
-        width = policy.model.get_output_embeddings().weight.shape[1]
-        critic = load_causal_lm(checkpoint) if kind == "trunk" else None
-        if critic is not None:
-            # Only its trunk is used; an output embedding without gradient would break ZeRO.
-            critic.model.get_output_embeddings().weight.requires_grad_(
-                critic.model.config.tie_word_embeddings
-            )
-        head = ValueHead(width, start / scale)
-        return Network(policy, critic, head, scale).to(self.device)
+        network: Any = algorithm.network(lambda: load_causal_lm(checkpoint)).to(self.device)
+        self.target = target_of(network, algorithm.follows)
+        self.engine = Engine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:
         """Return facts about this rank, once it is up."""
@@ -164,13 +153,14 @@ class Learner:
         self.updates_done += 1
         batch = self._collate(tables)
         extra = self._collate(auxiliary) if auxiliary else None
-        columns, metrics, state = self._prepare(batch)
+        now = self._now(batch)
+        columns, metrics, state = self._prepare(batch, now)
         prepared = time.perf_counter()
         counted: list[Metrics] = []
         stopped = False
         for _ in range(self.algorithm.epochs):
             for segments in self._minibatches(batch):
-                counted.append(self._step(batch, segments, columns, extra))
+                counted.append(self._step(batch, segments, columns, now, extra))
                 if self.algorithm.stop(counted[-1]):
                     stopped = True
                     break
@@ -201,14 +191,30 @@ class Learner:
         lengths = pc.list_value_length(table["turns"]).to_numpy()
         mine = shares(lengths, self.group.world)[self.group.rank]
         trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]
-        strided = self.config.windows == "strided"
-        return collate(trajectories, self.context, self.algorithm.observations, strided)
+        follows = self.algorithm.follows
+        return collate(
+            trajectories,
+            self.context,
+            self.algorithm.observations,
+            self.config.windows == "strided",
+            follows.bootstrap if follows else "reply",
+        )
 
-    def _prepare(self, batch: Batch) -> tuple[dict[str, torch.Tensor], Metrics, dict[str, float]]:
+    def _now(self, batch: Batch) -> Now:
+        """Return what the networks say before any update, as far as the algorithm needs it."""
+        if self.target is not None:
+            # If all of a step is one pass, following states are in it and nothing is asked twice.
+            steps_are_passes = self.algorithm.minibatch == 0 and len(self._passes(batch, None)) == 1
+            if self.algorithm.evaluates or not steps_are_passes:
+                return self._values(batch)
+        elif self.algorithm.evaluates:
+            return self._evaluate(batch)
         zeros = np.zeros(batch.entries, np.float32)
-        now = Now(zeros[: batch.actions], zeros, zeros[: batch.actions])
-        if self.algorithm.evaluates:
-            now = self._evaluate(batch)
+        return Now(zeros[: batch.actions], zeros, zeros[: batch.actions], zeros[None][:0])
+
+    def _prepare(
+        self, batch: Batch, now: Now
+    ) -> tuple[dict[str, torch.Tensor], Metrics, dict[str, float]]:
         columns, metrics, state = self.algorithm.prepare(batch, now, self.group, self.state)
         tensors = {
             name: torch.as_tensor(column, dtype=torch.float32, device=self.device)
@@ -229,7 +235,23 @@ class Learner:
             if self.reference is not None:
                 fixed = Network(self.reference)(inputs)
                 reference[micro.entry] = fixed.logprob.cpu().numpy()
-        return Now(logprob[: batch.actions], value, reference[: batch.actions])
+        count = batch.actions
+        return Now(logprob[:count], value, reference[:count], np.zeros((0, batch.entries)))
+
+    @torch.no_grad()
+    def _values(self, batch: Batch) -> Now:
+        """Return values and target values of every entry."""
+        assert self.target is not None
+        network = self.engine.network
+        assert isinstance(network, ValueNetwork)
+        zeros = np.zeros(batch.entries, np.float32)
+        value = zeros.copy()
+        target_q = np.zeros((len(network.q_heads), batch.entries), np.float32)
+        for micro in self._passes(batch, None):
+            inputs = self._inputs(micro)
+            value[micro.entry] = self.engine.forward(inputs).v.float().cpu().numpy()
+            target_q[:, micro.entry] = self.target.values(inputs, network).cpu().numpy()
+        return Now(zeros[: batch.actions], value, zeros[: batch.actions], target_q)
 
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
         """Yield segments of each minibatch, shuffled; as many minibatches on every rank."""
@@ -254,12 +276,16 @@ class Learner:
         batch: Batch,
         segments: NDArray[np.int64],
         columns: dict[str, torch.Tensor],
+        now: Now,
         extra: Batch | None,
     ) -> Metrics:
         """Take one optimiser step on some segments."""
-        passes = self._passes(batch, segments, bootstraps=False)
+        # Bootstrap entries take part only where the loss looks at following states in the pass.
+        together = self.target is not None and not len(now.target_q)
+        passes = self._passes(batch, segments, bootstraps=together)
         actions, observed = self.group.total(
-            sum(len(m.entry) for m in passes), sum(len(m.seen) for m in passes)
+            sum(int((m.entry < batch.actions).sum()) for m in passes),
+            sum(len(m.seen) for m in passes),
         )
         normaliser = max(self.algorithm.weight(int(actions), int(observed)), 1e-8)
         extra_passes = self._passes(extra, None, bootstraps=False) if extra is not None else []
@@ -268,9 +294,17 @@ class Learner:
         for index, micro in enumerate(passes):
             last = index == len(passes) - 1 and not extra_passes
             self.engine.accumulate(last)
-            out = self.engine.forward(self._inputs(micro))
-            at = torch.as_tensor(micro.entry, device=self.device)
+            inputs = self._inputs(micro)
+            out = self.engine.forward(inputs)
+            acts = micro.entry[micro.entry < batch.actions]
+            at = torch.as_tensor(acts, device=self.device)
             targets = {name: column[at] for name, column in columns.items()}
+            if self.target is not None:
+                assert isinstance(self.engine.network, ValueNetwork)
+                out, after = following(
+                    batch, micro, inputs, out, now, self.target, self.engine.network
+                )
+                targets |= after
             terms = self.algorithm.loss(out, targets, normaliser)
             finite &= self._backward(terms, last)
             for name, value in {**terms.sums, "loss": terms.loss.detach() * actions}.items():
@@ -278,6 +312,8 @@ class Learner:
         if extra_passes:
             finite &= self._clone(extra_passes, sums, actions)
         norm = self.engine.step()
+        if self.target is not None:
+            self.target.follow(self.engine.network, self.engine.whole)
         names = sorted(sums)
         *means, bad = self.group.total(*(sums[name] for name in names), 0.0 if finite else 1.0)
         self._count_skips(bad > 0)
@@ -338,9 +374,10 @@ class Learner:
 
     @torch.no_grad()
     def probe(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
-        """Return this policy's log-prob of every token but the first of each probe.
+        """Return the sampled policy's log-prob of every token but the first of each probe.
 
-        The parity gate compares them with the samplers'.
+        The parity gate compares them with the samplers'. Where values guide the sampler that policy
+        is softmax(log π_start + β min Q).
         """
         counts = np.array([len(ids) - 1 for ids in probes])
         tokens = np.zeros((len(probes), counts.max() + 1), np.int64)
@@ -352,8 +389,18 @@ class Learner:
         micro = Micro(
             tokens, row, col, none, np.arange(len(col)), tokens[row, col + 1], none, none, none
         )
-        logprob = self.engine.forward(self._inputs(micro)).logprob.cpu().numpy()
-        return np.split(logprob, np.cumsum(counts)[:-1])
+        inputs = self._inputs(micro)
+        guide, network = self.algorithm.guide, self.engine.network
+        if guide is None:
+            logprob = self.engine.forward(inputs).logprob
+        else:
+            assert self.reference is not None
+            assert isinstance(network, ValueNetwork)
+            with self.engine.whole(list(network.parameters())):
+                logits = guided_logits(self.reference, network, guide, inputs)
+            chosen = F.log_softmax(logits, -1).gather(-1, inputs.entry_token[:, None])
+            logprob = chosen.squeeze(-1)
+        return np.split(logprob.float().cpu().numpy(), np.cumsum(counts)[:-1])
 
     def weights(self, bucket_bytes: int) -> Iterator[Bucket]:
         """Yield the policy's weights in buckets; every rank takes part, only rank 0 yields."""
@@ -364,22 +411,25 @@ class Learner:
     def save(self, folder: str) -> None:
         """Write a checkpoint into an existing folder; every rank has to call this.
 
-        It holds Hugging Face files that `transformers` and vLLM load as they are, and DeepSpeed's
-        state with optimiser, algorithm state and generators in `deepspeed/`.
+        It holds Hugging Face files that `transformers` and vLLM load as they are (a value-guided
+        policy: vLLM alone, see `learners.guided`), and DeepSpeed's state with optimiser, target
+        network, algorithm state and generators in `deepspeed/`.
         """
         path = Path(folder)
         weights = {
             name: tensor.contiguous().cpu().clone() for name, tensor in self.engine.named_weights()
         }
         if self.group.rank == 0:
-            policy = self.engine.network.policy
-            assert isinstance(policy, CausalLM)
-            policy.model.save_pretrained(folder, state_dict=weights)
-            (path / "generation_config.json").unlink(missing_ok=True)
-            for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
-                source = Path(self.checkpoint) / name
-                if source.exists():
-                    (path / name).write_bytes(source.read_bytes())
+            guide = self.algorithm.guide
+            if guide is None:
+                assert isinstance(self.engine.network, Network)
+                policy = self.engine.network.policy
+                assert isinstance(policy, CausalLM)
+                policy.model.save_pretrained(folder, state_dict=weights)
+                (path / "generation_config.json").unlink(missing_ok=True)
+                copy_tokenizer(Path(self.checkpoint), path)
+            else:
+                write_guided(path, Path(self.checkpoint), guide, weights)
         self.engine.save(
             path / "deepspeed",
             {
@@ -388,6 +438,7 @@ class Learner:
                 "torch": torch.get_rng_state(),
                 "skips": self.skips,
                 "updates_done": self.updates_done,
+                "target": None if self.target is None else self.target.state(),
             },
         )
 
@@ -399,6 +450,8 @@ class Learner:
         self.updates_done = state["updates_done"]
         self.rng.bit_generator.state = state["order"]
         torch.set_rng_state(state["torch"])
+        if self.target is not None:
+            self.target.restore(state["target"])
 
 
 def shares(lengths: NDArray[np.integer], world: int) -> list[list[int]]:

@@ -4,6 +4,7 @@
 entry needs it: no `[R, T, V]` tensor ever exists.
 """
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
@@ -81,6 +82,13 @@ class Network(nn.Module):
         self.value_head = value_head
         self.value_scale = value_scale
         self.chunk = chunk
+
+    def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield what a sampler needs: the policy under its Hugging Face names, tied tensors under
+        each of theirs."""
+        policy = self.policy
+        assert isinstance(policy, CausalLM)
+        yield from policy.model.named_parameters(remove_duplicate=False)
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries; float32 whatever the trunk's type."""
@@ -176,6 +184,30 @@ class ValueHead(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """Return values `[S, 1]` in units of the value scale."""
         return self.linear(states.to(self.linear.weight.dtype))
+
+
+def actor_critic(
+    load: Callable[[], CausalLM], critic: Critic, start: float, scale: float
+) -> Network:
+    """Return a policy with a critic.
+
+    Args:
+        load: returns the start policy, a new copy each time.
+        critic: `head` on the policy's trunk, or `trunk` of its own.
+        start: value of every state before training, in reward units.
+        scale: the critic predicts in units of this.
+    """
+    policy = load()
+    if critic == "none":
+        return Network(policy)
+    width = policy.model.get_output_embeddings().weight.shape[1]
+    trunk = load() if critic == "trunk" else None
+    if trunk is not None:
+        # Only its trunk is used; an output embedding without gradient would break ZeRO.
+        trunk.model.get_output_embeddings().weight.requires_grad_(
+            trunk.model.config.tie_word_embeddings
+        )
+    return Network(policy, trunk, ValueHead(width, start / scale), scale)
 
 
 def load_causal_lm(path: str | Path, dtype: torch.dtype = torch.float32) -> CausalLM:

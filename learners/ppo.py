@@ -6,7 +6,7 @@ freezes the critic), gradients are clipped by the learner, and a time limit is b
 `credit="token"`, `value_clip=0.2` and `value_scale=1` give the published formulas.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.algorithm import Columns, Metrics, Now, Ranks, Terms
+from learners.algorithm import Algorithm, Columns, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
-from learners.model import Critic, Outputs
+from learners.model import CausalLM, Critic, Network, Outputs, actor_critic
 from learners.returns import Credit, adapted_kl, gae, per_step, whiten
 
 
@@ -84,7 +84,7 @@ def ppo_terms(
 
 
 @dataclass(frozen=True)
-class PPO:
+class PPO(Algorithm):
     """PPO with a KL penalty towards the start policy inside the reward.
 
     Attributes:
@@ -127,13 +127,20 @@ class PPO:
 
     name: ClassVar[str] = "ppo"
     on_policy: ClassVar[bool] = True
-    evaluates: ClassVar[bool] = True
-    observations: ClassVar[bool] = False
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether `prepare` needs `Now`: old log-probs and values."""
+        return True
 
     @property
     def reference(self) -> bool:
         """Whether a frozen start policy is needed."""
         return self.kl_coef > 0
+
+    def network(self, load: Callable[[], CausalLM]) -> Network:
+        """Return policy and critic."""
+        return actor_critic(load, self.critic, self.value_start, self.value_scale)
 
     def start_state(self) -> dict[str, float]:
         """Return the KL coefficient of the first round."""
@@ -198,10 +205,6 @@ class PPO:
             "target": target,
         }
         return columns, metrics, {"kl_coef": coefficient}
-
-    def weight(self, actions: int, observations: int) -> float:
-        """Return N."""
-        return float(actions)
 
     def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
         """Return policy loss + value_coef × value loss of a micro-batch."""

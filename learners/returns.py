@@ -47,6 +47,35 @@ def reward_to_go(
     return total[:count]
 
 
+def lambda_returns(
+    value: Values,
+    reward: Values,
+    follow: NDArray[np.int64],
+    discount: Values,
+    decay: Values,
+) -> Values:
+    """Return TD(λ) targets yₙ = rₙ + γₙ [(1 − λₙ) V_next + λₙ y_next] `[N]`.
+
+    (Sutton & Barto 2018, equation 12.18, on flat entries.) Where an episode was cut, y_next is the
+    value of its bootstrap entry. λ = 0 is the one-step target, λ = 1 the discounted return.
+
+    Args:
+        value: of actions and bootstrap entries `[N + K]`.
+        reward: `[N]`.
+        follow: `[N]`.
+        discount: γ `[N]`.
+        decay: λ `[N]`.
+    """
+    count = len(reward)
+    padded = np.append(value, 0.0)  # index -1: the value after a terminal state
+    target = padded.copy()
+    for n in range(count - 1, -1, -1):
+        after = follow[n]
+        mixed = (1.0 - decay[n]) * padded[after] + decay[n] * target[after]
+        target[n] = reward[n] + discount[n] * mixed
+    return target[:count]
+
+
 def gae(
     value: Values,
     reward: Values,

@@ -5,10 +5,10 @@ calls our function and lets autograd scatter the gradient back. `LMRL_GOLDEN` na
 """
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,16 @@ from torch import Tensor, nn
 from learners.algorithm import Now
 from learners.batch import Batch, Micro, collate, micros
 from learners.bc import BC, bc_loss
+from learners.cql import CQL, sarsa_terms
 from learners.engine import OptimiserConfig, parameter_groups
+from learners.filtered_bc import FilteredBC, keep_share
+from learners.guided import combine
+from learners.ilql import ILQL, ilql_terms
+from learners.mc import MC
 from learners.model import Inputs, Network, Outputs, ValueHead
 from learners.ppo import PPO, ppo_terms
 from learners.returns import adapted_kl, gae, per_step, reward_to_go, whiten
+from learners.values import Head, Target, ValueNetwork, ValueOutputs, following, target_of
 from lmrl.codec import Codec
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Ids, Trajectory, Turn
 
@@ -60,13 +66,6 @@ class Close:
         near = (np.abs(actual - expected) <= bound) | (np.isnan(actual) & np.isnan(expected))
         worst = np.abs(actual - expected).max(initial=0.0)
         assert near.all(), f"{what}: off by up to {worst:.3g}\n{actual}\nexpected\n{expected}"
-
-
-def pending(name: str) -> None:
-    """Skip while module `learners.<name>` does not exist; fail once it does."""
-    if find_spec(f"learners.{name}") is None:
-        pytest.skip(f"algorithm {name} is not implemented yet")
-    pytest.fail(f"learners.{name} exists: its golden cases need a runner in tests/test_golden.py")
 
 
 def leaf(values: Any) -> Tensor:
@@ -232,7 +231,14 @@ def finish_bc(loss: Tensor, logits: Tensor, case: Case, close: Close) -> None:
 
 
 def percent_filter(case: Case, close: Close) -> None:
-    pending("filtered_bc")
+    hyper, scores = case["hyper"], np.array(case["inputs"]["scores"])
+    percent = hyper["take_top_percent"]
+    if percent is None:
+        kept = FilteredBC(threshold=hyper["threshold"]).keep(scores)
+    else:
+        kept = FilteredBC(share=percent / 100.0, ties=True).keep(scores)
+        assert set(keep_share(scores, percent / 100.0)) <= set(kept)
+    assert kept.tolist() == case["expected"]["kept_indices"]
 
 
 # -- returns and advantages -----------------------------------------------------------------------
@@ -309,6 +315,7 @@ def rollout_to_ppo_data(case: Case, close: Close) -> None:
         logprob=on_actions(links, logprobs(inputs["policy_logits"], links)),
         value=np.append(on_actions(links, values), bootstrap),
         reference=on_actions(links, logprobs(inputs["initial_policy_logits"], links)),
+        target_q=np.zeros((0, batch.entries)),
     )
     # The coefficient of the round comes from the state; that of the class only says whether there
     # is a reference at all.
@@ -360,12 +367,159 @@ def only(now: Now, n: int) -> Now:
 
 def monte_carlo(case: Case, close: Close) -> None:
     if case["kind"] == "loss":
-        pending("mc")
+        return mc_loss(case, close)
     assert case["kind"] == "reward_to_go", f"no runner for mc_loss kind {case['kind']!r}"
     reward = np.array(case["inputs"]["action_token_rewards"], float)
     follow = np.append(np.arange(1, len(reward)), -1)[: len(reward)]
     discount = per_step(case["inputs"]["gamma"], np.zeros(len(reward), bool), "token")
     close(reward_to_go(reward, follow, discount), case["expected"]["reward_to_go"], "returns")
+
+
+# -- learning values ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Padded:
+    """Leaves `[B, T]` and `[B, T, V]` of a fixture, and what our losses see of them."""
+
+    leaves: dict[str, Tensor]
+    acts: Tensor
+    seen: Tensor
+    tokens: Tensor
+
+    @classmethod
+    def of(cls, inputs: Any, names: Sequence[str]) -> "Padded":
+        """Return the leaves called `names`."""
+        return cls(
+            {name: leaf(inputs[name]) for name in names},
+            mask(inputs["should_take_action"]),
+            mask(inputs["attention_mask"]),
+            torch.tensor(inputs["token_ids"]),
+        )
+
+    @property
+    def count(self) -> float:
+        """The normaliser: action tokens that are no padding."""
+        return float((self.acts & self.seen).sum())
+
+    def flat(self, values: Any) -> Tensor:
+        """Return a column at the action tokens `[N]`."""
+        return torch.as_tensor(values, dtype=torch.float64)[self.acts]
+
+    def nll(self, name: str) -> Tensor:
+        """Return cross-entropies `[N]`; where the fixture marks padding as an action, 0."""
+        logp = F.log_softmax(self.leaves[name], -1)
+        cost = -logp.gather(-1, self.tokens[..., None]).squeeze(-1)
+        return (cost * self.seen)[self.acts]
+
+    def following(self, values: Tensor, final: Tensor) -> Tensor:
+        """Return what a column holds at each action's next action, or `final` `[N]`."""
+        rows = []
+        for row, act, last in zip(values, self.acts, final, strict=True):
+            mine = row[act]
+            rows.append(torch.cat([mine[1:], last[None]]) if len(mine) else mine)
+        return torch.cat(rows).detach()
+
+    def check(self, expected: Any, close: Close) -> None:
+        """Compare gradients."""
+        for name, gradient in expected.items():
+            found = self.leaves[name].grad
+            close(torch.zeros_like(self.leaves[name]) if found is None else found, gradient, name)
+
+
+def ilql_loss(case: Case, close: Close) -> None:
+    hyper, inputs, expected = case["hyper"], case["inputs"], case["expected"]
+    padded = Padded.of(inputs, ("q1", "q2", "v", "v_final", "q1_logits", "q2_logits"))
+    leaves = padded.leaves
+    assert padded.count == expected["n"]
+    algorithm = ILQL(gamma=hyper["gamma"], tau=hyper["tau"], cql=hyper["cql_weight"])
+    out = ValueOutputs(
+        torch.stack([padded.flat(leaves["q1"]), padded.flat(leaves["q2"])]),
+        torch.stack([padded.nll("q1_logits"), padded.nll("q2_logits")]),
+        padded.flat(leaves["v"]),
+    )
+    reward = padded.flat(inputs["rewards"])
+    targets = {
+        "reward": reward,
+        "discount": torch.full_like(reward, hyper["gamma"]),
+        "target_q": torch.stack([padded.flat(inputs[f"target_q{i}"]) for i in (1, 2)]),
+        "v_next": padded.following(leaves["v"], leaves["v_final"]),
+    }
+    count = padded.count
+    terms = algorithm.loss(out, targets, count)
+    terms.loss.backward()
+    close(terms.loss, expected["total_loss"], "total loss")
+    padded.check(expected["grad"], close)
+    y = reward + hyper["gamma"] * targets["v_next"]
+    parts = ilql_terms(out.q, out.v, targets["target_q"].amin(0), y, hyper["tau"])
+    for i in (0, 1):
+        close(parts.q[i].sum() / count, expected[f"q{i + 1}_loss"], f"q{i + 1}_loss")
+        close(out.nll[i].sum() / count, expected[f"q{i + 1}_cql_loss"], f"q{i + 1}_cql_loss")
+    close(parts.v.sum() / count, expected["v_loss"], "v_loss")
+    close(terms.sums["v_loss"] / count, expected["v_loss"], "v_loss as it is reported")
+    both = expected["q1_loss"] + expected["q2_loss"]
+    close(2.0 * terms.sums["q_loss"] / count, both, "q losses as they are reported")
+
+
+def mc_loss(case: Case, close: Close) -> None:
+    inputs, expected = case["inputs"], case["expected"]
+    padded = Padded.of(inputs, ("q", "q_logits", "returns"))
+    algorithm = MC(cql=case["hyper"]["cql_weight"])
+    out = ValueOutputs(
+        padded.flat(padded.leaves["q"])[None], padded.nll("q_logits")[None], torch.zeros(0)
+    )
+    # The learner's columns have no gradient.
+    targets = {"returns": padded.flat(padded.leaves["returns"].detach())}
+    terms = algorithm.loss(out, targets, padded.count)
+    terms.loss.backward()
+    assert padded.count == expected["n"]
+    close(terms.loss, expected["total_loss"], "total loss")
+    close(terms.sums["q_loss"] / padded.count, expected["q_loss"], "q_loss")
+    close(terms.sums["cql_loss"] / padded.count, expected["q_cql_loss"], "q_cql_loss")
+    padded.check(expected["grad"], close)
+
+
+def cql_loss(case: Case, close: Close) -> None:
+    hyper, inputs, expected = case["hyper"], case["inputs"], case["expected"]
+    padded = Padded.of(inputs, ("q1", "q2", "q1_logits", "q2_logits"))
+    algorithm = CQL(gamma=hyper["gamma"], cql=hyper["cql_weight"])
+    out = ValueOutputs(
+        torch.stack([padded.flat(padded.leaves[n]) for n in ("q1", "q2")]),
+        torch.stack([padded.nll(n) for n in ("q1_logits", "q2_logits")]),
+        torch.zeros(0),
+    )
+    reward = padded.flat(inputs["rewards"])
+    following = [
+        padded.following(
+            torch.tensor(inputs[f"target_q{i}"], dtype=torch.float64),
+            torch.tensor(inputs[f"target_q{i}_final"], dtype=torch.float64),
+        )
+        for i in (1, 2)
+    ]
+    targets = {
+        "reward": reward,
+        "discount": torch.full_like(reward, hyper["gamma"]),
+        "known": torch.ones_like(reward),
+        "target_q_next": torch.stack(following),
+    }
+    terms = algorithm.loss(out, targets, padded.count)
+    close(terms.loss, expected["total_loss"], "total loss")
+    y = reward + hyper["gamma"] * torch.stack(following).amin(0)
+    parts = sarsa_terms(out.q, y, torch.ones_like(reward).bool())
+    for i in (0, 1):
+        close(parts[i].sum() / padded.count, expected[f"q{i + 1}_loss"], f"q{i + 1}_loss")
+        found = out.nll[i].sum() / padded.count
+        close(found, expected[f"q{i + 1}_cql_loss"], f"q{i + 1}_cql_loss")
+
+
+def value_decode(case: Case, close: Close) -> None:
+    inputs = case["inputs"]
+    heads = [inputs[name] for name in ("q1", "q2") if inputs[name] is not None]
+    q = torch.tensor(heads, dtype=torch.float64).flatten(1, 2)
+    base = inputs["pi_beta_logits"]
+    start = torch.zeros(q.shape[1:]) if base is None else torch.tensor(base).flatten(0, 1)
+    logits = combine(start.double(), q, case["hyper"]["beta"], top_p=1.0)
+    close(logits, case["expected"]["logits"], "logits")
 
 
 # -- PPO ------------------------------------------------------------------------------------------
@@ -518,10 +672,189 @@ def ppo_losses(
     return losses
 
 
+def toy_head(parameters: dict[str, Any], outputs: int) -> Head:
+    """Return our head with given weights: one dense layer, or two."""
+    layers = list(parameters.values())
+    kind: Any = "mlp" if len(layers) == 2 else "linear"
+    head = Head(len(layers[0]["kernel"]), outputs, 0.0, kind).double()
+    mine = [(head.weight, head.bias)]
+    if kind == "mlp":
+        mine.insert(0, (head.hidden_weight, head.hidden_bias))
+    with torch.no_grad():
+        for (weight, bias), dense in zip(mine, layers, strict=True):
+            weight.copy_(torch.tensor(dense["kernel"], dtype=torch.float64).T)
+            bias.copy_(torch.tensor(dense["bias"], dtype=torch.float64))
+    return head
+
+
+def toy_values(
+    trunk: dict[str, Any], q: Sequence[dict[str, Any]], v: dict[str, Any] | None
+) -> ValueNetwork:
+    """Return our value network around the toy trunk."""
+    vocabulary, width = np.shape(trunk["emb"])
+    network = ValueNetwork(
+        Toy(trunk), len(q), width, vocabulary, 0.0, "mlp", 1.0, v is not None, nll=True, chunk=3
+    )
+    network.q_heads = nn.ModuleList(toy_head(head, vocabulary) for head in q)
+    network.v_head = toy_head(v, 1) if v else None
+    return network.double()
+
+
+def check_values(
+    network: ValueNetwork, expected: dict[str, Any], names: Sequence[str], close: Close
+) -> None:
+    """Compare trunk and heads with final parameters: trunk, Q heads, V head by name."""
+    trunk, *heads = names
+    if expected.get(trunk) is not None:
+        for name, value in expected[trunk].items():
+            close(getattr(network.trunk, name), value, f"final {trunk} {name}")
+    mine = [*network.q_heads, network.v_head][: len(heads)]
+    for name, head in zip(heads, mine, strict=True):
+        *hidden, last = expected[name].values()
+        close(head.weight.T, last["kernel"], f"final {name} kernel")
+        close(head.bias, last["bias"], f"final {name} bias")
+        for dense in hidden:
+            close(head.hidden_weight.T, dense["kernel"], f"final {name} hidden kernel")
+            close(head.hidden_bias, dense["bias"], f"final {name} hidden bias")
+
+
+def toy_optimiser(network: nn.Module, hyper: dict[str, Any]) -> torch.optim.AdamW:
+    config = OptimiserConfig(lr=hyper["lr"], weight_decay=hyper["weight_decay"])
+    groups = parameter_groups(network, config)
+    return torch.optim.AdamW(groups, betas=config.betas, eps=config.eps)
+
+
+def value_chains(data: dict[str, Any]) -> list[list[Link]]:
+    """Return the rows of a batch as chains: the row, and the next one's start if there is one."""
+    chains = []
+    for row, ids in enumerate(data["input_ids"]):
+        size = max(i + 1 for i, token in enumerate(ids) if token)
+        acts = [False, *data["should_take_action"][row]][:size]
+        rewards = [0.0, *data["rewards"][row]][:size]
+        following = data["next_token_ids"]
+        done = bool(data["dones"][row]) if following is None else False
+        chain = [Link(ids[:size], acts, rewards, done)]
+        if following is not None:
+            after = [token for token in following[row] if token]
+            ended = bool(data["next_dones"][row])
+            none = [0.0] * len(after)
+            chain.append(Link(after, [False] * len(after), none, ended))
+        chains.append(chain)
+    return chains
+
+
+def ilql_step(case: Case, close: Close) -> None:
+    hyper, start = case["hyper"], case["initial_params"]
+    network = toy_values(start["base"], [start["q1_head"], start["q2_head"]], start["v_head"])
+    own_trunk = start["target_base"] is not None
+    # The published counter of full copies counts micro-batches, ours optimiser steps.
+    every, accumulate = hyper["hard_update_every"] or 0, hyper["grad_accum_steps"]
+    algorithm = ILQL(
+        gamma=hyper["gamma"],
+        credit="token",
+        tau=hyper["tau"],
+        cql=hyper["cql_weight"],
+        polyak=hyper["polyak_alpha"],
+        target_trunk=own_trunk,
+        hard_every=every // math.gcd(every, accumulate) if every else 0,
+        bootstrap="action",
+    )
+    target = target_of(network, algorithm.follows)
+    assert target is not None
+    slow = [start["q1_target_head"], start["q2_target_head"]]
+    target.network = toy_values(start["target_base"] or start["base"], slow, start["v_head"])
+    target.network.requires_grad_(False).nll = False
+    optimiser = toy_optimiser(network, hyper)
+    for step, data in enumerate(case["batches"]):
+        losses, loss = ilql_losses(algorithm, network, target, data, hyper, close)
+        (loss / accumulate).backward()
+        for name, value in case["expected"]["losses"][step].items():
+            close(losses[name], value, f"{name} of micro-batch {step}")
+        if (step + 1) % accumulate == 0:
+            optimiser.step()
+            optimiser.zero_grad()
+            target.follow(network)
+    final = case["expected"]["final_params"]
+    check_values(network, final, ["base", "q1_head", "q2_head", "v_head"], close)
+    check_values(target.network, final, ["target_base", "q1_target_head", "q2_target_head"], close)
+
+
+def ilql_losses(
+    algorithm: ILQL,
+    network: ValueNetwork,
+    target: Target,
+    data: dict[str, Any],
+    hyper: dict[str, Any],
+    close: Close,
+) -> tuple[dict[str, Tensor], Tensor]:
+    """Return the losses of one micro-batch, and the one that is differentiated."""
+    chains = value_chains(data)
+    links = [link for chain in chains for link in chain]
+    # Published, a row that is cut is continued from its last action, unless the next row is known.
+    chained = data["next_token_ids"] is not None
+    bootstrap = "reply" if chained else algorithm.bootstrap
+    batch = collate([episode(chain) for chain in chains], bootstrap=bootstrap)
+    batch = replace(batch, reward=on_actions(links, [k.reward[1:] for k in links]))
+    none = np.zeros(batch.entries)
+    now = Now(none[: batch.actions], none, none[: batch.actions], none[None][:0])
+    columns, *_ = algorithm.prepare(batch, now, Alone(), {})
+    (micro,) = micros(batch)
+    inputs = as_inputs(micro)
+    out, after = following(batch, micro, inputs, network(inputs), now, target, network)
+    targets = {name: torch.tensor(column) for name, column in columns.items()} | after
+    count = algorithm.weight(batch.actions, 0)
+    terms = algorithm.loss(out, targets, count)
+    y = targets["reward"] + targets["discount"] * targets["v_next"]
+    parts = ilql_terms(out.q, out.v, targets["target_q"].amin(0), y, algorithm.tau)
+    ends = np.flatnonzero(np.append(batch.episode[1:] != batch.episode[:-1], True))
+    losses = {
+        "q1_loss": parts.q[0].sum() / count,
+        "q2_loss": parts.q[1].sum() / count,
+        "v_loss": parts.v.sum() / count,
+        "q1_cql_loss": out.nll[0].sum() / count,
+        "q2_cql_loss": out.nll[1].sum() / count,
+        "total_loss": terms.loss,
+        "v_final_mean": targets["v_next"][torch.tensor(ends)].sum() / len(chains),
+    }
+    loss = terms.loss
+    for flag, names, weight in (
+        ("detach_q1", ("q1_loss", "q1_cql_loss"), (1.0, algorithm.cql)),
+        ("detach_q2", ("q2_loss", "q2_cql_loss"), (1.0, algorithm.cql)),
+        ("detach_v", ("v_loss",), (1.0,)),
+    ):
+        if hyper[flag]:  # published flags that stop a head from learning at all
+            loss = loss - sum(w * losses[n] for n, w in zip(names, weight, strict=True))
+    return losses, loss
+
+
+def mc_step(case: Case, close: Close) -> None:
+    hyper, start, expected = case["hyper"], case["initial_params"], case["expected"]
+    network = toy_values(start["base"], [start["q_head"]], None)
+    algorithm = MC(cql=hyper["cql_weight"], head=hyper["head"])
+    optimiser = toy_optimiser(network, hyper)
+    for step, data in enumerate(case["batches"]):
+        ids, acts = data["input_ids"], data["should_take_action"]
+        batch = rows_of(ids, acts, close)
+        count = algorithm.weight(batch.actions, 0)
+        (micro,) = micros(batch, bootstraps=False)
+        targets = {"returns": at_actions(ids, acts, data["returns"])}
+        terms = algorithm.loss(network(as_inputs(micro)), targets, count)
+        losses = {"total_loss": terms.loss, "q_loss": terms.sums["q_loss"] / count}
+        losses["q_cql_loss"] = terms.sums["cql_loss"] / count
+        for name, value in expected["losses"][step].items():
+            close(losses[name], value, f"{name} of micro-batch {step}")
+        if not hyper["detach_q"]:  # published: it stops the head from learning at all
+            (terms.loss / hyper["grad_accum_steps"]).backward()
+        if (step + 1) % hyper["grad_accum_steps"] == 0:
+            optimiser.step()
+            optimiser.zero_grad()
+    check_values(network, expected["final_params"], ["base", "q_head"], close)
+
+
 def train_steps(case: Case, close: Close) -> None:
-    if case["kind"] != "ppo_step":
-        pending(case["kind"].removesuffix("_step"))
-    ppo_step(case, close)
+    kinds = {"ppo_step": ppo_step, "ilql_step": ilql_step, "mc_step": mc_step}
+    assert case["kind"] in kinds, f"no runner for train step {case['kind']!r}"
+    kinds[case["kind"]](case, close)
 
 
 # -- records --------------------------------------------------------------------------------------
@@ -640,10 +973,9 @@ RUNNERS: dict[str, Runner | dict[str, Runner]] = {
     "ppo_loss": ppo_loss,
     "train_steps": train_steps,
     "data_records": data_records,
-    "ilql_loss": lambda case, close: pending("ilql"),
-    "cql_loss": lambda case, close: pending("cql"),
-    # Decoding with values belongs to both algorithms that learn Q; the first to appear needs it.
-    "value_decode": lambda case, close: pending("mc" if find_spec("learners.mc") else "ilql"),
+    "ilql_loss": ilql_loss,
+    "cql_loss": cql_loss,
+    "value_decode": value_decode,
 }
 
 

@@ -1,0 +1,89 @@
+"""Conservative SARSA: double Q-learning on the data's own next actions, with the CQL term.
+
+A baseline beside the paper: the published code has its loss, but no trainer that runs
+(arXiv 2311.18232's repository; Kumar et al. 2020, arXiv:2006.04779). It is ILQL with another
+target: y = r + γ min Q'(next state, next action), and no V.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
+from learners.batch import Batch
+from learners.model import CausalLM
+from learners.returns import Credit, per_step
+from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+
+
+def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
+    """Return half the squared errors of the Q heads `[heads, N]`, 0 where there is no target.
+
+    Args:
+        q: of the actions `[heads, N]`.
+        y: targets `[N]`, without gradient.
+        known: whether the episode goes on or ended by its rules: after a cut no action is known
+            `[N]`.
+    """
+    return torch.where(known, 0.5 * (q - y).square(), 0.0)
+
+
+@dataclass(frozen=True)
+class CQL(Algorithm):
+    """Conservative SARSA; the attributes are those of `learners.ilql.ILQL`."""
+
+    gamma: float = 0.99
+    credit: Credit = "turn"
+    cql: float = 0.01
+    polyak: float = 0.005
+    target_trunk: bool = True
+    head: HeadKind = "mlp"
+    value_start: float = 0.0
+    value_scale: float = 1.0
+    beta: float = 4.0
+    top_p: float = 1.0
+    epochs: int = 1
+
+    name: ClassVar[str] = "cql"
+
+    @property
+    def follows(self) -> Following:
+        """How the target network follows."""
+        return Following(self.polyak, self.target_trunk)
+
+    @property
+    def guide(self) -> Guide:
+        """How the sampler uses the values."""
+        return Guide(2, self.head, self.value_scale, self.beta, self.top_p)
+
+    def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
+        """Return the network that is trained."""
+        return value_network(
+            load(), 2, self.value_start, self.head, self.value_scale, False, self.cql > 0
+        )
+
+    def prepare(
+        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+    ) -> tuple[Columns, Metrics, dict[str, float]]:
+        """Return rewards and discounts, and where the next action is known."""
+        discount = per_step(self.gamma, batch.turn_end, self.credit) * (batch.next >= 0)
+        known = batch.next < batch.actions
+        return {"reward": batch.reward, "discount": discount, "known": known * 1.0}, {}, {}
+
+    def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+        """Return L_q1 + L_q2 + cql (CE_1 + CE_2) of a micro-batch."""
+        y = targets["reward"] + targets["discount"] * targets["target_q_next"].amin(0)
+        error = sarsa_terms(out.q, y, targets["known"] > 0).sum()
+        cost = out.nll.sum()
+        return Terms(
+            (error + self.cql * cost) / normaliser,
+            {
+                "q_loss": error.detach() / len(out.q),
+                "cql_loss": cost.detach() / len(out.q),
+                "q": out.q.detach().mean(0).sum(),
+                "y": y.sum(),
+            },
+        )

@@ -1,0 +1,107 @@
+"""Value-guided policies as checkpoint directories, and their logits in plain PyTorch.
+
+A policy of this kind samples from softmax(log π_start + β min Q): the frozen start policy, and the
+action values of another network. Its directory holds both under one config whose architecture is
+ours (`actors.value_guided` serves it in vLLM):
+
+    policy.*   the start policy under its Hugging Face names
+    critic.*   the trunk of the value network, likewise
+    q1.*, q2.* the Q heads (`learners.values.Head`)
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from learners.algorithm import Guide
+from learners.model import CausalLM, Inputs
+from learners.values import ValueNetwork
+
+ARCHITECTURE = "ValueGuidedForCausalLM"
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """Copy the tokenizer of a checkpoint directory."""
+    for name in TOKENIZER_FILES:
+        if (source / name).exists():
+            (folder / name).write_bytes((source / name).read_bytes())
+
+
+def start_weights(checkpoint: Path) -> dict[str, Tensor]:
+    """Return the weights of a plain checkpoint, tied ones under each of their names."""
+    from learners.model import load_causal_lm
+
+    model = load_causal_lm(checkpoint).model
+    return {n: p.detach() for n, p in model.named_parameters(remove_duplicate=False)}
+
+
+def write_guided(folder: Path, start: Path, guide: Guide, weights: Mapping[str, Tensor]) -> None:
+    """Write a value-guided policy into an existing folder.
+
+    Args:
+        folder: of the checkpoint.
+        start: checkpoint directory of the start policy.
+        guide: how its values are used.
+        weights: `critic.*` and the Q heads, as `ValueNetwork.exported` names them.
+    """
+    from safetensors.torch import save_file
+
+    config = json.loads((start / "config.json").read_text())
+    config["lmrl_base"] = config["architectures"]
+    config["architectures"] = [ARCHITECTURE]
+    config["lmrl_guide"] = asdict(guide)
+    whole = {f"policy.{name}": tensor for name, tensor in start_weights(start).items()}
+    whole |= {name: tensor.detach().float() for name, tensor in weights.items()}
+    save_file(
+        {name: tensor.contiguous().cpu().clone() for name, tensor in whole.items()},
+        str(folder / "model.safetensors"),
+        metadata={"format": "pt"},
+    )
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    copy_tokenizer(start, folder)
+
+
+def guide_of(folder: Path) -> Guide | None:
+    """Return how a checkpoint directory's values are used; None for a plain policy."""
+    config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    return Guide(**config["lmrl_guide"]) if "lmrl_guide" in config else None
+
+
+def guided_logits(start: CausalLM, network: ValueNetwork, guide: Guide, inputs: Inputs) -> Tensor:
+    """Return the logits of the sampled policy at the needed states `[S, V]`, in float32."""
+    hidden = start.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
+    base = start.head(hidden).float()
+    states = network.states(inputs.tokens, inputs)
+    q = torch.stack([head(states)[0].float() for head in network.q_heads])
+    return combine(base, q, guide.beta, guide.top_p)
+
+
+def combine(base: Tensor, q: Tensor, beta: float, top_p: float) -> Tensor:
+    """Return base + β min Q `[S, V]`; outside the base policy's nucleus it is −∞.
+
+    (arXiv 2311.18232, appendix D: element-wise minimum over Q heads, no value subtracted.)
+
+    Args:
+        base: logits of the start policy `[S, V]`.
+        q: `[heads, S, V]`.
+        beta: weight of Q.
+        top_p: mass of the nucleus; 1 keeps every token.
+    """
+    guided = base + beta * q.amin(0)
+    if top_p < 1.0:
+        ordered, order = base.softmax(-1).sort(-1, descending=True)
+        # A token stays if what comes before it has less than the mass: one always does.
+        outside = ordered.cumsum(-1) - ordered >= top_p
+        guided = guided.masked_fill(outside.scatter(-1, order, outside), float("-inf"))
+    return guided

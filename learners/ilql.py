@@ -1,0 +1,156 @@
+"""Implicit language Q-learning (Snell et al. 2022, arXiv:2206.11871), as the benchmark has it.
+
+Defaults repair what the published code gets wrong: credit is discounted at turn borders instead of
+at every token (`credit="token"`), a time limit is bootstrapped after the environment's reply
+(`bootstrap="action"` reads it before), and values of tokens that were never taken are held down
+(`cql` above 0). `lam` above 0 turns the one-step target into TD(λ).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
+from learners.batch import Batch
+from learners.model import CausalLM
+from learners.returns import Credit, lambda_returns, per_step
+from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+
+
+class ILQLTerms(NamedTuple):
+    """Per-token terms of the loss, `[N]` each.
+
+    Attributes:
+        q: half the squared errors of the Q heads `[heads, N]`.
+        v: the expectile loss.
+    """
+
+    q: Tensor
+    v: Tensor
+
+
+def ilql_terms(q: Tensor, v: Tensor, target_q: Tensor, y: Tensor, tau: float) -> ILQLTerms:
+    """Return the terms of the loss (arXiv 2311.18232, appendix D; arXiv:2206.11871, eq. 2-3).
+
+    y = r + γ V(next);  L_q = ½ (Q − y)²;  L_v = |τ − 1[Q' < V]| ½ (V − Q')² with Q' the smaller of
+    the target values; the case Q' = V counts as Q' above V.
+
+    Args:
+        q: of the actions `[heads, N]`.
+        v: of their states `[N]`.
+        target_q: smallest target value of the actions `[N]`, without gradient.
+        y: targets of q `[N]`, without gradient.
+        tau: expectile.
+    """
+    weight = torch.where(target_q >= v.detach(), tau, 1.0 - tau)
+    return ILQLTerms(0.5 * (q - y).square(), weight * 0.5 * (v - target_q).square())
+
+
+@dataclass(frozen=True)
+class ILQL(Algorithm):
+    """Implicit language Q-learning.
+
+    Attributes:
+        gamma: discount.
+        credit: whether γ acts at each action token or at each turn border.
+        lam: λ of the targets of Q. 0 is one step; 1 is Monte Carlo up to the end of the data.
+        tau: expectile of the value regression.
+        cql: weight of the cross-entropy of the data's tokens under Q read as logits.
+        polyak: α of the target network.
+        target_trunk: whether the target has a trunk of its own.
+        hard_every: steps between full copies into the target; 0 has none.
+        head: kind of the Q and V heads.
+        value_start: every value before training. At or below the lowest return, no token looks good
+            for never having been tried.
+        value_scale: heads predict in units of this.
+        bootstrap: where an episode that was cut is continued: after the environment's last reply,
+            or after the last action.
+        beta: the sampler's weight of Q: it samples from softmax(log π_start + β min Q).
+        top_p: restricts the sampler to the start policy's nucleus; 1 does not.
+        epochs: passes over each batch.
+    """
+
+    gamma: float = 0.99
+    credit: Credit = "turn"
+    lam: float = 0.0
+    tau: float = 0.7
+    cql: float = 0.01
+    polyak: float = 0.005
+    target_trunk: bool = True
+    hard_every: int = 0
+    head: HeadKind = "mlp"
+    value_start: float = 0.0
+    value_scale: float = 1.0
+    bootstrap: Literal["reply", "action"] = "reply"
+    beta: float = 4.0
+    top_p: float = 1.0
+    epochs: int = 1
+
+    name: ClassVar[str] = "ilql"
+    q_heads: ClassVar[int] = 2
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether values of the whole batch are needed before its first step."""
+        return self.lam > 0
+
+    @property
+    def follows(self) -> Following:
+        """How the target network follows."""
+        return Following(self.polyak, self.target_trunk, self.hard_every, self.bootstrap)
+
+    @property
+    def guide(self) -> Guide:
+        """How the sampler uses the values."""
+        return Guide(self.q_heads, self.head, self.value_scale, self.beta, self.top_p)
+
+    def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
+        """Return the network that is trained."""
+        return value_network(
+            load(),
+            self.q_heads,
+            self.value_start,
+            self.head,
+            self.value_scale,
+            with_v=True,
+            nll=self.cql > 0,
+        )
+
+    def prepare(
+        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+    ) -> tuple[Columns, Metrics, dict[str, float]]:
+        """Return rewards and discounts, and targets where they need more than the next value."""
+        discount = per_step(self.gamma, batch.turn_end, self.credit)
+        columns = {"reward": batch.reward, "discount": discount * (batch.next >= 0)}
+        if self.evaluates:
+            decay = per_step(self.lam, batch.turn_end, self.credit)
+            columns["y"] = lambda_returns(now.value, batch.reward, batch.next, discount, decay)
+        return columns, {}, {}
+
+    def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+        """Return L_q1 + L_q2 + L_v + cql (CE_1 + CE_2) of a micro-batch.
+
+        `targets` holds at the actions: `reward`, `discount` (0 where the episode terminated),
+        `target_q` `[heads, N]`, and `v_next`, the value of the following state.
+        """
+        y = targets.get("y")
+        if y is None:
+            y = targets["reward"] + targets["discount"] * targets["v_next"]
+        target_q = targets["target_q"].amin(0)
+        terms = ilql_terms(out.q, out.v, target_q, y, self.tau)
+        total = terms.q.sum() + terms.v.sum() + self.cql * out.nll.sum()
+        return Terms(
+            total / normaliser,
+            {
+                "q_loss": terms.q.detach().sum() / len(out.q),
+                "v_loss": terms.v.detach().sum(),
+                "cql_loss": out.nll.detach().sum() / len(out.q),
+                "q": out.q.detach().mean(0).sum(),
+                "v": out.v.detach().sum(),
+                "target_q": target_q.sum(),
+                "y": y.sum(),
+            },
+        )

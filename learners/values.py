@@ -1,0 +1,317 @@
+"""Networks that predict action values for every next token: a trunk with Q heads and a V head.
+
+Vocabulary-wide Q values exist at action states only, a chunk of states at a time; where a loss does
+not need the whole vocabulary only the columns of the actions are ever computed.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any, Literal, NamedTuple, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from learners.algorithm import Following, Now
+from learners.batch import Batch, Micro
+from learners.model import CausalLM, Inputs, LanguageModel
+
+HeadKind = Literal["mlp", "linear"]
+
+
+class ValueOutputs(NamedTuple):
+    """What the losses of value learning see.
+
+    Attributes:
+        q: of the entries' tokens, one row a Q head `[heads, E]`; entries without an action hold
+            the value of token 0.
+        nll: cross-entropy of the entries' tokens under each Q head read as logits `[heads, E]`;
+            zeros if nobody asked for it.
+        v: of the entries' states `[E]`; zeros without a V head.
+    """
+
+    q: Tensor
+    nll: Tensor
+    v: Tensor
+
+
+class Head(nn.Module):
+    """From hidden states to values, in float32; every output starts at a constant.
+
+    With one hidden layer of the trunk's width (`mlp`: relu, LeCun-normal weights) or none
+    (`linear`). It owns its parameters, so that reading some columns only works under ZeRO 3 too.
+
+    Args:
+        width: H.
+        outputs: values a state has.
+        start: every output before training, in units of `scale`.
+        kind: of the head.
+        scale: outputs are in units of this.
+    """
+
+    def __init__(
+        self, width: int, outputs: int, start: float, kind: HeadKind, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.scale = scale
+        if kind == "mlp":
+            self.hidden_weight = nn.Parameter(torch.empty(width, width))
+            self.hidden_bias = nn.Parameter(torch.zeros(width))
+            nn.init.trunc_normal_(self.hidden_weight, std=width**-0.5, a=-2.0, b=2.0)
+        else:
+            self.register_parameter("hidden_weight", None)
+            self.register_parameter("hidden_bias", None)
+        self.weight = nn.Parameter(torch.zeros(outputs, width))
+        self.bias = nn.Parameter(torch.full((outputs,), start / scale))
+
+    def forward(
+        self, states: Tensor, tokens: Tensor | None = None, nll: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Return values, and cross-entropies if asked for.
+
+        Args:
+            states: `[S, H]`.
+            tokens: of each state `[S]`; None returns all outputs `[S, outputs]`.
+            nll: whether to return −log softmax(values)[token] `[S]` too.
+        """
+        states = states.to(self.weight.dtype)
+        if self.hidden_weight is not None:
+            states = torch.relu(nn.functional.linear(states, self.hidden_weight, self.hidden_bias))
+        if tokens is None:
+            return self.scale * nn.functional.linear(states, self.weight, self.bias), states
+        if not nll:
+            picked = (states * self.weight[tokens]).sum(-1).float() + self.bias[tokens].float()
+            return self.scale * picked, torch.zeros_like(picked)
+        # Cross-entropies in float32, whatever the type of the weights.
+        values = self.scale * nn.functional.linear(states, self.weight, self.bias).float()
+        taken = values.gather(-1, tokens[:, None]).squeeze(-1)
+        return taken, torch.logsumexp(values, -1) - taken
+
+
+class ValueNetwork(nn.Module):
+    """A trunk with Q heads and perhaps a V head.
+
+    Args:
+        trunk: a causal language model whose output embedding is not used.
+        heads: how many Q heads.
+        outputs: of a Q head: the vocabulary.
+        start: every value before training, in reward units.
+        kind: of the heads.
+        scale: the heads predict in units of this.
+        with_v: whether there is a V head.
+        nll: whether the loss needs cross-entropies of the Q values.
+        chunk: states whose Q values exist at one time.
+    """
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        heads: int,
+        width: int,
+        outputs: int,
+        start: float,
+        kind: HeadKind,
+        scale: float,
+        with_v: bool,
+        nll: bool,
+        chunk: int = 1024,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.q_heads = nn.ModuleList(Head(width, outputs, start, kind, scale) for _ in range(heads))
+        self.v_head = Head(width, 1, start, kind, scale) if with_v else None
+        self.nll, self.chunk = nll, chunk
+
+    def forward(self, inputs: Inputs) -> ValueOutputs:
+        """Return values at the entries."""
+        return self.values(self.states(inputs.tokens, inputs), inputs)
+
+    def states(self, tokens: Tensor, inputs: Inputs) -> Tensor:
+        """Return the hidden states that are needed `[S, H]`."""
+        hidden = cast(LanguageModel, self.trunk).trunk(tokens)
+        return hidden[inputs.state_row, inputs.state_col]
+
+    def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
+        """Return values at the entries, given hidden states `[S, H]`."""
+        # Equal state and action give equal values: each pair is computed once.
+        pairs = torch.stack([inputs.entry_state, inputs.entry_token])
+        distinct, where = torch.unique(pairs, dim=1, return_inverse=True)
+        at, token = distinct
+        q, nll = [], []
+        for head in self.q_heads:
+            taken, cost = self._chunks(head, states, at, token)
+            q.append(taken[where])
+            nll.append(cost[where])
+        if self.v_head is None:
+            v = q[0].new_zeros(len(inputs.entry_state))
+        else:
+            v = self.v_head(states)[0].squeeze(-1)[inputs.entry_state]
+        return ValueOutputs(torch.stack(q), torch.stack(nll), v)
+
+    def _chunks(
+        self, head: nn.Module, states: Tensor, at: Tensor, token: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Run a head on pairs of state and token, some at a time; with gradient, a chunk's values
+        are computed again on the way back rather than kept."""
+        if not self.nll or len(at) <= self.chunk:
+            taken, cost = head(states[at], token, self.nll)
+            return taken, cost
+        parts = [
+            checkpoint(
+                head,
+                states[at[i : i + self.chunk]],
+                token[i : i + self.chunk],
+                True,
+                use_reentrant=False,
+            )
+            for i in range(0, len(at), self.chunk)
+        ]
+        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
+
+    def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield what a value-guided sampler needs, under the names it knows: the trunk without its
+        output embedding, and the Q heads."""
+        trunk = self.trunk
+        assert isinstance(trunk, CausalLM)
+        for name, parameter in trunk.model.named_parameters():
+            if parameter is not trunk.model.get_output_embeddings().weight or _tied(trunk.model):
+                yield f"critic.{name}", parameter
+        for number, head in enumerate(self.q_heads, 1):
+            for name, parameter in head.named_parameters():
+                yield f"q{number}.{name}", parameter
+
+
+def _tied(model: Any) -> bool:
+    return bool(model.config.tie_word_embeddings)
+
+
+def value_network(
+    trunk: CausalLM,
+    heads: int,
+    start: float,
+    kind: HeadKind,
+    scale: float,
+    with_v: bool,
+    nll: bool,
+) -> ValueNetwork:
+    """Return a value network around a language model; see `ValueNetwork` for the arguments."""
+    embedding = trunk.model.get_output_embeddings().weight
+    # The output embedding predicts nothing here; without a gradient of its own it would also break
+    # ZeRO.
+    embedding.requires_grad_(_tied(trunk.model))
+    outputs, width = embedding.shape
+    return ValueNetwork(trunk, heads, width, outputs, start, kind, scale, with_v, nll)
+
+
+class Target:
+    """A slow copy of a value network: θ' ← α θ + (1 − α) θ' after every optimiser step, in float32
+    whatever the network's type (small steps would be lost in bfloat16).
+
+    Args:
+        network: to copy; before DeepSpeed has it.
+        alpha: α.
+        trunk: whether the trunk is copied too; without, target heads read the online states.
+        hard_every: steps between full copies beside the slow ones; 0 has none.
+    """
+
+    def __init__(
+        self, network: ValueNetwork, alpha: float, trunk: bool = True, hard_every: int = 0
+    ) -> None:
+        import copy
+
+        self.alpha, self.with_trunk, self.hard_every = alpha, trunk, hard_every
+        self.network = copy.deepcopy(network).float().requires_grad_(False)
+        self.network.nll = False
+        self.steps = 0
+
+    @torch.no_grad()
+    def values(self, inputs: Inputs, online: ValueNetwork) -> Tensor:
+        """Return target Q values at the entries `[heads, E]`."""
+        if self.with_trunk:
+            return self.network(inputs).q
+        return self.network.values(online.states(inputs.tokens, inputs), inputs).q
+
+    @torch.no_grad()
+    def follow(self, online: nn.Module, gathered: Any = None) -> None:
+        """Take a step towards the online network.
+
+        Args:
+            online: the trained network.
+            gathered: makes a context in which a sharded parameter is whole (ZeRO 3); None is none.
+        """
+        self.steps += 1
+        hard = bool(self.hard_every) and self.steps % self.hard_every == 0
+        alpha = 1.0 if hard else self.alpha
+        theirs = dict(online.named_parameters())
+        for name, mine in self.network.named_parameters():
+            with gathered([theirs[name]]) if gathered else nullcontext():
+                mine.lerp_(theirs[name].detach().to(mine.dtype), alpha)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a resumed run needs."""
+        return {"weights": self.network.state_dict(), "steps": self.steps}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to what `state` returned."""
+        self.network.load_state_dict(state["weights"])
+        self.steps = state["steps"]
+
+
+def target_of(network: nn.Module, follows: Following | None) -> Target | None:
+    """Return the target network of a network, if it has one."""
+    if follows is None:
+        return None
+    assert isinstance(network, ValueNetwork)
+    return Target(network, follows.alpha, follows.trunk, follows.hard_every)
+
+
+@torch.no_grad()
+def following(
+    batch: Batch,
+    micro: Micro,
+    inputs: Inputs,
+    out: ValueOutputs,
+    now: Now,
+    target: Target,
+    network: ValueNetwork,
+) -> tuple[ValueOutputs, dict[str, Tensor]]:
+    """Return a pass's outputs at actions alone, and what the target network and following states
+    say of them.
+
+    Args:
+        batch: that the pass is of.
+        micro: the pass.
+        inputs: the same as tensors.
+        out: of the network, at all entries of the pass.
+        now: values of the whole batch; if it holds none, every following state is in this pass.
+        target: the slow copy.
+        network: the trained network.
+
+    Returns:
+        Outputs at the actions `[E]`, and `v_next` `[E]`, `target_q` and `target_q_next`
+        `[heads, E]`; of a terminated episode's last action the following values are 0.
+    """
+    device = out.v.device
+    acts = micro.entry[micro.entry < batch.actions]
+    follow = batch.next[acts]
+    if len(now.target_q):
+        value = torch.as_tensor(now.value, dtype=torch.float32, device=device)
+        target_q = torch.as_tensor(now.target_q, dtype=torch.float32, device=device)
+        here, there = acts, follow
+    else:
+        value, target_q = out.v.detach(), target.values(inputs, network)
+        here = np.searchsorted(micro.entry, acts)
+        there = np.where(follow < 0, -1, np.searchsorted(micro.entry, follow))
+    # A last column of zeros for -1: the value after a terminal state.
+    value = torch.cat([value, value.new_zeros(1)])
+    target_q = torch.cat([target_q, target_q.new_zeros(len(target_q), 1)], 1)
+    at, after = (torch.as_tensor(index, device=device) for index in (here, there))
+    columns = {
+        "v_next": value[after],
+        "target_q": target_q[:, at],
+        "target_q_next": target_q[:, after],
+    }
+    with torch.enable_grad():
+        count = len(acts)  # entries are in order, so actions come before bootstrap entries
+        return ValueOutputs(out.q[:, :count], out.nll[:, :count], out.v[:count]), columns
