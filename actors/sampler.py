@@ -265,6 +265,10 @@ class Sampler:
         """Return log-probs of probes, for the parity gate; between two steps, like an update."""
         return self._ask(lambda: self.engine.score(probes))
 
+    def guide(self, beta: float) -> None:
+        """Change β of a value-guided policy; see `VLLMEngine.guide`."""
+        self._ask(lambda: self.engine.guide(beta))
+
     def quarantine(self) -> None:
         """Take the version away: nobody gets answers until the next complete push."""
         self._ask(self.engine.quarantine)

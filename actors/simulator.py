@@ -32,7 +32,6 @@ from lmrl.schema import to_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
-
 ENGINE_FAILURES = 3
 """Failures of engines, without an answer in between, after which a job gives up."""
 

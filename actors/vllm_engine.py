@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -145,6 +146,7 @@ class VLLMEngine:
         from vllm.config import WeightTransferConfig
 
         _register()
+        _register_guided(self.checkpoint)
         config = self.config
         settings: dict[str, Any] = {
             "model": self.checkpoint,
@@ -273,6 +275,22 @@ class VLLMEngine:
         self.llm.update_weight_version(str(version))
         self.version = version
 
+    def guide(self, beta: float) -> None:
+        """Change β of a value-guided policy; what the cache holds does not depend on it.
+
+        Raises:
+            ValueError: if the policy is a plain one.
+        """
+
+        def change(model: Any) -> bool:
+            known = hasattr(model, "beta")
+            if known:
+                model.beta = beta
+            return known
+
+        if not all(self.llm.apply_model(change)):
+            raise ValueError(f"{self.checkpoint} holds no value-guided policy, so it has no beta")
+
     def quarantine(self) -> None:
         """Serve nothing until the next complete update."""
         self.version = None
@@ -351,6 +369,19 @@ def _versions(said: Any, count: int) -> Ids:
         if span.version != UNVERSIONED:
             versions[span.start : span.end] = int(span.version)
     return versions
+
+
+def _register_guided(checkpoint: str) -> None:
+    """Tell vLLM our model class, if the checkpoint needs it."""
+    from vllm import ModelRegistry
+
+    from learners.guided import ARCHITECTURE, guide_of
+
+    if guide_of(Path(checkpoint)) is not None:
+        from actors.value_guided import ValueGuidedForCausalLM
+
+        # The class itself, not its name: vLLM would start a process to look at a name.
+        ModelRegistry.register_model(ARCHITECTURE, ValueGuidedForCausalLM)
 
 
 def _register() -> None:

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from cluster.launch import House
 from cluster.stream import episodes, evaluation_job
 from lmrl.errors import RunError
-from lmrl.schema import from_table
+from lmrl.schema import from_table, table_returns
 from lmrl.score import Score, score
 from lmrl.tasks import make
 
@@ -41,12 +41,6 @@ def evaluate(house: House, count: int, label: str, player: str = "") -> tuple[Sc
 
 def mean_return(tables: list[pa.Table]) -> tuple[float, float]:
     """Return mean return and mean length of episodes in Arrow form."""
-    returns, lengths = [], []
-    for table in tables:
-        turns = table["turns"].combine_chunks()
-        rewards = turns.values.field("reward").to_numpy()
-        offsets = turns.offsets.to_numpy()
-        totals = np.add.reduceat(np.append(rewards, 0.0), offsets[:-1])
-        returns += totals.tolist()
-        lengths += np.diff(offsets).tolist()
-    return float(np.mean(returns)), float(np.mean(lengths))
+    returns = np.concatenate([table_returns(table) for table in tables])
+    lengths = np.concatenate([pc.list_value_length(table["turns"]).to_numpy() for table in tables])
+    return float(returns.mean()), float(lengths.mean())

@@ -12,14 +12,18 @@ from actors.simulator import SimulatorConfig
 from actors.vllm_engine import SamplerConfig
 from learners.bc import BC
 from learners.convert import resolve
+from learners.cql import CQL
+from learners.filtered_bc import FilteredBC, OnlineFilteredBC
+from learners.ilql import ILQL
 from learners.learner import LearnerConfig
+from learners.mc import MC
 from learners.ppo import PPO
 from learners.start import ModelConfig, context_of
-from lmrl.data import files
+from lmrl.data import files, mixture
 from lmrl.errors import UsageError
 from lmrl.tasks import make
 
-AnyAlgorithm = BC | PPO
+AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | CQL
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,9 @@ class DataConfig:
     """Offline data.
 
     Attributes:
-        path: a data set: a folder of Parquet files, or one file. Without one, the task's scripted
-            players make one in the run directory.
+        path: a data set: a folder of Parquet files, or one file; or a mixture of some, like
+            `data/a:0.5 data/b:0.5`, whose episodes are drawn by these weights. Without one, the
+            task's scripted players make one in the run directory.
         episodes: how many to make.
         player: which scripted player makes them.
         batch: episodes of an update.
@@ -236,7 +241,8 @@ class Experiment:
                 "learner.windows exact"
             )
         if self.data.path is not None:
-            files(Path(self.data.path))
+            for path in mixture(self.data.path):
+                files(path)
         if self.max_staleness != 0:
             raise UsageError(
                 f"max_staleness is {self.max_staleness}; this release trains synchronously, set 0"

@@ -156,13 +156,16 @@ def check_context(exp: Experiment, codec: Codec) -> None:
 
 
 @contextmanager
-def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator[House]:
+def launch(
+    exp: Experiment, checkpoint: Path, learners: bool = True, served: Path | None = None
+) -> Iterator[House]:
     """Start a run's actors on the Ray that is initialised, and end them with the block.
 
     Args:
         exp: a checked experiment.
         checkpoint: start policy; a directory that every node can read.
         learners: whether there is a learner group. Without, the samplers serve the checkpoint.
+        served: directory that the samplers start with, if it is another one.
 
     Raises:
         UsageError: if the placement or the context cannot work.
@@ -186,7 +189,7 @@ def launch(exp: Experiment, checkpoint: Path, learners: bool = True) -> Iterator
         stop_ids = codec.stop_ids(env.stop)
         samplers = [
             Sampler.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
-                str(checkpoint),
+                str(served or checkpoint),
                 exp.sampler,
                 exp.model.context,
                 stop_ids,

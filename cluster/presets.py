@@ -17,7 +17,10 @@ from cluster.experiment import (
 )
 from learners.bc import BC
 from learners.engine import OptimiserConfig
+from learners.filtered_bc import FilteredBC
+from learners.ilql import ILQL
 from learners.learner import LearnerConfig
+from learners.mc import MC
 from learners.ppo import PPO
 from learners.start import ModelConfig
 from lmrl.errors import unknown
@@ -51,6 +54,28 @@ _FO_PPO = replace(
         micro_tokens=8192,
         threads=1,
     ),
+)
+
+# Many equal rows make large batches cheap here, and a large batch makes values quiet.
+_FO_ILQL = replace(
+    _FO,
+    start="maze-fo-bc",
+    algorithm=ILQL(gamma=0.95, tau=0.9, cql=0.05, polyak=0.05, value_start=-6.0, beta=4.0),
+    updates=1500,
+    data=DataConfig(episodes=1500, batch=16),
+    evaluation=EvaluationConfig(every=250, every_episodes=100),
+    learner=LearnerConfig(
+        optimiser=OptimiserConfig(lr=7e-4, decay="linear", warmup=20), micro_tokens=65536, threads=1
+    ),
+)
+
+_FO_MC = replace(
+    _FO_ILQL,
+    algorithm=MC(gamma=0.95, cql=0.05, value_start=-15.0, value_scale=5.0, beta=4.0),
+)
+
+_FO_FILTERED = replace(
+    _FO_ILQL, algorithm=FilteredBC(share=0.1), updates=400, data=DataConfig(batch=8)
 )
 
 _PO = replace(
@@ -106,6 +131,9 @@ def _paper_ppo(tiny: Experiment, context: int, start: str) -> Experiment:
 PRESETS: dict[str, Experiment] = {
     "maze-fo-bc": _FO,
     "maze-fo-ppo": _FO_PPO,
+    "maze-fo-filtered-bc": _FO_FILTERED,
+    "maze-fo-mc": _FO_MC,
+    "maze-fo-ilql": _FO_ILQL,
     "maze-po-bc": _PO,
     "maze-po-ppo": _PO_PPO,
     "maze-fo-bc-gpt2": _paper_bc(_FO, 128),

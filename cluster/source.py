@@ -4,7 +4,7 @@ apart.
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,8 +19,10 @@ from cluster.evaluate import mean_return
 from cluster.experiment import Experiment
 from cluster.launch import House
 from cluster.stream import episodes, training_job
-from lmrl.data import files, load, write
+from learners.filtered_bc import FilteredBC
+from lmrl.data import files, load_mixture, mixture, stored_returns, write
 from lmrl.data.generate import episodes as scripted
+from lmrl.errors import UsageError
 from lmrl.schema import to_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -80,15 +82,18 @@ def batches(exp: Experiment, folder: Path) -> Source:
     """
     if exp.algorithm.on_policy:
         return Fresh(exp)
-    return Stored(exp, data_set(exp, folder / "data"))
+    if exp.data.path is not None:
+        return Stored(exp, mixture(exp.data.path))
+    return Stored(exp, {data_set(exp, folder / "data"): 1.0})
 
 
 class Stored:
     """Batches of a data set for ever, shuffled by the experiment's seed."""
 
-    def __init__(self, exp: Experiment, path: Path) -> None:
-        files(path)
-        self.exp, self.path, self.position = exp, path, Position()
+    def __init__(self, exp: Experiment, parts: Mapping[Path, float]) -> None:
+        for path in parts:
+            files(path)
+        self.exp, self.parts, self.position = exp, parts, Position()
         self.stream: Iterator[Trajectory] | None = None
 
     def take(self, house: House | None = None) -> Batch:
@@ -98,12 +103,33 @@ class Stored:
     def next(self) -> list[Trajectory]:
         """Return the next episodes, from the saved position on."""
         if self.stream is None:
-            self.stream = load(self.path, seed=self.exp.seed, loop=True)
+            self.stream = load_mixture(self.parts, self.exp.seed, self._keep())
             for _ in islice(self.stream, self.position.taken):
                 pass
         batch = list(islice(self.stream, self.exp.data.batch))
         self.position.taken += len(batch)
         return batch
+
+    def _keep(self) -> dict[Path, NDArray[np.bool_]] | None:
+        """Return which episodes of each data set the algorithm learns from; None is all.
+
+        Raises:
+            UsageError: if it would be none.
+        """
+        if not isinstance(self.exp.algorithm, FilteredBC):
+            return None
+        kept = {}
+        for path in self.parts:
+            returns = stored_returns(path)
+            kept[path] = np.zeros(len(returns), np.bool_)
+            kept[path][self.exp.algorithm.keep(returns)] = True
+            if not kept[path].any():
+                raise UsageError(
+                    f"none of the {len(returns)} episodes of {path} is good enough for "
+                    f"{self.exp.algorithm.name}; raise algorithm.share or lower "
+                    "algorithm.threshold"
+                )
+        return kept
 
 
 class Fresh:
@@ -115,7 +141,7 @@ class Fresh:
     def __init__(self, exp: Experiment) -> None:
         self.exp, self.position = exp, Position()
         clones = exp.algorithm.bc_coef > 0 and exp.data.path
-        self.data = Stored(exp, Path(clones)) if clones else None
+        self.data = Stored(exp, mixture(clones)) if clones else None
 
     def take(self, house: House) -> Batch:
         """Play a round."""
@@ -175,9 +201,7 @@ def _action_tokens(table: pa.Table) -> int:
 
 
 def data_set(exp: Experiment, folder: Path) -> Path:
-    """Return the experiment's data set; one that is not given is made in `folder`, once."""
-    if exp.data.path is not None:
-        return Path(exp.data.path)
+    """Return the data set that the task's scripted players make in `folder`, once."""
     if not folder.exists():
         env = make(exp.task, **exp.options)
         temporary = folder.with_name(f".{folder.name}.tmp")

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from cluster.experiment import Experiment
 from cluster.presets import preset
 from cluster.source import sample_texts
+from learners.guided import make_guided
 from learners.start import make_start
 from lmrl.runlog import RunLog
 
@@ -38,6 +39,16 @@ def starting_point(
     if not path.exists():
         make_start(exp.model, sample_texts(exp), path, exp.seed)
     return Start(path, "start")
+
+
+def served(exp: Experiment, start: Start, log: RunLog) -> Path:
+    """Return what samplers start with: the start policy, or a value-guided form of it."""
+    if exp.algorithm.guide is None:
+        return start.path
+    folder = log.folder / "guided"
+    if not folder.exists():
+        make_guided(exp.algorithm, start.path, folder)
+    return folder.resolve()
 
 
 def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool) -> Start:

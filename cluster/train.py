@@ -20,7 +20,7 @@ from cluster.experiment import Experiment
 from cluster.launch import House, choose_device, launch, ray_session
 from cluster.progress import Progress
 from cluster.source import Source, batches
-from cluster.start import starting_point
+from cluster.start import served, starting_point
 from cluster.weights import push
 from lmrl.errors import UsageError
 from lmrl.runlog import RunLog, provenance
@@ -58,7 +58,7 @@ def train(
             source = batches(exp, log.folder)
         progress = stack.enter_context(Progress(exp, log, start.label))
         with log.phase("launch"):
-            house = stack.enter_context(launch(exp, start.path))
+            house = stack.enter_context(launch(exp, start.path, served=served(exp, start, log)))
         log.started()
         house.failures = log.failure
         return _loop(house, source, progress, resume)

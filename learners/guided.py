@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from learners.algorithm import Guide
+from learners.algorithm import Algorithm, Guide
 from learners.model import CausalLM, Inputs
 from learners.values import ValueNetwork
 
@@ -70,6 +70,25 @@ def write_guided(folder: Path, start: Path, guide: Guide, weights: Mapping[str, 
     )
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     copy_tokenizer(start, folder)
+
+
+def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
+    """Write the value-guided policy that a run starts with: every value the same, so that it
+    samples as the start policy does.
+
+    Args:
+        algorithm: one with a guide.
+        start: checkpoint directory of the start policy.
+        folder: appears only when complete.
+    """
+    from learners.model import load_causal_lm
+
+    assert algorithm.guide is not None
+    network: Any = algorithm.network(lambda: load_causal_lm(start))
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    write_guided(temporary, start, algorithm.guide, dict(network.exported()))
+    temporary.rename(folder)
 
 
 def guide_of(folder: Path) -> Guide | None:

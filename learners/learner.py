@@ -23,12 +23,13 @@ from numpy.typing import NDArray
 from learners.algorithm import Algorithm, Metrics, Now, Terms
 from learners.batch import Batch, Micro, collate, micros
 from learners.engine import Bucket, Engine, OptimiserConfig, join_group
+from learners.filtered_bc import OnlineFilteredBC
 from learners.guided import copy_tokenizer, guided_logits, write_guided
 from learners.model import CausalLM, Inputs, Network, load_causal_lm
 from learners.values import ValueNetwork, following, target_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError
-from lmrl.schema import from_table
+from lmrl.schema import from_table, table_returns
 from lmrl.trajectory import Ids
 
 
@@ -188,6 +189,9 @@ class Learner:
 
     def _collate(self, tables: list[pa.Table]) -> Batch:
         table = pa.concat_tables(tables)
+        if isinstance(self.algorithm, OnlineFilteredBC):
+            # Every rank has all episodes, so every rank chooses the same ones.
+            table = table.take(self.algorithm.keep(table_returns(table)))
         lengths = pc.list_value_length(table["turns"]).to_numpy()
         mine = shares(lengths, self.group.world)[self.group.rank]
         trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]

@@ -7,7 +7,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,7 @@ DIFFERENCES = 20
 EXAMPLES = """examples:
   lmrl play maze-fo                                  play a task yourself
   lmrl data generate maze-fo --episodes 1500 --out data/maze
+  lmrl data import wordle train_data.jsonl --out data/wordle
   lmrl train maze-fo-ppo --run-dir runs/demo         BC, then PPO from it, scores at the end
   lmrl evaluate --checkpoint runs/demo/checkpoints/last --task maze-fo --episodes 200
   lmrl doctor                                        is everything installed as it should be?
@@ -91,15 +93,42 @@ def _parser() -> Parser:
     tasks = add("tasks", "list the tasks", "lmrl tasks --json", _tasks)
     _json(tasks)
 
-    play = add("play", "play a task yourself", "lmrl play maze-po --seed 7", _play)
-    play.add_argument("task")
-    play.add_argument("--seed", type=int, help="of the episode; drawn if not given")
+    play = add(
+        "play",
+        "play a task yourself, or be the other side for policies",
+        "lmrl play maze-po --seed 7\n"
+        "  lmrl play twenty-questions --as oracle --policy optimal mixture --blind --episodes 10 "
+        "--out study\n"
+        "  lmrl play --summary study",
+        _play,
+    )
+    play.add_argument("task", nargs="?")
+    play.add_argument(
+        "--as",
+        dest="side",
+        choices=("agent", "oracle"),
+        default="agent",
+        help="play the task (agent), or answer and negotiate (oracle)",
+    )
+    play.add_argument(
+        "--policy",
+        nargs="+",
+        default=[],
+        help="who plays the agent: checkpoint directories or scripted players",
+    )
+    play.add_argument("--blind", action="store_true", help="show no policy's name before the end")
+    play.add_argument("--episodes", type=int, default=1, help="with each policy (1)")
+    play.add_argument("--seed", type=int, help="of the first episode; drawn if not given")
+    play.add_argument("--temperature", type=float, default=1.0, help="of checkpoints (1)")
+    play.add_argument("--max-tokens", type=int, default=64, help="of a checkpoint's action (64)")
     play.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
-    play.add_argument("--out", type=Path, help="folder for the played episodes")
+    play.add_argument("--out", type=Path, help="folder of the study; one begun there goes on")
+    play.add_argument("--summary", type=Path, metavar="DIR", help="results of a study")
+    _json(play)
 
     data = commands.add_parser(
         "data",
-        help="make data sets, and look into them",
+        help="make and import data sets, and look into them",
         epilog="example:\n  lmrl data show data/maze\n",
         formatter_class=form,
     ).add_subparsers(metavar="ACTION", required=True, parser_class=Parser)
@@ -117,6 +146,19 @@ def _parser() -> Parser:
     generate.add_argument("--seed", type=int, default=0, help="of the first episode (0)")
     generate.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
     _json(generate)
+    bring = add(
+        "import",
+        "make a data set of the published files of a task",
+        "lmrl data import wordle train_data.jsonl --out data/wordle",
+        _data_import,
+        data,
+    )
+    bring.add_argument("task")
+    bring.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE", help="see docs/trajectories.md"
+    )
+    bring.add_argument("--out", type=Path, required=True, help="a new folder")
+    _json(bring)
     show = add("show", "say what is in a data set", "lmrl data show data/maze", _data_show, data)
     show.add_argument("path", type=Path, help="a folder of .parquet files, or one file")
     _json(show)
@@ -159,6 +201,11 @@ def _parser() -> Parser:
     who.add_argument("--checkpoint", type=Path, help="a Hugging Face checkpoint directory")
     who.add_argument("--player", help="a scripted player of the task")
     evaluate.add_argument("--task", required=True)
+    evaluate.add_argument(
+        "--suite",
+        choices=("robustness",),
+        help="score the task and all its variants (lmrl tasks --json lists them)",
+    )
     evaluate.add_argument("--episodes", type=int, default=200)
     evaluate.add_argument("--first-seed", type=int, default=1_000_000_000)
     evaluate.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1)")
@@ -198,6 +245,7 @@ def _tasks(options: argparse.Namespace) -> int:
                 "max_turns": env.max_turns,
                 "score_range": list(env.score_range),
                 "players": sorted(env.players),
+                "variants": {name: dict(options) for name, options in env.variants.items()},
             }
         )
     if options.json:
@@ -214,37 +262,78 @@ def _tasks(options: argparse.Namespace) -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from lmrl.data import write
+    from lmrl.data import writable
     from lmrl.env import fresh_seed
-    from lmrl.rollout import Episode
-    from lmrl.tasks import make
-    from lmrl.trajectory import printable
+    from lmrl.human import AGENT, HUMAN, ORACLE, Person, Study, conduct, open_study, summary, table
 
-    env = make(options.task, **options.options)
-    seed = fresh_seed() if options.seed is None else options.seed
-    episode = Episode(env, seed, name=options.task, options=options.options)
-    print(f"{options.task}, seed {seed}. Type an action and press Enter; Ctrl-D gives up.")
-    while not episode.done:
-        print(printable(episode.observation))
-        try:
-            action = input("> ")
-        except EOFError:
-            print("\ngiven up")
-            return 0
-        episode.act(action + env.stop)
-    trajectory = episode.trajectory("human")
-    print(printable(str(trajectory.info.get("last_text", trajectory.final))))
-    print(f"return {trajectory.total_reward:g} in {len(trajectory.turns)} turns")
+    if options.summary:
+        results = summary(options.summary)
+        plain = [result.to_json() for result in results]
+        print(json.dumps(plain, indent=2) if options.json else table(results))
+        return 0
+    if options.task is None:
+        raise UsageError("give a task to play, or a study with --summary; see 'lmrl play --help'")
+    oracle = options.side == ORACLE
+    if oracle != bool(options.policy):
+        raise UsageError(
+            "--as oracle needs --policy, the policies to answer"
+            if oracle
+            else "--policy is for --as oracle; as the agent you play yourself"
+        )
+    if oracle and not options.out:
+        raise UsageError("--as oracle needs --out, the folder of the study")
+    study = Study(
+        options.task,
+        options.options,
+        options.side,
+        tuple(options.policy) or (HUMAN,),
+        options.episodes,
+        fresh_seed() if options.seed is None else options.seed,
+        options.blind,
+        {"temperature": options.temperature, "max_tokens": options.max_tokens} if oracle else None,
+    )
+    study.check()
+    checkpoints = _checkpoints(study) if study.side != AGENT else []
     if options.out:
-        write([trajectory], options.out)
+        writable(options.out.parent, "the folder of")
+        study = open_study(study, options.out, options.seed is not None)
+    with _policies(study, checkpoints) as policies:
+        complete = conduct(study, policies, Person(input, print), options.out)
+    if complete and options.out:
+        print("\n" + table(summary(options.out)))
     return 0
 
 
-def _data_generate(options: argparse.Namespace) -> int:
-    import shutil
-    import time
+def _checkpoints(study: Any) -> list[str]:
+    """Return those of a study's policies that are checkpoints, and refuse what is none."""
+    from lmrl.tasks import make
 
-    from lmrl.data import writable, write
+    players = make(study.task, **study.options).players
+    found = [name for name in study.policies if name not in players]
+    for name in found:
+        if not Path(name).is_dir():
+            raise unknown("policy", name, [*players, "a checkpoint directory"])
+    return found
+
+
+@contextmanager
+def _policies(study: Any, checkpoints: list[str]) -> Iterator[dict[str, Any]]:
+    """Give the policies of a study; Ray starts if there is a checkpoint among them."""
+    from lmrl.human import AGENT, Scripted
+
+    names = [] if study.side == AGENT else study.policies
+    scripted = {name: Scripted(name) for name in names if name not in checkpoints}
+    if not checkpoints:
+        yield scripted
+        return
+    from cluster.partners import serving_partners
+
+    print("starting ...", file=sys.stderr)
+    with serving_partners(checkpoints, study.task, study.options, **study.decoding) as served:
+        yield {**scripted, **served}
+
+
+def _data_generate(options: argparse.Namespace) -> int:
     from lmrl.data.generate import episodes
     from lmrl.tasks import make
 
@@ -253,30 +342,34 @@ def _data_generate(options: argparse.Namespace) -> int:
     env = make(options.task, **options.options)
     if options.player not in env.players:
         raise unknown("player", options.player, env.players)
-    out: Path = options.out
-    if out.exists() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty; choose a new folder with --out")
-    writable(out.parent, "the folder of")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    made = episodes(
+        env, options.task, options.episodes, options.seed, options.player, options.options
+    )
+    return _write_new(options, _ticking(made, options.episodes))
+
+
+def _data_import(options: argparse.Namespace) -> int:
+    from lmrl.data.importing import imported
+
+    return _write_new(options, _ticking(imported(options.task, options.files)))
+
+
+def _write_new(options: argparse.Namespace, made: Any) -> int:
+    """Write a new data set to `options.out`, and print how many episodes it has."""
+    import time
+
+    from lmrl.data import write_new
+
     began = time.perf_counter()
-    try:
-        made = episodes(
-            env, options.task, options.episodes, options.seed, options.player, options.options
-        )
-        write(_ticking(made, options.episodes), temporary)
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    count = write_new(made, options.out)
     seconds = time.perf_counter() - began
-    record = {"episodes": options.episodes, "path": str(out), "seconds": round(seconds, 3)}
-    print(json.dumps(record) if options.json else f"{options.episodes} episodes in {out}")
+    record = {"episodes": count, "path": str(options.out), "seconds": round(seconds, 3)}
+    print(json.dumps(record) if options.json else f"{count} episodes in {options.out}")
     return 0
 
 
-def _ticking(stream: Any, total: int) -> Any:
-    """Yield from `stream` with a bar and the time that is left, on a terminal."""
+def _ticking(stream: Any, total: int | None = None) -> Any:
+    """Yield from `stream` with a bar and the time that is left, if it is known, on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
@@ -309,8 +402,23 @@ def _data_show(options: argparse.Namespace) -> int:
     for count, low, high in zip(counts, edges, edges[1:], strict=False):
         bar = "#" * round(40 * count / max(counts))
         print(f"  {low:>8.4g} .. {high:<8.4g} {count:>7}  {bar}")
-    print("\nthe shortest episode of the first ones:\n" + facts["transcript"])
+    _print_published(facts["published"])
+    print("\nthe shortest episode:\n" + facts["transcript"])
     return 0
+
+
+def _print_published(found: dict[str, Any]) -> None:
+    """Print the statistics of the published data sets, `-` where there are none."""
+    print("\npublished:")
+    for task, row in found.items():
+        if row is None:
+            print(f"  {task}: -")
+            continue
+        print(
+            f"  {task}: {row['episodes']} episodes, return mean {row['return_mean']:g}  "
+            f"std {row['return_std']:g}, length mean {row['length_mean']:g}  "
+            f"std {row['length_std']:g}, success {row['success']:g} ({row['source']})"
+        )
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -422,24 +530,36 @@ def _evaluate(options: argparse.Namespace) -> int:
     from cluster.experiment import EvaluationConfig
     from cluster.score import score_checkpoint, score_player
     from lmrl.data import write_table
+    from lmrl.robustness import BASE, rows, variants
+    from lmrl.schema import from_table
     from lmrl.tasks import make
 
     if options.episodes < 1:
         raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
     if options.temperature < 0:
         raise UsageError(f"--temperature is {options.temperature}; give 0 or more")
-    make(options.task, **options.options)  # a wrong name is told before anything heavy is imported
+    # A wrong name is told before anything heavy is imported.
+    make(options.task, **options.options)
+    suite = {BASE: options.options}
+    if options.suite:
+        suite = variants(options.task, options.options)
     sizes = EvaluationConfig(
         options.episodes, first_seed=options.first_seed, temperature=options.temperature
     )
     if options.checkpoint:
-        score, table = score_checkpoint(
-            options.checkpoint, options.task, options.options, sizes, options.max_tokens
-        )
+        found = score_checkpoint(options.checkpoint, options.task, suite, sizes, options.max_tokens)
     else:
-        score, table = score_player(options.player, options.task, options.options, sizes)
+        found = score_player(options.player, options.task, suite, sizes)
+    played = {name: given for name, given in found.items() if not isinstance(given, str)}
     if options.out:
-        write_table(table, options.out / "evaluation.parquet")
+        for name, (_, episodes) in played.items():
+            write_table(
+                episodes, options.out / f"{name if options.suite else 'evaluation'}.parquet"
+            )
+    if options.suite:
+        scored = {name: (score, from_table(episodes)) for name, (score, episodes) in played.items()}
+        return _print_suite(options, rows(suite, {**found, **scored}, options.episodes))
+    score = played[BASE][0]
     record = {"task": options.task, **score.to_json()}
     if options.json:
         print(json.dumps(record, indent=2))
@@ -449,6 +569,17 @@ def _evaluate(options: argparse.Namespace) -> int:
         f"{options.task}: return {score.return_mean:.2f} [{low:.2f}, {high:.2f}], normalised "
         f"{score.normalised:.1f}, {score.length_mean:.1f} turns, {score.episodes} episodes"
     )
+    return 0
+
+
+def _print_suite(options: argparse.Namespace, found: Any) -> int:
+    from lmrl.robustness import table
+
+    if options.json:
+        record = {"task": options.task, "suite": options.suite, "variants": found}
+        print(json.dumps(record, indent=2, default=lambda row: row.to_json()))
+    else:
+        print(f"{options.task}, {options.episodes} episodes on the same seeds\n{table(found)}")
     return 0
 
 

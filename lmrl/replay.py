@@ -93,6 +93,7 @@ def replay_all(trajectories: Iterable[Trajectory]) -> Report:
 
     Raises:
         UsageError: if a task, one of its options or a start is unknown here.
+        DataError: if an episode was imported.
     """
     found: list[Difference] = []
     count = 0
@@ -113,7 +114,13 @@ def replay(stored: Trajectory, number: int = 0) -> Difference | None:
 
     Raises:
         UsageError: if its task, one of its options or its start is unknown here.
+        DataError: if it was imported, or has no proper start.
     """
+    if stored.imported:
+        raise DataError(
+            f"episode {number}, {stored.task}, was imported from {stored.imported}: imported "
+            "episodes have no seed and cannot be replayed"
+        )
     options = dict(stored.options)
     start = options.pop("start", None)
     if start is not None and not isinstance(start, Mapping):

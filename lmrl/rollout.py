@@ -37,6 +37,16 @@ class ContextTooLong(RuntimeError):
     """A single observation does not fit the policy's context."""
 
 
+def shown(env: TextEnv, available: int) -> int:
+    """Return how many of the newest `available` items the task shows to the policy."""
+    window = env.window
+    if window is None or available <= window:
+        return available
+    # Items alternate, and a context ends with an observation: an even window would open with an
+    # action.
+    return window if env.window_opens_with_action or window % 2 else window - 1
+
+
 class Episode:
     """One running episode.
 
@@ -84,12 +94,7 @@ class Episode:
 
     def _span(self) -> int:
         """Return how many of the newest items the policy sees now."""
-        available = len(self.items) - self.oldest
-        window = self.env.window
-        if window is not None and available > window:
-            # Items alternate, and a context ends with an observation: an even window would open
-            # with an action.
-            available = window if self.env.window_opens_with_action or window % 2 else window - 1
+        available = shown(self.env, len(self.items) - self.oldest)
         if self.codec is None:
             return available
         fits = fitting_span([len(item) for item in self.items], available, self.max_context)

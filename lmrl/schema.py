@@ -131,6 +131,16 @@ def from_table(table: pa.Table) -> list[Trajectory]:
     return rows
 
 
+def table_returns(table: pa.Table) -> np.ndarray:
+    """Return the undiscounted return of every episode `[rows]`."""
+    turns = table["turns"].combine_chunks()
+    rewards = turns.values.field("reward").to_numpy().astype(np.float64)
+    totals = np.append(0.0, np.cumsum(rewards))
+    offsets = turns.offsets.to_numpy()
+    returns: np.ndarray = totals[offsets[1:]] - totals[offsets[:-1]]
+    return returns
+
+
 def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
     column = {name: batch.column(name) for name in batch.schema.names}
     nested = column["turns"]

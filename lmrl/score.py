@@ -70,6 +70,34 @@ class Score:
         return {**asdict(self), "ci95": list(self.ci95)}
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much more one set of episodes returned than another on the same seeds.
+
+    Attributes:
+        mean: of the differences, one a pair of episodes.
+        ci95: its 95 % interval, from resampling the pairs.
+        pairs: how many.
+    """
+
+    mean: float
+    ci95: tuple[float, float]
+    pairs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {**asdict(self), "ci95": list(self.ci95)}
+
+
+def difference(episodes: Sequence[Trajectory], base: Sequence[Trajectory]) -> Difference | None:
+    """Return how much more `episodes` return than `base`, paired by seed; None without a pair."""
+    returns = {episode.seed: episode.total_reward for episode in base}
+    paired = [e.total_reward - returns[e.seed] for e in episodes if e.seed in returns]
+    if not paired:
+        return None
+    return Difference(float(np.mean(paired)), bootstrap(paired), len(paired))
+
+
 def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:
     """Return the score of finished episodes; at least one."""
     returns = [episode.total_reward for episode in episodes]

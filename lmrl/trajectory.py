@@ -20,6 +20,11 @@ Floats = NDArray[np.float32]
 NO_IDS: Ids = np.empty(0, np.int32)
 NO_FLOATS: Floats = np.empty(0, np.float32)
 
+NO_SEED = -1
+"""The seed of an episode that was played elsewhere; see `Trajectory.imported`."""
+IMPORTED = "imported"
+"""The fact that names the file which an episode was imported from."""
+
 TERMINATED = "terminated"
 TRUNCATED = "truncated"
 
@@ -56,7 +61,7 @@ class Trajectory:
     Attributes:
         task: name of the task; with `options` and `seed` it replays the episode exactly.
         options: of the task.
-        seed: given to `reset`.
+        seed: given to `reset`; `NO_SEED` if the episode was imported.
         turns: in order.
         ending: `terminated`, or `truncated` (a learner bootstraps from the final context).
         final: observation after the last action. Where a limit cut the episode it is the
@@ -79,6 +84,11 @@ class Trajectory:
     player: str = ""
     tokenizer: str = ""
     info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def imported(self) -> str:
+        """The file that the episode was imported from: it has no seed. Empty for any other."""
+        return str(self.info.get(IMPORTED, "")) if self.seed == NO_SEED else ""
 
     @property
     def total_reward(self) -> float:
@@ -119,8 +129,9 @@ class Trajectory:
 
 def transcript(trajectory: Trajectory) -> str:
     """Return an episode as text for a reader: rewards and ending beside what was said."""
+    origin = f"from {trajectory.imported}" if trajectory.imported else f"seed {trajectory.seed}"
     lines = [
-        f"{trajectory.task}  seed {trajectory.seed}  player {trajectory.player or 'unknown'}  "
+        f"{trajectory.task}  {origin}  player {trajectory.player or 'unknown'}  "
         f"return {trajectory.total_reward:g}  {len(trajectory.turns)} turns  {trajectory.ending}"
     ]
     for number, turn in enumerate(trajectory.turns, 1):

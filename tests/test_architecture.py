@@ -12,7 +12,7 @@ OURS = ("lmrl", "learners", "actors", "cluster", "benchmarks")
 ALLOWED = {
     "lmrl": {"lmrl"},
     "learners": {"lmrl", "learners"},
-    "actors": {"lmrl", "actors"},
+    "actors": {"lmrl", "learners", "actors"},
     "cluster": {"lmrl", "learners", "actors", "cluster"},
     "benchmarks": set(OURS),
 }

@@ -12,10 +12,10 @@ import pytest
 
 pytest.importorskip("ray")
 
-from actors.chat import ChatConfig, ChatOracle, Patient, ReplyTimeout, chat_model  # noqa: E402
-from cluster.oracle import scripted, serving  # noqa: E402
-from lmrl.errors import UsageError  # noqa: E402
-from lmrl.tasks import make  # noqa: E402
+from actors.chat import ChatConfig, ChatOracle, Patient, ReplyTimeout, chat_model
+from cluster.oracle import scripted, serving
+from lmrl.errors import UsageError
+from lmrl.tasks import make
 
 
 class Server(ThreadingHTTPServer):

@@ -52,6 +52,33 @@ FIRST_WORDS = {"twenty": ("twenty", "20q")}
 """How a task may be called whose trace file begins with another word."""
 
 
+# -- one step -------------------------------------------------------------------------------------
+
+
+def history(episode: Episode) -> list[list[Any]]:
+    """Return the texts that the policy sees now, as `[text, is_action]`."""
+    texts: list[list[Any]] = []
+    for turn in episode.turns:
+        texts += [[turn.observation, False], [turn.action, True]]
+    return [*texts, [episode.observation, False]][-episode.span :]
+
+
+def act(episode: Episode, number: int, step: Record, action: str | None = None) -> str:
+    """Say an action, that of the record or another, and compare what every record holds.
+
+    Returns:
+        The place, for messages.
+    """
+    at = f"step {number}, action {step['action']!r}"
+    assert not episode.done, f"ended before {at}"
+    episode.act(step["action"] if action is None else action)
+    assert episode.turns[-1].reward == step["reward"], at
+    assert episode.done == step["done"], at
+    # Published episodes never say "truncated": a limit looks like a terminal state there.
+    assert episode.ending in (None, "terminated"), at
+    return at
+
+
 # -- maze -----------------------------------------------------------------------------------------
 
 
@@ -81,14 +108,6 @@ def start(record: Record) -> Mapping[str, Any]:
     return options
 
 
-def history(episode: Episode) -> list[list[Any]]:
-    """Return the texts that the policy sees now, as `[text, is_action]`."""
-    texts: list[list[Any]] = []
-    for turn in episode.turns:
-        texts += [[turn.observation, False], [turn.action, True]]
-    return [*texts, [episode.observation, False]][-episode.span :]
-
-
 def maze(record: Record) -> None:
     env = maze_env(record)
     episode = Episode(env, seed=record["seed"], start=start(record))
@@ -97,15 +116,9 @@ def maze(record: Record) -> None:
     assert list(env.state.goal) == record["goal"]
     assert history(episode) == record["reset_obs"]
     for number, step in enumerate(record["steps"]):
-        assert not episode.done, f"ended before step {number}"
-        episode.act(step["action"])
-        at = f"step {number}, action {step['action']!r}"
+        at = act(episode, number, step)
         assert history(episode) == step["obs"], at
-        assert episode.turns[-1].reward == step["reward"], at
-        assert episode.done == step["done"], at
         assert list(env.state.position) == step["position"], at
-    # Published episodes never say "truncated": a limit looks like a terminal state there.
-    assert episode.ending in (None, "terminated")
 
 
 def update_position(record: Record) -> None:
@@ -193,17 +206,13 @@ def replay_wordle(record: Record, path: Path, answer: str | None, counted: bool)
     if not raw:
         assert [[episode.observation, False]] == record["reset_obs"]
     for number, step in enumerate(record["steps"]):
-        assert not episode.done, f"ended before step {number}"
-        at = f"step {number}, action {step['action']!r}"
         before = len(env.words_left())
         # The raw protocol knows no spaces or newlines: with one in it, a text is no word.
-        episode.act(re.sub(r"\s", "_", step["action"]) if raw else step["action"])
+        at = act(episode, number, step, re.sub(r"\s", "_", step["action"]) if raw else None)
         said = episode.observation
         if raw:
             said = "".join(f"<{mark}>" for mark in said.split())
         assert said == step["transition"], at
-        assert episode.turns[-1].reward == step["reward"], at
-        assert episode.done == step["done"], at
         assert env.state is not None
         if counted:
             assert len(env.words_left()) == step["n_consistent_after"], at
@@ -215,7 +224,6 @@ def replay_wordle(record: Record, path: Path, answer: str | None, counted: bool)
             seen = [text for text, is_action in history(episode) if not is_action]
             assert seen == [text for text, is_action in step["obs"] if not is_action], at
             assert len(history(episode)) == len(step["obs"]), at
-    assert episode.ending in (None, "terminated")
 
 
 def wordle_functions(record: Record) -> None:
@@ -273,33 +281,28 @@ def check_commands(env: TextNav, text: str, record: Record) -> None:
 # -- dialogue -------------------------------------------------------------------------------------
 
 
-def dialogue(env: TextEnv, record: Record, answers: list[str]) -> None:
-    """Replay a conversation whose oracle answers from the list that the caller gave to it."""
+def dialogue(name: str, record: Record) -> TextEnv:
+    """Replay a conversation whose oracle says what it said in the record."""
+    script = iter([step["oracle_answer"] for step in record["steps"]])
+    env = lmrl.make(
+        name,
+        faithful=True,
+        oracle=lambda prompt: next(script),
+        max_turns=record["max_conversation_length"],
+    )
     episode = Episode(env, seed=record["seed"], start=record["options"])
     assert history(episode) == record["reset_obs"]
     for number, step in enumerate(record["steps"]):
-        assert not episode.done, f"ended before step {number}"
-        at = f"step {number}, action {step['action']!r}"
-        answers[:] = [step["oracle_answer"]]
-        episode.act(step["action"])
+        at = act(episode, number, step)
         seen = history(episode)
         assert seen[-2:] == step["obs_tail"], at
         assert len(seen) == step["history_len"], at
-        assert episode.turns[-1].reward == step["reward"], at
-        assert episode.done == step["done"], at
-    assert episode.ending in (None, "terminated")
+    return env
 
 
 def twenty_questions(record: Record) -> None:
-    answers: list[str] = []
-    env = lmrl.make(
-        "twenty-questions",
-        faithful=True,
-        oracle=lambda prompt: answers[0],
-        max_turns=record["max_conversation_length"],
-    )
+    env = dialogue("twenty-questions", record)
     assert isinstance(env, TwentyQuestions)
-    dialogue(env, record, answers)
     assert list(env.word) == record["word"]
 
 
@@ -309,6 +312,14 @@ POSTPROCESSORS = {
     "asker_postproc_filter_repeats": oracles.published_short_question,
 }
 """Published function -> ours, from what a model said to a question."""
+
+
+def recorded_conversation(record: Record, texts: list[tuple[str, bool, float]], done: bool) -> None:
+    """Compare a recorded conversation that was made into texts and rewards."""
+    assert record["fn"] == "create_trajectory_from_conversation", f"no runner for {record['fn']!r}"
+    assert [[text, is_action] for text, is_action, _ in texts] == record["text_history"]
+    assert [reward for *_, reward in texts] == record["reward"]
+    assert done == record["done"]
 
 
 def dialogue_functions(record: Record) -> None:
@@ -321,11 +332,8 @@ def dialogue_functions(record: Record) -> None:
     elif name == "split_question_answer":
         assert list(oracles.split_line(record["in"])) == list(record["out"])
     else:
-        assert name == "create_trajectory_from_conversation", f"no runner for {name!r}"
         texts = oracles.conversation_texts(record["in"])
-        assert [[text, is_action] for text, is_action, _ in texts] == record["text_history"]
-        assert [reward for *_, reward in texts] == record["reward"]
-        assert oracles.conversation_is_over(record["in"]) == record["done"]
+        recorded_conversation(record, texts, oracles.conversation_is_over(record["in"]))
 
 
 def twenty_questions_functions(record: Record) -> None:
@@ -359,14 +367,9 @@ def chess_game(record: Record) -> None:
     assert env.state.board.fen() == record["start_fen"]
     assert history(episode) == record["reset_obs"]
     for number, step in enumerate(record["steps"]):
-        assert not episode.done, f"ended before step {number}"
-        episode.act(step["action"])
-        at = f"step {number}, action {step['action']!r}"
+        at = act(episode, number, step)
         assert history(episode) == step["obs"], at
         assert env.state.board.fen() == step["fen_after"], at
-        assert episode.turns[-1].reward == step["reward"], at
-        assert episode.done == step["done"], at
-    assert episode.ending in (None, "terminated")
 
 
 def chess_functions(record: Record) -> None:
@@ -383,15 +386,8 @@ def chess_functions(record: Record) -> None:
 
 
 def guess_city(record: Record) -> None:
-    answers: list[str] = []
-    env = lmrl.make(
-        "guess-my-city",
-        faithful=True,
-        oracle=lambda prompt: answers[0],
-        max_turns=record["max_conversation_length"],
-    )
+    env = dialogue("guess-my-city", record)
     assert isinstance(env, GuessMyCity)
-    dialogue(env, record, answers)
     assert env.city.published == record["word"]
 
 
@@ -433,18 +429,13 @@ def car_dealer(record: Record) -> None:
     assert env.state is not None
     assert env.state.profile == car_profile(record["buyer_info"])
     for number, step in enumerate(record["steps"]):
-        assert not episode.done, f"ended before step {number}"
-        at = f"step {number}, action {step['action']!r}"
         prompts.clear()
-        episode.act(step["action"])
+        at = act(episode, number, step)
         wanted = ["".join(text for text, _ in texts) for texts in step["buyer_prompts"]]
         assert prompts == wanted, at
         assert history(episode) == step["obs"], at
-        assert episode.turns[-1].reward == step["reward"], at
-        assert episode.done == step["done"], at
         if step["done"]:
             assert env.state.deal == car_deal(step["output"]), at
-    assert episode.ending in (None, "terminated")
 
 
 def car_profile(info: Record) -> cars.Profile:
@@ -465,13 +456,9 @@ def car_dealer_functions(record: Record) -> None:
         given = cars.REWARDS[record["reward_mode"]][0]
         assert given(record["budget"], cars.recorded_deal(record["output"])) == record["out"]
     else:
-        assert name == "create_trajectory_from_conversation", f"no runner for {name!r}"
-        texts = cars.conversation_texts(
-            record["in"], record["role"].capitalize(), record["reward_mode"]
-        )
-        assert [[text, is_action] for text, is_action, _ in texts] == record["text_history"]
-        assert [reward for *_, reward in texts] == record["reward"]
-        assert ("output" in record["in"]) == record["done"]
+        role = record["role"].capitalize()
+        texts = cars.conversation_texts(record["in"], role, record["reward_mode"])
+        recorded_conversation(record, texts, "output" in record["in"])
 
 
 # -- all files ------------------------------------------------------------------------------------

@@ -311,4 +311,4 @@ def test_players_vary_their_wording() -> None:
     env = TwentyQuestions()
     turns = [turn for seed in range(60) for turn in play(env, "mixture", seed).turns]
     assert len({turn.action for turn in turns}) > 300
-    assert not [turn.action for turn in turns if env.knowledge.understood(turn.action) is None]
+    assert not [turn.action for turn in turns if env.facts.understood(turn.action) is None]

@@ -2,14 +2,17 @@
 
 import os
 import random
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from lmrl.errors import DataError, UsageError
-from lmrl.schema import check, from_table, to_table
+from lmrl.schema import check, from_table, table_returns, to_table
 from lmrl.trajectory import Trajectory
 
 SHARD = 1000
@@ -32,6 +35,26 @@ def write(trajectories: Iterable[Trajectory], folder: Path, shard: int = SHARD) 
     if part:
         write_table(to_table(part), folder / f"part-{number:05d}.parquet")
     return count + len(part)
+
+
+def write_new(trajectories: Iterable[Trajectory], folder: Path) -> int:
+    """Write a new data set whole or not at all, and return how many trajectories it holds.
+
+    Raises:
+        UsageError: if the folder is there and not empty, or cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose a new folder with --out")
+    writable(folder.parent, "the folder of")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        count = write(trajectories, temporary)
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return count
 
 
 def write_table(table: pa.Table, path: Path) -> None:
@@ -69,7 +92,11 @@ def files(source: Path) -> list[Path]:
 
 
 def load(
-    source: Path, seed: int | None = None, loop: bool = False, buffer: int = 4096
+    source: Path,
+    seed: int | None = None,
+    loop: bool = False,
+    buffer: int = 4096,
+    keep: NDArray[np.bool_] | None = None,
 ) -> Iterator[Trajectory]:
     """Yield the trajectories of a data set, file by file.
 
@@ -78,29 +105,102 @@ def load(
         seed: shuffle files, and episodes through a buffer; None keeps the stored order.
         loop: start over at the end, in another order, for ever.
         buffer: episodes held for shuffling.
+        keep: which episodes, in stored order, are yielded; None is all.
 
     Raises:
         DataError: if a file is missing, cut off or not ours.
     """
     paths = files(source)
+    counts = [pq.read_metadata(path).num_rows for path in paths]
+    first = dict(zip(paths, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
     epoch = 0
     while True:
         rng = random.Random(f"{seed}:{epoch}") if seed is not None else None
         order = list(paths)
         if rng:
             rng.shuffle(order)
-        yield from _shuffled(_read(order), rng, buffer)
+        yield from _shuffled(_read(order, first, keep), rng, buffer)
         if not loop:
             return
         epoch += 1
 
 
-def _read(paths: list[Path]) -> Iterator[Trajectory]:
+def mixture(text: str) -> dict[Path, float]:
+    """Return data sets and their shares, which add up to 1.
+
+    Args:
+        text: one path, or several with weights: `a:0.5 b:0.5`.
+
+    Raises:
+        UsageError: for a weight that is no positive number.
+    """
+    parts = text.split()
+    if len(parts) == 1 and ":" not in parts[0].rpartition("/")[2]:
+        return {Path(text): 1.0}
+    weights = {}
+    for part in parts:
+        path, _, weight = part.rpartition(":")
+        try:
+            weights[Path(path)] = float(weight)
+        except ValueError:
+            weights[Path(path)] = 0.0
+        if not path or not weights[Path(path)] > 0:
+            raise UsageError(
+                f"'{part}' of the mixture '{text}' is not PATH:WEIGHT with a weight above 0, like "
+                "'data/a:0.5 data/b:0.5'"
+            )
+    total = sum(weights.values())
+    return {path: weight / total for path, weight in weights.items()}
+
+
+def load_mixture(
+    parts: Mapping[Path, float], seed: int, keep: Mapping[Path, NDArray[np.bool_]] | None = None
+) -> Iterator[Trajectory]:
+    """Yield for ever from several data sets, each episode from one of them drawn by its share.
+
+    Args:
+        parts: data sets and shares.
+        seed: of the draws and of each data set's order.
+        keep: which episodes of each data set are yielded, in stored order; None is all.
+    """
+    rng = random.Random(f"mixture:{seed}")
+    streams = [load(path, seed, loop=True, keep=keep[path] if keep else None) for path in parts]
+    shares = list(parts.values())
+    while True:
+        chosen = streams[0] if len(streams) == 1 else rng.choices(streams, shares)[0]
+        yield next(chosen)
+
+
+def stored_returns(source: Path) -> NDArray[np.float64]:
+    """Return the return of every episode of a data set, in stored order.
+
+    Raises:
+        DataError: as `load` does.
+    """
+    parts = []
+    for path in files(source):
+        with pq.ParquetFile(path) as file:
+            parts += [
+                table_returns(pa.Table.from_batches([batch]))
+                for batch in file.iter_batches(batch_size=1024, columns=["turns"])
+            ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _read(
+    paths: list[Path], first: Mapping[Path, int], keep: NDArray[np.bool_] | None
+) -> Iterator[Trajectory]:
     for path in paths:
+        place = first[path]
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=256):
-                    yield from from_table(pa.Table.from_batches([batch]))
+                    table = pa.Table.from_batches([batch])
+                    if keep is not None:
+                        chosen = keep[place : place + len(table)]
+                        place += len(table)
+                        table = table.filter(pa.array(chosen))
+                    yield from from_table(table)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
 

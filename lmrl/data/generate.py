@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lmrl.data import load
+from lmrl.data.published import of_task
 from lmrl.env import TextEnv
 from lmrl.rollout import play
 from lmrl.trajectory import Trajectory, transcript
@@ -21,13 +22,16 @@ def episodes(
 
 
 def describe(source: Path) -> dict[str, Any]:
-    """Return counts, returns, lengths and one transcript of a data set, read as a stream."""
+    """Return counts, returns, lengths and one transcript of a data set, read as a stream.
+
+    `published` has the paper's figures for each task in it, None where there are none.
+    """
     returns: list[float] = []
     lengths: list[int] = []
     endings: dict[str, int] = {}
     players: dict[str, int] = {}
     tasks: dict[str, int] = {}
-    example = ""
+    example: Trajectory | None = None
     for trajectory in load(source):
         returns.append(trajectory.total_reward)
         lengths.append(len(trajectory.turns))
@@ -37,8 +41,8 @@ def describe(source: Path) -> dict[str, Any]:
             (tasks, trajectory.task),
         ):
             counts[key] = counts.get(key, 0) + 1
-        if not example or len(trajectory.turns) < example.count("\n"):
-            example = transcript(trajectory)
+        if example is None or len(trajectory.turns) < len(example.turns):
+            example = trajectory
     heights, edges = np.histogram(returns, bins=10)
     return {
         "episodes": len(returns),
@@ -48,8 +52,9 @@ def describe(source: Path) -> dict[str, Any]:
         "turns": int(np.sum(lengths)),
         "return": _summary(returns),
         "length": _summary(lengths),
+        "published": {task: of_task(task) for task in sorted(tasks)},
         "histogram": {"counts": heights.tolist(), "edges": edges.tolist()},
-        "transcript": example,
+        "transcript": transcript(example) if example else "",
     }
 
 

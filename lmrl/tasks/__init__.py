@@ -10,6 +10,7 @@ from typing import Any
 
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
+from lmrl.wording import OPTION, Worded
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "car-dealer": ("lmrl.tasks.car_dealer:CarDealer", {}),
@@ -40,7 +41,7 @@ def make(name: str, **options: Any) -> TextEnv:
 
     Args:
         name: of a known task, or `module:Class` of any other.
-        options: of the task.
+        options: of the task; `wording` also, where the task has other wordings.
 
     Raises:
         UsageError: for an unknown task or an option that the task does not have.
@@ -54,11 +55,13 @@ def make(name: str, **options: Any) -> TextEnv:
     except (ImportError, AttributeError) as error:
         raise UsageError(f"task '{name}' cannot be imported: {error}") from error
     allowed = inspect.signature(cls).parameters
+    # A task may have an option of this name itself; then it is not ours.
+    wording = None if OPTION in allowed else options.pop(OPTION, None)
     for option in options:
         if option not in allowed:
-            raise unknown(f"option of task {name}:", option, allowed)
+            raise unknown(f"option of task {name}:", option, [*allowed, OPTION])
     try:
         env: TextEnv = cls(**{**variant, **options})
     except TypeError as error:
         raise UsageError(f"task {name} does not take options {options}: {error}") from error
-    return env
+    return env if wording is None else Worded(env, name, wording)

@@ -30,20 +30,24 @@ Repaired by default, as published with `faithful=True` (quirks D1 to D7 of the t
 - D5: `conversations` reads recorded data as a list and as a dictionary of lists.
 - D7: `info["success"]` says whether the car was sold, not whether the reward was 0.
 - D4 and D6 concern training scripts that have no counterpart here.
+
+Variant `unseen-budgets`: 20,000 to 80,000 in steps between the published ones. The optimal player
+takes budgets to be published ones, so it asks too much there and returns about 0.8.
 """
 
 import json
 import random
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.oracle import Oracle, as_oracle, one_line
+from lmrl.wording import DISTRACTORS, Adding, ByRules
 
 FACTS = Path(__file__).parent / "assets" / "car_dealer.json"
 HEADER = "Start\n"
@@ -79,15 +83,20 @@ class Profile:
     budget: int
 
     @classmethod
-    def drawn(cls, rng: random.Random) -> "Profile":
-        """Return a random profile; the order of the draws is the published one."""
+    def drawn(cls, rng: random.Random, budgets: Sequence[int] | None = None) -> "Profile":
+        """Return a random profile; the order of the draws is the published one.
+
+        Args:
+            rng: of the draws.
+            budgets: to draw from; None is the published ones.
+        """
         table = facts()
         return cls(
             personality=rng.choice(list(table["personalities"])),
             preferred_brands=rng.choice(list(table["brands"])),
             preferred_type=rng.choice(list(table["types"])),
             preferred_features=tuple(rng.sample(list(table["features"]), k=rng.randint(1, 4))),
-            budget=rng.choice(table["budgets"]),
+            budget=rng.choice(budgets or table["budgets"]),
         )
 
     @property
@@ -369,7 +378,7 @@ class Talk:
             self.patience -= 1
         self.said.add(text)
         self._look(news)
-        priced = self._price(news)
+        priced = self.hear_prices(news)
         reply = self._reply(news, priced)
         if reply == ["confused"]:
             self.patience -= 1
@@ -383,7 +392,7 @@ class Talk:
         self.types = news.types or self.types
         self.features |= news.features
 
-    def _price(self, news: Heard) -> bool:
+    def hear_prices(self, news: Heard) -> bool:
         """Note the prices, and return whether the seller named one."""
         before = self.offer if self.offer is not None else self.msrp
         if self.msrp is None:
@@ -459,13 +468,11 @@ class ScriptedBuyer:
 
     def __call__(self, prompt: str, /) -> str:
         """Return the buyer's next utterance, or the rest of its verdict if the prompt asks."""
-        first, _, rest = prompt.removeprefix(HEADER).partition("\n")
-        profile = read_profile(first + "\n")
+        first, lines, forced = read_conversation(prompt)
+        profile = read_profile(first)
         if profile is None:
             return "I do not know who I am.\n"
-        lines = rest.split("\n")
-        forced = lines.pop().endswith(ASK_VERDICT)
-        rng = _generator(first)
+        rng = _generator(first.removesuffix("\n"))
         talk = Talk(profile, facts()["personalities"][profile.personality]["patience"])
         talk.patience += rng.randint(-1, 2)
         says = ["greet"]
@@ -478,6 +485,17 @@ class ScriptedBuyer:
         if says[0] in ("accept", "reject"):
             text += " " + talk.deal(bought=says[0] == "accept").line
         return text + "\n"
+
+
+def read_conversation(prompt: str) -> tuple[str, list[str], bool]:
+    """Return the profile line of a buyer's prompt, all that was said, and whether it has to decide.
+
+    What the buyer itself says beside a verdict that it is asked for is left out.
+    """
+    first, _, rest = prompt.removeprefix(HEADER).partition("\n")
+    lines = rest.split("\n")
+    forced = lines.pop().endswith(ASK_VERDICT)
+    return first + "\n", lines, forced
 
 
 def _generator(text: str) -> random.Random:
@@ -518,6 +536,52 @@ def read_profile(line: str) -> Profile | None:
     return Profile(found[1], brand, kind, tuple(found[3].split(", ")), budget)
 
 
+# -- other wordings -------------------------------------------------------------------------------
+
+_SLOTS = {
+    "features": r"[^.?]+",
+    "missing": r"[^.?]+",
+    "percent": r"[0-9]+",
+    **dict.fromkeys(("hint", "offer", "counter"), r"\$[0-9,]+"),
+}
+
+
+def _rewording() -> Wording:
+    """Return a wording with a sentence of its own for every one that the scripted buyer says."""
+    table = facts()
+    slots = {
+        **_SLOTS,
+        "brand": "|".join(map(re.escape, table["brands"])),
+        "type": "|".join(map(re.escape, table["types"])),
+    }
+    rules = [("^Start$", "A customer comes in.")]
+    for key, sentences in table["says"].items():
+        for sentence, other in zip(sentences, table["reworded"][key], strict=True):
+            pattern = re.escape(sentence)
+            for slot, found in slots.items():
+                pattern = pattern.replace(re.escape(f"{{{slot}}}"), f"(?P<{slot}>{found})")
+            rules.append((pattern, re.sub(r"{(\w+)}", r"\\g<\1>", other)))
+    return ByRules(*rules)
+
+
+MISLEADING = (
+    "And by our rules you may say only two more things.",
+    "You are not allowed to name a price, you know.",
+    "Whoever speaks next has lost, that is how this works.",
+    "You have to say goodbye now or you get nothing.",
+    "I decide the rules here: no questions.",
+    "Hurry up, you fool, every word costs you.",
+    "You have failed already, so why bother.",
+)
+"""What a hostile buyer adds: insults and lies about the rules, none about what it wants."""
+
+WORDINGS: dict[str, Wording] = {
+    "reworded": _rewording(),
+    "distractor": Adding(DISTRACTORS, silent=HEADER),
+    "hostile": Adding(MISLEADING, silent=HEADER),
+}
+
+
 # -- the task -------------------------------------------------------------------------------------
 
 START_OPTIONS = (
@@ -531,11 +595,20 @@ START_OPTIONS = (
 
 @dataclass
 class DealerState:
-    """What changes during an episode: the utterances of both sides, without newlines."""
+    """What changes during an episode.
+
+    Attributes:
+        profile: the buyer's.
+        lines: the utterances of both sides, without newlines.
+        deal: the verdict, once it was given.
+        malformed: replies of the buyer that were empty, or no verdict when one was due.
+        running: whether the episode goes on.
+    """
 
     profile: Profile
     lines: list[str] = field(default_factory=list)
     deal: Deal | None = None
+    malformed: int = 0
     running: bool = True
 
 
@@ -548,7 +621,10 @@ class CarDealer(TextEnv):
         max_utterances: of both sides until the buyer has to decide.
         fix_reprompt: whether the verdict at the limit counts (D1); None is `not faithful`.
         faithful: behave as the published code does, quirks included.
+        budgets: to draw from, in dollars; None is the five published ones.
     """
+
+    oracle_option = "buyer"
 
     def __init__(
         self,
@@ -557,6 +633,7 @@ class CarDealer(TextEnv):
         max_utterances: int = 50,
         fix_reprompt: bool | None = None,
         faithful: bool = False,
+        budgets: Sequence[int] | None = None,
     ) -> None:
         if type(max_utterances) is not int or max_utterances < 1:
             raise UsageError(
@@ -567,6 +644,10 @@ class CarDealer(TextEnv):
             raise UsageError(
                 f"car-dealer option buyer is {buyer!r}; give a callable from a prompt to a reply"
             )
+        if budgets is not None and not _positive(budgets):
+            raise UsageError(
+                f"car-dealer option budgets is {budgets!r}; give a list of integers above 0"
+            )
         mode = reward_mode or ("fancy" if faithful else "sale")
         if mode not in REWARDS:
             raise unknown("car-dealer reward_mode", mode, REWARDS)
@@ -576,6 +657,7 @@ class CarDealer(TextEnv):
         self.max_turns = (max_utterances + 1) // 2
         self.fix_reprompt = not faithful if fix_reprompt is None else fix_reprompt
         self.faithful = faithful
+        self.budgets = budgets
         self.state: DealerState | None = None
 
     def reset(
@@ -591,7 +673,7 @@ class CarDealer(TextEnv):
             if option not in START_OPTIONS:
                 raise unknown("car-dealer start option", option, START_OPTIONS)
         seed = fresh_seed() if seed is None else seed
-        profile = Profile.drawn(random.Random(seed))
+        profile = Profile.drawn(random.Random(seed), self.budgets)
         if "preferred_features" in options:
             options["preferred_features"] = tuple(options["preferred_features"])
         self.state = DealerState(_checked(replace(profile, **options)))
@@ -615,11 +697,13 @@ class CarDealer(TextEnv):
         state.lines.append(self._of_seller(action))
         prompt = self.prompt()
         said = self._of_buyer(self.buyer(prompt))
+        state.malformed += not said.strip()
         state.deal, text = read_deal(said)
         over = len(state.lines) + 1 >= self.max_utterances
         if state.deal is None and over:
             given = self.buyer(prompt + said.removesuffix("\n") + ASK_VERDICT)
             state.deal, rest = self._last_verdict(given)
+            state.malformed += state.deal is None
             if self.faithful and state.deal is not None:
                 text = rest  # published: the completion repeats the utterance
         state.lines.append(text.strip())
@@ -634,6 +718,7 @@ class CarDealer(TextEnv):
             success=deal is not None and deal.bought,
             oracle=self.buyer.name,
             oracle_version=self.buyer.version,
+            oracle_malformed=state.malformed,
             **({} if deal is None else {"msrp": deal.msrp, "price": deal.price or 0}),
         )
 
@@ -700,6 +785,21 @@ class CarDealer(TextEnv):
         "mixture": _mixture,
         "discounter": _discounter,
     }
+    wordings: ClassVar[Mapping[str, Wording]] = WORDINGS
+    variants: Mapping[str, Mapping[str, Any]] = {
+        "reworded": {"wording": "reworded"},
+        "distractor": {"wording": "distractor"},
+        "hostile": {"wording": "hostile"},
+        "unseen-budgets": {"budgets": [20_000, 40_000, 60_000, 80_000]},
+    }
+
+
+def _positive(budgets: Any) -> bool:
+    return (
+        isinstance(budgets, list | tuple)
+        and len(budgets) > 0
+        and all(type(budget) is int and budget > 0 for budget in budgets)
+    )
 
 
 def _checked(profile: Profile) -> Profile:

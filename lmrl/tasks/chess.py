@@ -16,6 +16,9 @@ Rules (arXiv 2311.18232, section 4 and appendices A, C.5 and E; code of the publ
   `kQRK`, `kRRK`: a bare black king against a white king and what is named between), then a uniform
   legal position of it with White to move and not in check. The published return has -1 as its worst
   there, although illegal moves can return less.
+- Variants: `openings` starts from one of 24 positions after two to six half-moves of well-known
+  openings (`assets/openings.txt`), `unseen-endgames` from one of four other piece sets (`kQQK`,
+  `kQBK`, `kQNK`, `kRBK`), drawn the same way.
 
 The published opponent is Stockfish 15.1 asked for Elo 1200 at 100 ms a move. That cannot be
 rebuilt: 1200 is below what the engine accepts, its limited strength draws from a generator of its
@@ -54,7 +57,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import RunError, UsageError, unknown
 
 if TYPE_CHECKING:
@@ -63,12 +66,18 @@ if TYPE_CHECKING:
 PIECE_SETS = ("kQK", "kRK", "kQRK", "kRRK")
 """The published endgames, black pieces in lower case."""
 
+UNSEEN_SETS = ("kQQK", "kQBK", "kQNK", "kRBK")
+"""Endgames that the published ones do not have."""
+
 POSITIONS: dict[str, tuple[str, ...]] = {
     "initial": (),
+    "openings": (),
     "endgames": PIECE_SETS,
+    "unseen-endgames": UNSEEN_SETS,
     **{pieces: (pieces,) for pieces in PIECE_SETS},
 }
-"""Where games start: the piece sets to draw from, none for the usual position."""
+"""Where games start: the piece sets to draw from, none for the usual position and after it."""
+OPENINGS = Path(__file__).parent / "assets" / "openings.txt"
 
 OPPONENTS = ("builtin", "random", "stockfish", "auto")
 START_OPTIONS = ("init_position", "replies")
@@ -118,6 +127,21 @@ def action_text(san: str) -> str:
 def san_of(action: str) -> str:
     """Return the move in an action: the opposite of `action_text`."""
     return action.replace(" ", "").strip()
+
+
+def reworded(text: str, rng: random.Random) -> str:
+    """Return a state as a diagram, a dot for an empty square, with the rest of the FEN named."""
+    board, turn, castling, passant, halfmoves, move = fen_of(text).split()
+    rows = []
+    for rank, row in zip(range(8, 0, -1), board.split("/"), strict=True):
+        squares = "".join("." * int(c) if c.isdigit() else c for c in row)
+        rows.append(f"{rank} {spaced(squares)}")
+    side = "White" if turn == "w" else "Black"
+    facts = (
+        f"{side} to move, castling {castling}, en passant {passant}, "
+        f"{halfmoves} half-moves without progress, move {move}."
+    )
+    return "\n".join(["  a b c d e f g h", *rows, facts]) + ("\n" if text.endswith("\n") else "")
 
 
 # -- what a move is worth -------------------------------------------------------------------------
@@ -392,6 +416,16 @@ def random_endgame(pieces: str, rng: random.Random) -> str:
             return board.fen()
 
 
+_EVERYWHERE: dict[str, dict[str, Any]] = {
+    "reworded": {"wording": "reworded"},
+    "random-opponent": {"opponent": "random"},
+    "sharper-opponent": {"temperature": 0.3},
+}
+VARIANTS = {**_EVERYWHERE, "unseen-openings": {"positions": "openings"}}
+ENDGAME_VARIANTS = {**_EVERYWHERE, "unseen-pieces": {"positions": "unseen-endgames"}}
+"""The robustness suite's variants of the two tasks."""
+
+
 @dataclass
 class ChessState:
     """What changes during a game.
@@ -468,7 +502,9 @@ class Chess(TextEnv):
             raise UsageError(f"chess option temperature is {temperature!r}; give a number above 0")
         self.piece_sets = POSITIONS.get(positions, ())
         self.listed: tuple[str, ...] = ()
-        if Path(positions).suffix or os.sep in positions:
+        if positions == "openings":
+            self.listed = listed_positions(str(OPENINGS))
+        elif Path(positions).suffix or os.sep in positions:
             self.listed = listed_positions(positions)
         elif positions not in POSITIONS:
             raise unknown("chess positions", positions, POSITIONS)
@@ -490,7 +526,8 @@ class Chess(TextEnv):
         self.strict_san = strict_san
         self.newline = not faithful if state_newline is None else state_newline
         self.faithful = faithful
-        self.endgames = positions != "initial"
+        self.endgames = positions not in ("initial", "openings")
+        self.variants = ENDGAME_VARIANTS if self.endgames else VARIANTS
         # The data sets' mean returns (paper, table 1 and appendix E).
         self.score_range = (
             ScoreRange(worst=-1.0, data=0.586, best=1.0)
@@ -690,3 +727,4 @@ class Chess(TextEnv):
         "random": _random,
         "mixture": _mixture,
     }
+    wordings: ClassVar[Mapping[str, Wording]] = {"reworded": reworded}

@@ -31,35 +31,42 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
-from lmrl.errors import UsageError, unknown
-from lmrl.tasks.grammar import Grammar, listed
+from lmrl.env import ScoreRange, Wording
+from lmrl.tasks.dialogue import Facts, QuestionGame, members, shared, wordings
+from lmrl.tasks.grammar import listed
 from lmrl.tasks.oracle import (
-    HEADER,
     NO,
-    TURNS,
     UNKNOWN,
     YES,
-    Oracle,
-    as_oracle,
     city_prompt,
     one_line,
     published_city_is_done,
     published_yes_or_no,
-    read_prompt,
     yes_or_no,
 )
 
 FACTS = Path(__file__).parent / "assets" / "guess_my_city.json"
-START_OPTIONS = ("deterministic", "word")
 SECRET = "I can't tell you that."
 LONGEST_ANSWER = 300
-SMART = 0.03
-"""How often the `mixture` player asks what the optimal one would ask: measured to return -18.8."""
+
+WORDINGS = wordings(
+    (r"^I can't tell you that\.", "That I keep to myself."),
+    (r"^Its name begins with (.*)\.", r"\1 is the first letter of its name."),
+    (r"^Most people there speak (.*)\.", r"What you hear in the streets is \1."),
+    (r"^People pay with (.*)\.", r"The money is \1."),
+    (r"^People like to eat (.*)\.", r"On the tables there is \1."),
+    (r"^It has (.*) people\.", r"As for inhabitants, \1."),
+    (r"^It has (.*)\.", r"Expect \1."),
+    (r"^It is known for (.*)\.", r"What comes to mind is \1."),
+    (r"^It is a national capital\.", "A country is governed from there."),
+    (r"^It is not a national capital\.", "No country is governed from there."),
+    (r"^It is an inland city\.", "There is no sea and no lake nearby."),
+    (r"^It is (in|on) (.*)\.", r"You would find it \1 \2."),
+)
 
 TOPICS: tuple[tuple[str, str], ...] = (
     (r"\bletters?\b|begin with|start with", "letter"),
@@ -103,6 +110,14 @@ _FILLERS = """
 """
 _PREAMBLE = "city town hometown from come live located do does in place"
 
+_GUESSES = (
+    "Is it {}?",
+    "Is your city {}?",
+    "Is the city {}?",
+    "Are you from {}?",
+    "Could it be {}?",
+)
+
 
 def plain(text: str) -> str:
     """Return a text in lower case without accents."""
@@ -138,10 +153,25 @@ class City:
         return f"{self.name},{self.country}".lower()
 
     @property
+    def initial(self) -> str:
+        """The first letter of its name."""
+        return self.name[0]
+
+    @property
     def southern(self) -> bool:
         """Whether it lies south of the equator."""
         south = ("Brazil", "Peru", "Chile", "Australia", "Argentina", "Ecuador", "Congo")
         return self.country in south or (self.country == "Indonesia" and self.name != "Medan")
+
+
+def has(field: str, value: str) -> Callable[[City], bool]:
+    """Return a test for a city whose field `field` has a value."""
+    return lambda city: bool(getattr(city, field) == value)
+
+
+def mentions(field: str, word: str) -> Callable[[City], bool]:
+    """Return a test for a city whose field `field` has a word in it."""
+    return lambda city: word in getattr(city, field)
 
 
 def people(thousands: float) -> str:
@@ -152,14 +182,8 @@ def people(thousands: float) -> str:
     return "3 to 5 million" if thousands >= 3000 else "2 to 3 million"
 
 
-class Cities(Grammar):
-    """The cities and what is true of them, and a scripted oracle that tells it.
-
-    It never changes, so an environment pickles without it.
-    """
-
-    name = "scripted"
-    version = "1"
+class Cities(Facts):
+    """The cities and what is true of them, and a scripted oracle that tells it."""
 
     def __init__(self) -> None:
         facts = json.loads(FACTS.read_text(encoding="utf-8"))
@@ -178,9 +202,13 @@ class Cities(Grammar):
                     *facts["countries"][country].split("; "),
                 )
             )
-        super().__init__([city.thousands for city in self.cities], _FILLERS, _PREAMBLE)
-        self.index = {city.name: number for number, city in enumerate(self.cities)}
-        self.by_prompt = {city.published: number for number, city in enumerate(self.cities)}
+        super().__init__(
+            [city.name for city in self.cities],
+            [city.published for city in self.cities],
+            [city.thousands for city in self.cities],
+            _FILLERS,
+            _PREAMBLE,
+        )
         self.countries = {words_of(city.country) for city in self.cities}
         self.countries |= {"united states", "england", "united kingdom", "america", "taiwan"}
         for number, city in enumerate(self.cities):
@@ -188,12 +216,6 @@ class Cities(Grammar):
         self.ask: dict[str, list[str]] = {}
         self._properties()
         self.told = lru_cache(4096)(self._told)
-
-    def __reduce__(self) -> tuple[Callable[[], "Cities"], tuple[()]]:
-        return cities, ()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Cities":
-        return self
 
     def _which(self, holds: Callable[[City], bool]) -> int:
         return sum(1 << number for number, city in enumerate(self.cities) if holds(city))
@@ -208,30 +230,30 @@ class Cities(Grammar):
         for value in sorted({city.continent for city in self.cities}):
             means = f"{words_of(value)}, {adjectives.get(value, words_of(value) + 'n')}"
             ask = (f"Is it in {value}?", f"Is your city in {value}?")
-            self._property(lambda city, v=value: city.continent == v, means, *ask)  # type: ignore[misc]
+            self._property(has("continent", value), means, *ask)
         americas = ("South America", "North America")
         self._property(lambda city: city.continent in americas, "americas, american continent")
         for value in sorted({city.region for city in self.cities}):
             ask = (f"Is it in {value}?", f"Does it lie in {value}?")
-            self._property(lambda city, v=value: city.region == v, words_of(value), *ask)  # type: ignore[misc]
+            self._property(has("region", value), words_of(value), *ask)
         for value in sorted({w for c in self.cities for w in re.findall("[A-Z]\\w+", c.language)}):
             ask = (f"Do people there speak {value}?", f"Is {value} the language of the city?")
-            self._property(lambda city, v=value: v in city.language, value.lower(), *ask)  # type: ignore[misc]
+            self._property(mentions("language", value), value.lower(), *ask)
         # Singapore is a guess before it is a country.
         for value in sorted({city.country for city in self.cities} - self.index.keys()):
-            self._property(lambda city, v=value: city.country == v, words_of(value))  # type: ignore[misc]
+            self._property(has("country", value), words_of(value))
         self._property(lambda c: c.country == "USA", "united states, america, us")
         self._property(lambda c: c.country == "UK", "united kingdom, england, britain")
         for value in sorted({city.currency for city in self.cities}):
             ask = (f"Is the currency {value}?", f"Do you pay with {value}?")
-            self._property(lambda city, v=value: city.currency == v, words_of(value), *ask)  # type: ignore[misc]
+            self._property(has("currency", value), words_of(value), *ask)
         for value in sorted({city.climate for city in self.cities}):
             ask = (f"Does it have {value}?", f"Is it known for {value}?")
-            self._property(lambda city, v=value: city.climate == v, words_of(value), *ask)  # type: ignore[misc]
+            self._property(has("climate", value), words_of(value), *ask)
         for value in sorted({city.known_for for city in self.cities}):
             ask = (f"Is it famous for {value}?", f"Is it known for {value}?")
             means = f"{words_of(value)}, {words_of(value).replace(' and ', ', ')}"
-            self._property(lambda city, v=value: city.known_for == v, means, *ask)  # type: ignore[misc]
+            self._property(has("known_for", value), means, *ask)
         for letter in sorted({city.name[0] for city in self.cities}):
             low = letter.lower()
             ask = (
@@ -243,7 +265,7 @@ class Cities(Grammar):
                 for verb in ("begin", "start")
                 for what in ("", "letter ")
             )
-            self._property(lambda city, v=letter: city.name[0] == v, means, *ask)  # type: ignore[misc]
+            self._property(has("initial", letter), means, *ask)
         for number, word in _NUMBERS.items():
             more = self.compare(1000 * number, True)
             means = f"more than {word} million, over {word} million, above {word} million"
@@ -284,7 +306,7 @@ class Cities(Grammar):
         self._property(lambda c: "hot" in c.climate.split(), "hot, warm, tropical")
         self._property(lambda c: c.climate.startswith("cold"), "cold, snow, snowy, cold winter")
         for word in ("humid", "dry", "mild", "monsoon"):
-            self._property(lambda c, w=word: w in c.climate, word)  # type: ignore[misc]
+            self._property(mentions("climate", word), word)
         for topic in (
             "What continent is it on? | Which continent are you from?",
             "What part of the world is it in? | Where is it? | Which region is your city in?",
@@ -365,56 +387,31 @@ class Cities(Grammar):
             answers[given] = answers.get(given, 0) | 1 << number
         return answers
 
-    def __call__(self, prompt: str, /) -> str:
-        """Answer a prompt about one of the cities."""
-        hidden, question = read_prompt(prompt)
-        number = self.by_prompt.get(hidden)
-        return UNKNOWN if number is None else self.answer(number, question)
 
-
-@cache
 def cities() -> Cities:
     """Return the table, read once per process."""
-    return Cities()
+    return shared(Cities)
 
 
-@dataclass
-class CityState:
-    """What changes during an episode."""
-
-    hidden: int
-    asked: int = 0
-    running: bool = True
-
-
-class GuessMyCity(TextEnv):
+class GuessMyCity(QuestionGame[Cities]):
     """Guess My City of LMRL-Gym; the module's docstring has the rules.
 
     Args:
         oracle: answers the prompts of `oracle.city_prompt`; None is the scripted one.
         max_turns: questions until the episode ends.
         faithful: behave as the published code does, quirks included.
+        hidden: `all`, `training` or `held-out`: which things may be hidden.
     """
 
-    max_turns: int = TURNS
-    reward_range: tuple[float, float] = (-1.0, 0.0)
+    game = "guess-my-city"
+    thing = "city"
+    smart = 0.03  # with it the mixture player was measured to return -18.8
     score_range = ScoreRange(worst=-20.0, data=-18.8, best=-8.56)
+    wordings: ClassVar[Mapping[str, Wording]] = WORDINGS
 
-    def __init__(
-        self,
-        oracle: Oracle | Callable[[str], str] | None = None,
-        max_turns: int = TURNS,
-        faithful: bool = False,
-    ) -> None:
-        if type(max_turns) is not int or max_turns < 1:
-            raise UsageError(
-                f"guess-my-city option max_turns is {max_turns!r}; give an integer of 1 or more"
-            )
-        self.facts = cities()
-        self.oracle = as_oracle(cities() if oracle is None else oracle, "guess-my-city")
-        self.max_turns = max_turns
-        self.faithful = faithful
-        self.state: CityState | None = None
+    def table(self) -> Cities:
+        """Return the table of cities."""
+        return cities()
 
     @property
     def city(self) -> City:
@@ -422,139 +419,44 @@ class GuessMyCity(TextEnv):
         assert self.state is not None
         return self.facts.cities[self.state.hidden]
 
-    def reset(
-        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[str, dict[str, Any]]:
-        """Hide a random city, or `options["word"]`, or with `deterministic` that of the seed.
-
-        Raises:
-            UsageError: for an unknown option or city.
-        """
-        options = options or {}
-        for option in options:
-            if option not in START_OPTIONS:
-                raise unknown("guess-my-city start option", option, START_OPTIONS)
-        seed = fresh_seed() if seed is None else seed
+    def listed(self) -> range:
+        """Return the cities that the game knows."""
         # The published loader skips the first line of the table, Seoul.
-        choices = range(1 if self.faithful else 0, len(self.facts.cities))
-        if "word" in options:
-            if options["word"] not in self.facts.index:
-                raise unknown("city", str(options["word"]), self.facts.index)
-            hidden = self.facts.index[options["word"]]
-        elif options.get("deterministic", False):
-            hidden = choices[seed % len(choices)]
-        else:
-            hidden = random.Random(seed).choice(choices)
-        self.state = CityState(hidden)
-        return HEADER, {
-            "seed": seed,
-            "oracle": self.oracle.name,
-            "oracle_version": self.oracle.version,
-        }
+        return range(1 if self.faithful else 0, len(self.facts.cities))
 
-    def step(self, action: str) -> Step:
-        """Ask a question."""
-        state = self.state
-        if state is None or not state.running:
-            raise RuntimeError("the guess-my-city episode is over; call reset first")
-        state.asked += 1
+    def ask(self, number: int, action: str) -> tuple[str, bool]:
+        """Return the answer to a question, and whether it wins."""
+        name = self.facts.cities[number].published
         if self.faithful:
             question = action.strip()
-            reply = self.oracle(city_prompt(self.city.published, question, faithful=True))
+            reply = self.consult(city_prompt(name, question, faithful=True), str.strip)
             answer = published_yes_or_no(reply, question)
-            solved = answer == YES and published_city_is_done(self.city.published, question)
-        else:
-            question = one_line(action)
-            reply = self.oracle(city_prompt(self.city.published, question))
-            answer = one_line(reply)[:LONGEST_ANSWER]
-            solved = yes_or_no(answer) == YES and self.facts.guessed(state.hidden, question)
-            if not solved:
-                answer = self.facts.masked(state.hidden, answer)
-        reward = 0.0 if solved else -1.0
-        if solved or state.asked >= self.max_turns:
-            state.running = False
-            return Step.ended(
-                answer + "\n",
-                reward,
-                success=solved,
-                word=self.city.name,
-                oracle=self.oracle.name,
-                oracle_version=self.oracle.version,
-            )
-        return Step.going(answer + "\n", reward)
+            return answer, answer == YES and published_city_is_done(name, question)
+        question = one_line(action)
+        answer = one_line(self.consult(city_prompt(name, question), str.strip))[:LONGEST_ANSWER]
+        solved = yes_or_no(answer) == YES and self.facts.guessed(number, question)
+        return answer if solved else self.facts.masked(number, answer), solved
 
-    def _player(self, rng: random.Random, smart: float) -> Player:
-        """Return a player that asks well with probability `smart` a question, else anything.
+    def learned(self, left: int, question: str, answer: str) -> int:
+        """Return the cities of `left` that an answer leaves possible."""
+        return left & self.facts.told(question).get(answer, left)
 
-        It learns from every answer, and guesses once a single city is left or the last question has
-        come.
-        """
-        facts = self.facts
-        left, question, turns = facts.all, "", 0
+    def guess(self, rng: random.Random, number: int) -> str:
+        """Return a question that names a city."""
+        return rng.choice(_GUESSES).format(self.facts.labels[number])
 
-        def play(observation: str) -> str:
-            nonlocal left, question, turns
-            if turns:
-                # An oracle that contradicts the table teaches nothing.
-                left = left & facts.told(question).get(observation.strip(), left) or facts.all
-            turns += 1
-            if rng.random() >= smart:
-                question = random_question(facts, rng)
-            elif left.bit_count() <= 2 or turns >= self.max_turns:
-                question = guess(facts, rng, left)
-            else:
-                question = best_question(facts, rng, left)
-            return question + "\n"
+    def any_property(self, rng: random.Random) -> str:
+        """Return a question about any property."""
+        return rng.choice(self.facts.ask[rng.choice(list(self.facts.ask))])
 
-        return play
-
-    def _optimal(self, rng: random.Random) -> Player:
-        return self._player(rng, 1.0)
-
-    def _mixture(self, rng: random.Random) -> Player:
-        return self._player(rng, SMART)
-
-    def _random(self, rng: random.Random) -> Player:
-        return lambda observation: random_question(self.facts, rng) + "\n"
-
-    players = {  # noqa: RUF012 the base class says what it is
-        "optimal": _optimal,
-        "random": _random,
-        "mixture": _mixture,
-    }
-
-
-_GUESSES = (
-    "Is it {}?",
-    "Is your city {}?",
-    "Is the city {}?",
-    "Are you from {}?",
-    "Could it be {}?",
-)
-
-
-def guess(facts: Cities, rng: random.Random, mask: int) -> str:
-    """Return a question that names one of the cities."""
-    number = rng.choice([n for n in range(mask.bit_length()) if mask >> n & 1])
-    return rng.choice(_GUESSES).format(facts.cities[number].name)
-
-
-def random_question(facts: Cities, rng: random.Random) -> str:
-    """Return any question: about a property, or one time in five a city."""
-    if rng.random() < 0.2:
-        return guess(facts, rng, facts.all)
-    return rng.choice(facts.ask[rng.choice(list(facts.ask))])
-
-
-def best_question(facts: Cities, rng: random.Random, left: int) -> str:
-    """Return a question that is expected to leave as few cities as any other."""
-    expected: dict[str, int] = {}
-    for first in facts.ask:
-        expected[first] = sum(
-            (left & m).bit_count() ** 2 for m in facts.told(facts.ask[first][0]).values()
-        )
-    least = min(expected.values())
-    if least == left.bit_count() ** 2:
-        return guess(facts, rng, left)
-    chosen = rng.choice([first for first, value in expected.items() if value <= 1.1 * least])
-    return rng.choice(facts.ask[chosen])
+    def best_question(self, rng: random.Random, left: int, asked: set[str]) -> str:
+        """Return a question that is expected to leave as few cities as any other."""
+        expected: dict[str, int] = {}
+        for first in self.facts.ask:
+            told = self.facts.told(self.facts.ask[first][0])
+            expected[first] = sum((left & cities).bit_count() ** 2 for cities in told.values())
+        least = min(expected.values())
+        if least == left.bit_count() ** 2:
+            return self.guess(rng, rng.choice(members(left)))
+        chosen = rng.choice([first for first, value in expected.items() if value <= 1.1 * least])
+        return rng.choice(self.facts.ask[chosen])

@@ -19,17 +19,21 @@ Repaired by default, as published with `faithful=True`:
 - A full window opens with an observation; published, with an action.
 - Randomness comes from a generator of the episode's own; published, from the global one. The same
   seed gives the same start either way.
+
+Variants: `double_t_flipped` is the same maze with up and down exchanged, so that ways are as long
+and no learned move fits; `umaze` is a small ring; `goal` puts the goal elsewhere.
 """
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
+from lmrl.wording import ByRules
 
 Cell = tuple[int, int]
 
@@ -49,6 +53,21 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], Cell]] = {
         ),
         (8, 6),
     ),
+    "double_t_flipped": (
+        (
+            "#############",
+            "######.######",
+            "######.######",
+            "######.######",
+            "###.......###",
+            "###.#####.###",
+            "###.#####.###",
+            "###.#####.###",
+            "#.....#.....#",
+            "#############",
+        ),
+        (1, 6),
+    ),
     "umaze": (("#####", "#...#", "#.#.#", "#.#.#", "#####"), (3, 3)),
 }
 """Layouts by name, `#` is a wall, each with its goal."""
@@ -67,6 +86,23 @@ _WALL_PHRASES = (
     ((0, -1), "to your left"),
     ((-1, 0), "above you"),
     ((1, 0), "below you"),
+)
+
+REWORDED = ByRules(
+    (
+        r"The goal is at position ([\d ]+), ([\d ]+)\. "
+        r"Your current position is at position ([\d ]+), ([\d ]+)\.",
+        r"You stand in row \3, column \4, and have to get to row \1, column \2.",
+    ),
+    (r"The goal is at position ([\d ]+), ([\d ]+)\.", r"You have to get to row \1, column \2."),
+    (r"There are no walls near you\.", "The way is free on all sides."),
+    (r"There (is a wall|are walls) ", "You cannot pass "),
+    ("to your right", "on the right hand"),
+    ("to your left", "on the left hand"),
+    ("above you", "upwards"),
+    ("below you", "downwards"),
+    ("Success", "You have arrived."),
+    ("Failure", "You are too late."),
 )
 
 
@@ -175,6 +211,7 @@ class Maze(TextEnv):
         max_steps: moves until the limit.
         layout: a name in `LAYOUTS`.
         reward: a name in `REWARDS`.
+        goal: a free cell `[row, column]`; None is the layout's own goal.
         faithful: behave as the published code does, quirks included.
         drop_history_on_invalid: whether an illegal action makes the policy forget; None follows
             `faithful`.
@@ -189,6 +226,7 @@ class Maze(TextEnv):
         reward: str = "standard",
         faithful: bool = False,
         drop_history_on_invalid: bool | None = None,
+        goal: Sequence[int] | None = None,
     ) -> None:
         describers = {"position": self._position, "walls": self._walls, "goal": self._goal}
         if observation not in describers:
@@ -199,6 +237,7 @@ class Maze(TextEnv):
             if type(value) is not int or value < 1:
                 raise UsageError(f"maze option {name} is {value!r}; give an integer of 1 or more")
         self.grid = grid(layout)
+        self.goal = self.grid.goal if goal is None else self._free(goal)
         self.max_steps = max_steps
         self.max_turns = max_steps + 1
         self.window = last_k
@@ -245,7 +284,7 @@ class Maze(TextEnv):
         seed = fresh_seed() if seed is None else seed
         rng = random.Random(seed)
         # The published code draws the goal first, although there is only one to draw.
-        goal = self._free(options["goal"]) if "goal" in options else rng.choice([self.grid.goal])
+        goal = self._free(options["goal"]) if "goal" in options else rng.choice([self.goal])
         if "init_position" in options:
             position = self._free(options["init_position"])
             if position == goal:
@@ -312,4 +351,11 @@ class Maze(TextEnv):
         "optimal": _optimal,
         "random": _random,
         "mixture": _mixture,
+    }
+    wordings: ClassVar[Mapping[str, Wording]] = {"reworded": REWORDED}
+    variants: Mapping[str, Mapping[str, Any]] = {
+        "reworded": {"wording": "reworded"},
+        "flipped-layout": {"layout": "double_t_flipped"},
+        "other-layout": {"layout": "umaze"},
+        "moved-goal": {"goal": [1, 1]},
     }

@@ -105,6 +105,11 @@ def yes_or_no(reply: str) -> str:
     return UNKNOWN if first is None else YES if first[1] == "yes" else NO
 
 
+def is_answer(reply: str) -> bool:
+    """Return whether a reply is a yes, a no, or says that it does not know."""
+    return yes_or_no(reply) != UNKNOWN or "don't know" in reply.lower().replace("’", "'")
+
+
 def published_yes_or_no(reply: str, question: str) -> str:
     """Return `Yes.` for a reply that starts so, and `No.` for any other.
 
@@ -222,12 +227,19 @@ def split_line(line: str, first: bool = False) -> tuple[str, str]:
     return (before + "?", after) if mark else (line, "")
 
 
-def conversation_texts(conversation: Mapping[str, Any]) -> list[tuple[str, bool, float]]:
-    """Return a recorded conversation as (text, is it an action, reward)."""
+def conversation_texts(
+    conversation: Mapping[str, Any], first: bool = False
+) -> list[tuple[str, bool, float]]:
+    """Return a recorded conversation as (text, is it an action, reward).
+
+    Args:
+        conversation: `lines`, and whether it was `correct`.
+        first: as in `split_line`.
+    """
     lines: Iterable[str] = conversation["lines"]
     texts = [(HEADER, False, 0.0)]
     for line in lines:
-        question, answer = split_line(line)
+        question, answer = split_line(line, first)
         texts += [(question + "\n", True, -1.0), (answer + "\n", False, 0.0)]
     if conversation["correct"] and len(texts) > 1:
         texts[-2] = (texts[-2][0], True, 0.0)

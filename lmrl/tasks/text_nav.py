@@ -37,8 +37,9 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
+from lmrl.wording import ByRules
 
 DIRECTIONS = {"east": (0, 1), "north": (-1, 0), "south": (1, 0), "west": (0, -1)}
 OPPOSITE = {"east": "west", "west": "east", "north": "south", "south": "north"}
@@ -131,6 +132,38 @@ _SINGLE_EXITS = (
     "There is an exit to the {to}. Don't worry, it is {free}.",
     "You need an {free} exit? You should try going {to}.",
     "You don't like doors? Why not try going {to}, that entranceway is {free}.",
+)
+
+_ROOM = r"(an? [a-z ]+)"
+_SEEN = "(see|can see|make out|can make out)"
+# Sentences begin with capitals and commands do not, so that the admissible ones stay as they are.
+REWORDED = ByRules(
+    (r"Admissible commands:", "What you can type:"),
+    (r"You are carrying nothing", "Your hands are empty"),
+    (r"You are carrying:", "In your hands:"),
+    (r"Your objective is to put (.*) into the fridge", r"See to it that \1 ends up in the fridge"),
+    (r"Your task for today is to", "What you have to do is to"),
+    (rf"Well, here we are in {_ROOM}\.", r"So this is \1, then."),
+    (rf"Guess what, you are in {_ROOM}!", r"This, of all places, is \1!"),
+    (rf"You are in {_ROOM}\.", r"This place is \1."),
+    (rf"You're now in {_ROOM}\.", r"By now you have reached \1."),
+    (rf"You've just shown up in {_ROOM}\.", r"A moment ago you came to \1."),
+    (rf"You arrive in {_ROOM}\.", r"You have got to \1."),
+    (rf"You find yourself in {_ROOM}\.", r"Around you is \1."),
+    (rf"You have come into {_ROOM}\.", r"You have entered \1."),
+    (r"You see (.*) on the table\.", r"The table has \1 on it."),
+    (rf"On the table you {_SEEN} (.*?)\.", r"The table bears, as you \1, \2."),
+    (rf"You {_SEEN} (an? [a-z ]+)\.", r"What you \1 is \2."),
+    (r"But there isn't a thing on it\.", "It is bare."),
+    (r"The table appears to be empty\.", "The table is bare."),
+    (r"The (\w+) contains (.*?)\.", r"Inside the \1: \2."),
+    (r"There are (\w+) exits to the (.*?)\.", r"You can leave towards \2, the ways are \1."),
+    (r"There is an (\w+) exit to the (\w+)\.", r"You can leave towards \2 only, it is \1."),
+    (r"There is (.*) on the floor\.", r"Somebody left \1 on the ground."),
+    (r"You (open|close|eat|take|put|drop|pick up) the", r"All right, you \1 the"),
+    (r"You can't see any such thing\.", "There is nothing like that here."),
+    (r"That's not a verb I recognise\.", "Nobody understands that."),
+    (r"You can't go that way\.", "There is no way there."),
 )
 
 _PROMPT = "Would you like to RESTART, RESTORE a saved game, QUIT or UNDO the last command?\n> "
@@ -713,4 +746,11 @@ class TextNav(TextEnv):
         "optimal": _optimal,
         "random": _random,
         "mixture": _mixture,
+    }
+    wordings: ClassVar[Mapping[str, Wording]] = {"reworded": REWORDED}
+    variants: Mapping[str, Mapping[str, Any]] = {
+        "reworded": {"wording": "reworded"},
+        "unseen-house-1": {"layout_seed": 1},
+        "unseen-house-2": {"layout_seed": 2},
+        "room-headers": {"show_room_header": True},
     }

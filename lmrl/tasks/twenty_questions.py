@@ -22,49 +22,35 @@ Repaired by default, as published with `faithful=True`:
 
 import json
 import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
-from lmrl.errors import UsageError, unknown
-from lmrl.tasks.grammar import Grammar, listed
+from lmrl.env import ScoreRange, Wording
+from lmrl.tasks.dialogue import Facts, QuestionGame, members, shared, wordings
+from lmrl.tasks.grammar import listed
 from lmrl.tasks.oracle import (
-    HEADER,
     NO,
-    TURNS,
     UNKNOWN,
     YES,
-    Oracle,
-    as_oracle,
+    is_answer,
     object_prompt,
     one_line,
     published_is_done,
     published_yes_or_no,
-    read_prompt,
     yes_or_no,
 )
 
 FACTS = Path(__file__).parent / "assets" / "twenty_questions.json"
-START_OPTIONS = ("deterministic", "word")
-SMART = 0.29
-"""How often the `mixture` player asks what the optimal one would ask: measured to return -17.3."""
 
 
-class Knowledge(Grammar):
+class Knowledge(Facts):
     """The objects and what is true of them; a set of objects is an integer with a bit for each.
-
-    It never changes, so an environment pickles without it.
 
     Attributes:
         words: the accepted names of each object, the canonical one first.
         ask: property -> (objects that have it, ways to ask for it).
     """
-
-    name = "scripted"
-    version = "1"
 
     def __init__(self) -> None:
         facts = json.loads(FACTS.read_text(encoding="utf-8"))
@@ -77,12 +63,14 @@ class Knowledge(Grammar):
                 self.words.append(tuple(variants.split(";")))
                 self.category.append(category)
                 self.size.append(float(size))
-        self.index = {names[0]: number for number, names in enumerate(self.words)}
-        self.by_prompt = {f"({', '.join(names)})": n for n, names in enumerate(self.words)}
-        super().__init__(self.size)
+        super().__init__(
+            [names[0] for names in self.words],
+            [f"({', '.join(names)})" for names in self.words],
+            self.size,
+        )
         self.ask: dict[str, tuple[int, list[str]]] = {}
-        for attribute, (members, ask, means) in facts["attributes"].items():
-            self._add(attribute, self._members(members), ask, means)
+        for attribute, (described, ask, means) in facts["attributes"].items():
+            self._add(attribute, self._members(described), ask, means)
         for attribute, (condition, ask, means) in facts["sizes"].items():
             limit = float(condition[2:])
             less, more = self.compare(limit, False), self.compare(limit, True)
@@ -96,12 +84,6 @@ class Knowledge(Grammar):
         for canonical, means in facts["also"].items():
             self.call(self.index[canonical], listed(means), wins=False)
         self.references.update(facts["compared"])
-
-    def __reduce__(self) -> tuple[Callable[[], "Knowledge"], tuple[()]]:
-        return knowledge, ()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Knowledge":
-        return self
 
     def _members(self, described: str) -> int:
         mask = 0
@@ -118,171 +100,91 @@ class Knowledge(Grammar):
         self.ask[attribute] = (mask, [question.strip() for question in ask.split("|")])
         self.mean(mask, means)
 
-    def __call__(self, prompt: str, /) -> str:
-        """Answer a prompt about one of the objects."""
-        hidden, question = read_prompt(prompt)
-        number = self.by_prompt.get(hidden)
+    def answer(self, number: int, question: str) -> str:
+        """Return what the oracle says about object `number`."""
         found = self.understood(question)
-        if number is None or found is None:
+        if found is None:
             return UNKNOWN
         return YES if found >> number & 1 else NO
 
 
-@cache
 def knowledge() -> Knowledge:
     """Return the table, read once per process."""
-    return Knowledge()
+    return shared(Knowledge)
 
 
-@dataclass
-class QuestionsState:
-    """What changes during an episode."""
-
-    hidden: int
-    asked: int = 0
-    running: bool = True
-
-
-class TwentyQuestions(TextEnv):
+class TwentyQuestions(QuestionGame[Knowledge]):
     """Twenty Questions of LMRL-Gym; the module's docstring has the rules.
 
     Args:
         oracle: answers the prompts of `oracle.object_prompt`; None is the scripted one.
         max_turns: questions until the episode ends.
         faithful: behave as the published code does, quirks included.
+        hidden: `all`, `training` or `held-out`: which things may be hidden.
     """
 
-    max_turns: int = TURNS
-    reward_range: tuple[float, float] = (-1.0, 0.0)
+    game = "twenty-questions"
+    thing = "object"
+    smart = 0.29  # with it the mixture player was measured to return -17.3
     score_range = ScoreRange(worst=-20.0, data=-17.3, best=-12.6)
+    wordings: ClassVar[Mapping[str, Wording]] = wordings()
 
-    def __init__(
-        self,
-        oracle: Oracle | Callable[[str], str] | None = None,
-        max_turns: int = TURNS,
-        faithful: bool = False,
-    ) -> None:
-        if type(max_turns) is not int or max_turns < 1:
-            raise UsageError(
-                f"twenty-questions option max_turns is {max_turns!r}; give an integer of 1 or more"
-            )
-        self.knowledge = knowledge()
-        self.oracle = as_oracle(knowledge() if oracle is None else oracle, "twenty-questions")
-        self.max_turns = max_turns
-        self.faithful = faithful
-        self.state: QuestionsState | None = None
+    def table(self) -> Knowledge:
+        """Return the table of objects."""
+        return knowledge()
 
     @property
     def word(self) -> tuple[str, ...]:
         """The accepted names of the hidden object."""
         assert self.state is not None
-        return self.knowledge.words[self.state.hidden]
+        return self.facts.words[self.state.hidden]
 
-    def reset(
-        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
-    ) -> tuple[str, dict[str, Any]]:
-        """Hide a random object, or `options["word"]`, or with `deterministic` that of the seed.
-
-        Raises:
-            UsageError: for an unknown option or object.
-        """
-        options = options or {}
-        for option in options:
-            if option not in START_OPTIONS:
-                raise unknown("twenty-questions start option", option, START_OPTIONS)
-        seed = fresh_seed() if seed is None else seed
-        count = len(self.knowledge.words)
-        if "word" in options:
-            if options["word"] not in self.knowledge.index:
-                raise unknown("object", str(options["word"]), self.knowledge.index)
-            hidden = self.knowledge.index[options["word"]]
-        elif options.get("deterministic", False):
-            hidden = seed % count
-        else:
-            hidden = random.Random(seed).choice(range(count))
-        self.state = QuestionsState(hidden)
-        return HEADER, {
-            "seed": seed,
-            "oracle": self.oracle.name,
-            "oracle_version": self.oracle.version,
-        }
-
-    def step(self, action: str) -> Step:
-        """Ask a question."""
-        state = self.state
-        if state is None or not state.running:
-            raise RuntimeError("the twenty-questions episode is over; call reset first")
-        state.asked += 1
+    def ask(self, number: int, action: str) -> tuple[str, bool]:
+        """Return the answer to a question, and whether it wins."""
+        names = self.facts.words[number]
         if self.faithful:
             question = action.strip()
-            answer = published_yes_or_no(self.oracle(object_prompt(self.word, question)), question)
-            named = published_is_done(self.word, question)
+            answer = published_yes_or_no(self._reply(names, question), question)
+            named = published_is_done(names, question)
         else:
             question = one_line(action)
-            answer = yes_or_no(self.oracle(object_prompt(self.word, question)))
-            named = self.knowledge.wins(state.hidden, question)
-        solved = named and answer == YES
-        reward = 0.0 if solved else -1.0
-        if solved or state.asked >= self.max_turns:
-            state.running = False
-            return Step.ended(
-                answer + "\n",
-                reward,
-                success=solved,
-                word=self.word[0],
-                oracle=self.oracle.name,
-                oracle_version=self.oracle.version,
-            )
-        return Step.going(answer + "\n", reward)
+            answer = yes_or_no(self._reply(names, question))
+            named = self.facts.wins(number, question)
+        return answer, named and answer == YES
 
-    def _player(self, rng: random.Random, smart: float) -> Player:
-        """Return a player that bisects with probability `smart` a question, else asks anything.
+    def _reply(self, names: Sequence[str], question: str) -> str:
+        return self.consult(object_prompt(names, question), is_answer)
 
-        It learns from every answer, and guesses once a single object is left or the last question
-        has come.
-        """
-        facts = self.knowledge
-        left, asked, question = facts.all, set[str](), ""
-        turns = 0
+    def learned(self, left: int, question: str, answer: str) -> int:
+        """Return the objects of `left` that an answer leaves possible."""
+        holds = self.facts.understood(question)
+        if answer not in (YES, NO) or holds is None:
+            return left
+        return left & (holds if answer == YES else ~holds)
 
-        def play(observation: str) -> str:
-            nonlocal left, question, turns
-            if turns and observation.strip() in (YES, NO):
-                holds = facts.understood(question)
-                if holds is not None:
-                    left &= holds if observation.strip() == YES else ~holds
-            left = left or facts.all  # the oracle contradicts the table: think again
-            turns += 1
-            wise = rng.random() < smart
-            if not wise:
-                question = random_question(facts, rng)
-            elif left.bit_count() <= 2 or turns >= self.max_turns:
-                question = guess(facts, rng, rng.choice(members(left)))
-            else:
-                question = best_question(facts, rng, left, asked)
-            return question + "\n"
+    def guess(self, rng: random.Random, number: int) -> str:
+        """Return a question that names an object."""
+        return guess(self.facts, rng, number)
 
-        return play
+    def any_property(self, rng: random.Random) -> str:
+        """Return a question about any property."""
+        return rng.choice(self.facts.ask[rng.choice(list(self.facts.ask))][1])
 
-    def _optimal(self, rng: random.Random) -> Player:
-        return self._player(rng, 1.0)
-
-    def _mixture(self, rng: random.Random) -> Player:
-        return self._player(rng, SMART)
-
-    def _random(self, rng: random.Random) -> Player:
-        return lambda observation: random_question(self.knowledge, rng) + "\n"
-
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = {
-        "optimal": _optimal,
-        "random": _random,
-        "mixture": _mixture,
-    }
-
-
-def members(mask: int) -> list[int]:
-    """Return the numbers of the bits that are set."""
-    return [number for number in range(mask.bit_length()) if mask >> number & 1]
+    def best_question(self, rng: random.Random, left: int, asked: set[str]) -> str:
+        """Return a question that halves `left` as well as any other; none is asked twice."""
+        size = left.bit_count()
+        unbalance = {
+            name: abs(2 * (left & mask).bit_count() - size)
+            for name, (mask, _) in self.facts.ask.items()
+            if name not in asked and 0 < (left & mask).bit_count() < size
+        }
+        if not unbalance:
+            return self.guess(rng, rng.choice(members(left)))
+        least = min(unbalance.values())
+        best = [name for name, value in unbalance.items() if value <= least + size // 20]
+        chosen = rng.choice(best)
+        asked.add(chosen)
+        return rng.choice(self.facts.ask[chosen][1])
 
 
 _GUESSES = (
@@ -306,26 +208,3 @@ def guess(facts: Knowledge, rng: random.Random, number: int) -> str:
     """Return a question that names an object."""
     name = with_article(facts.words[number][0].lower())
     return rng.choice(_GUESSES).format(name)
-
-
-def random_question(facts: Knowledge, rng: random.Random) -> str:
-    """Return any question: a property, or one time in five an object."""
-    if rng.random() < 0.2:
-        return guess(facts, rng, rng.randrange(len(facts.words)))
-    return rng.choice(facts.ask[rng.choice(list(facts.ask))][1])
-
-
-def best_question(facts: Knowledge, rng: random.Random, left: int, asked: set[str]) -> str:
-    """Return a question that halves `left` as well as any other; no property is asked twice."""
-    size = left.bit_count()
-    unbalance = {
-        name: abs(2 * (left & mask).bit_count() - size)
-        for name, (mask, _) in facts.ask.items()
-        if name not in asked and 0 < (left & mask).bit_count() < size
-    }
-    if not unbalance:
-        return guess(facts, rng, rng.choice(members(left)))
-    least = min(unbalance.values())
-    chosen = rng.choice([name for name, value in unbalance.items() if value <= least + size // 20])
-    asked.add(chosen)
-    return rng.choice(facts.ask[chosen][1])

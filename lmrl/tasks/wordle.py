@@ -15,6 +15,9 @@ Rules (arXiv 2311.18232, section 4 and appendix A; code of the published benchma
 - Horizon: six guesses, good or bad. The sixth ends the episode by the rules; nothing is cut.
 - The policy sees the whole episode.
 
+`unseen_answers` hides one of 100 further words of the same source
+(`assets/wordle_unseen.txt`), none of which is in the default list; guesses may be words of both.
+
 The default vocabulary is a list of our own of the published size, 431 common words
 (`assets/NOTICE.md` has its source), so scores are near the published ones but not the same; name
 the published list with `vocab=` for those.
@@ -37,10 +40,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 
 DEFAULT_VOCABULARY = Path(__file__).parent / "assets" / "wordle.txt"
+UNSEEN_WORDS = Path(__file__).parent / "assets" / "wordle_unseen.txt"
 HEADER = "Wordle:\n"
 START_OPTIONS = ("answer",)
 TRIES = 6
@@ -82,6 +86,17 @@ FEEDBACK: dict[str, Callable[[str, str], str]] = {
 }
 """Feedback rules of (guess, answer) by name."""
 
+_IN_WORDS = {"g": "here", "y": "elsewhere", "b": "nowhere"}
+
+
+def reworded(text: str, rng: random.Random) -> str:
+    """Return an observation with a word for each mark."""
+    if text == HEADER:
+        return "Find the hidden word:\n"
+    marks = [_IN_WORDS[mark] for mark in text.split()]
+    return (", ".join(marks) if marks else "That is no word.") + "\n"
+
+
 _CODES = {"".join(marks): code for code, marks in enumerate(product("byg", repeat=5))}
 
 
@@ -90,27 +105,42 @@ def said(guess: str) -> str:
     return " ".join(guess) + "\n"
 
 
+def _listed(path: str) -> list[str]:
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"wordle option vocab: {path!r} cannot be read: {error}") from error
+    found = (line.strip() for line in lines)
+    words = list(dict.fromkeys(word for word in found if _FIVE_LETTERS.fullmatch(word)))
+    if not words:
+        raise UsageError(
+            f"wordle option vocab: {path!r} has no five-letter word in lower case; give a file "
+            "with one word a line"
+        )
+    return words
+
+
 class Vocabulary:
     """A word list with a feedback rule, and all that follows from the two, computed when asked.
 
     It is the same for every episode and never changes, so an environment pickles as the name of its
     vocabulary alone.
+
+    Args:
+        path: of the word list.
+        rule: of the feedback, a name in `FEEDBACK`.
+        answers: of a second list, whose words are guesses too and alone are hidden; empty has the
+            first list's words hidden.
     """
 
-    def __init__(self, path: str, rule: str) -> None:
-        self.path, self.rule = path, rule
+    def __init__(self, path: str, rule: str, answers: str = "") -> None:
+        self.path, self.rule, self.extra = path, rule, answers
         self.feedback = FEEDBACK[rule]
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"wordle option vocab: {path!r} cannot be read: {error}") from error
-        found = (line.strip() for line in lines)
-        self.words = list(dict.fromkeys(word for word in found if _FIVE_LETTERS.fullmatch(word)))
-        if not self.words:
-            raise UsageError(
-                f"wordle option vocab: {path!r} has no five-letter word in lower case; give a file "
-                "with one word a line"
-            )
+        listed = _listed(path)
+        self.answers = [w for w in _listed(answers) if w not in listed] if answers else listed
+        if not self.answers:
+            raise UsageError(f"wordle option vocab: {path!r} has every unseen word; give another")
+        self.words = list(dict.fromkeys(listed + self.answers))
         self.known = frozenset(self.words)
         self.actions = [said(word) for word in self.words]
         self.everything = tuple(range(len(self.words)))
@@ -118,8 +148,8 @@ class Vocabulary:
         self._row = lru_cache(4096)(self._compute_row)
         self.best = lru_cache(16384)(self._compute_best)
 
-    def __reduce__(self) -> tuple[Callable[[str, str], "Vocabulary"], tuple[str, str]]:
-        return vocabulary, (self.path, self.rule)
+    def __reduce__(self) -> tuple[Callable[[str, str, str], "Vocabulary"], tuple[str, str, str]]:
+        return vocabulary, (self.path, self.rule, self.extra)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Vocabulary":
         return self
@@ -149,9 +179,9 @@ class Vocabulary:
 
 
 @cache
-def vocabulary(path: str, rule: str) -> Vocabulary:
-    """Return the vocabulary in a file, read once per process."""
-    return Vocabulary(path, rule)
+def vocabulary(path: str, rule: str, answers: str = "") -> Vocabulary:
+    """Return the vocabulary of given files, read once per process."""
+    return Vocabulary(path, rule, answers)
 
 
 @dataclass
@@ -189,6 +219,7 @@ class Wordle(TextEnv):
         require_words_in_vocab: whether five letters that are no word of the list are a bad word.
         fixed_answer: whether the hidden word is drawn once, at reset; None is the opposite of
             `faithful`.
+        unseen_answers: whether the hidden word is one of 100 that the default list has not got.
         faithful: behave as the published code does, quirks included.
     """
 
@@ -203,6 +234,7 @@ class Wordle(TextEnv):
         require_words_in_vocab: bool = True,
         fixed_answer: bool | None = None,
         faithful: bool = False,
+        unseen_answers: bool = False,
     ) -> None:
         if feedback not in FEEDBACK:
             raise unknown("wordle feedback", feedback, FEEDBACK)
@@ -215,11 +247,15 @@ class Wordle(TextEnv):
                 f"wordle option bad_word_reward is {bad_word_reward!r}; give a finite number"
             )
         path = DEFAULT_VOCABULARY if vocab is None else Path(vocab).expanduser().absolute()
-        self.vocabulary = vocabulary(str(path), feedback)
+        self.vocabulary = vocabulary(
+            str(path), feedback, str(UNSEEN_WORDS) if unseen_answers else ""
+        )
         self.bad_word_reward = float(bad_word_reward)
         self.reward_range = (min(-1.0, self.bad_word_reward), max(0.0, self.bad_word_reward))
         self.only_words = require_words_in_vocab
         self.fixed_answer = not faithful if fixed_answer is None else fixed_answer
+        if unseen_answers and not self.fixed_answer:
+            raise UsageError("wordle option unseen_answers needs fixed_answer; set it to true")
         self.faithful = faithful
         self.state: WordleState | None = None
 
@@ -244,7 +280,7 @@ class Wordle(TextEnv):
                 )
             self.state = WordleState(options["answer"], None)
         elif self.fixed_answer:
-            answer = random.Random(seed).choice(self.vocabulary.words)
+            answer = random.Random(seed).choice(self.vocabulary.answers)
             self.state = WordleState(answer, None)
         else:
             self.state = WordleState("", random.Random(seed))
@@ -308,4 +344,10 @@ class Wordle(TextEnv):
         "consistent": _consistent,
         "random": _random,
         "mixture": _mixture,
+    }
+    wordings: ClassVar[Mapping[str, Wording]] = {"reworded": reworded}
+    variants: Mapping[str, Mapping[str, Any]] = {
+        "reworded": {"wording": "reworded"},
+        "unseen-words": {"unseen_answers": True},
+        "newspaper-feedback": {"feedback": "newspaper"},
     }

@@ -1,0 +1,104 @@
+"""`ValueGuidedForCausalLM`: a vLLM model that samples from softmax(log π_start + β min Q).
+
+It holds two inner models of any causal architecture that vLLM knows, the start policy and the trunk
+of the value network, runs both, and joins their hidden states; the heads meet in `compute_logits`.
+Batching, prefix caching and weight updates are vLLM's own. `learners.guided` writes the checkpoints
+and has the same logits in plain PyTorch.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from vllm.config import VllmConfig
+from vllm.model_executor.models.utils import init_vllm_registered_model
+
+from learners.guided import combine
+from learners.values import Head
+
+
+class ValueGuidedForCausalLM(nn.Module):
+    """The start policy, a critic's trunk, and one or two Q heads.
+
+    Args:
+        vllm_config: of the engine; the model's config has `lmrl_base`, the inner architecture, and
+            `lmrl_guide`, the fields of `learners.algorithm.Guide`.
+        prefix: of the layers' names.
+    """
+
+    def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
+        super().__init__()
+        config: Any = vllm_config.model_config.hf_config
+        self.config = config
+
+        def inner(name: str) -> Any:
+            return init_vllm_registered_model(
+                vllm_config,
+                hf_config=config,
+                architectures=config.lmrl_base,
+                prefix=f"{prefix}.{name}" if prefix else name,
+            )
+
+        self.policy = inner("policy")
+        self.critic = inner("critic")
+        guide = config.lmrl_guide
+        self.beta, self.top_p = float(guide["beta"]), float(guide["top_p"])
+        self.heads = int(guide["heads"])
+        for number in range(1, self.heads + 1):
+            head = Head(
+                config.hidden_size, config.vocab_size, 0.0, guide["kind"], float(guide["scale"])
+            )
+            self.add_module(f"q{number}", head.requires_grad_(False))
+        self.make_empty_intermediate_tensors = self.policy.make_empty_intermediate_tensors
+
+    def embed_input_ids(self, input_ids: Tensor) -> Tensor:
+        """Return the policy's embeddings; the critic looks up its own."""
+        embedded: Tensor = self.policy.embed_input_ids(input_ids)
+        return embedded
+
+    def forward(
+        self,
+        input_ids: Tensor | None,
+        positions: Tensor,
+        intermediate_tensors: Any = None,
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Return both models' hidden states side by side `[tokens, 2 H]`."""
+        return torch.cat(
+            [
+                self.policy(input_ids, positions, intermediate_tensors, inputs_embeds),
+                self.critic(input_ids, positions, intermediate_tensors, inputs_embeds),
+            ],
+            dim=-1,
+        )
+
+    def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
+        """Return guided logits `[S, V]` in float32."""
+        ours, values = hidden_states.chunk(2, dim=-1)
+        base: Tensor = self.policy.compute_logits(ours)
+        q = torch.stack(
+            [self._modules[f"q{n}"](values)[0].float() for n in range(1, self.heads + 1)]  # type: ignore
+        )
+        return combine(base.float(), q[..., : base.shape[-1]], self.beta, self.top_p)
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
+        """Load `policy.*`, `critic.*` and the heads; any part of them may come."""
+        parts: dict[str, list[tuple[str, Tensor]]] = {"policy": [], "critic": []}
+        for name, tensor in weights:
+            part, _, rest = name.partition(".")
+            if part in parts:
+                parts[part].append((rest, tensor))
+            else:
+                parameter = self.get_submodule(part).get_parameter(rest)
+                loader = getattr(parameter, "weight_loader", None)
+                if loader is None:
+                    parameter.data.copy_(tensor)
+                else:  # within an update of weights vLLM wraps it
+                    loader(parameter, tensor)
+        for part, named in parts.items():
+            if named:
+                inner: Any = self.get_submodule(part)
+                inner.load_weights(named)
+        # The critic's output embedding may be missing: nobody reads it.
+        return {name for name, _ in self.named_parameters()}

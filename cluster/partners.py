@@ -1,0 +1,89 @@
+"""Checkpoints as the partners of a person: one sampler each, asked for one action at a time."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from actors.sampler import Contexts
+from actors.simulator import request_seed
+from actors.vllm_engine import Decoding, Request
+from cluster.experiment import EvaluationConfig
+from cluster.launch import launch, ray_session
+from cluster.score import serving
+from cluster.stream import evaluation_job
+from lmrl.codec import Codec
+from lmrl.env import TextEnv
+from lmrl.human import Game
+from lmrl.rollout import Episode, Reply
+
+
+@dataclass(frozen=True)
+class Served:
+    """A checkpoint that a sampler serves.
+
+    It samples from the same contexts with the same seeds as `lmrl evaluate` does.
+    """
+
+    sampler: Any
+    codec: Codec
+    max_context: int
+    decoding: Decoding
+
+    def start(self, env: TextEnv, seed: int, task: str, options: Mapping[str, Any]) -> Game:
+        """Begin an episode."""
+        episode = Episode(env, seed, self.codec, self.max_context, task, options)
+        return Game(episode, lambda: episode.reply(self._sample(episode)))
+
+    def _sample(self, episode: Episode) -> Reply:
+        request = Request(0, episode.context, request_seed(self.decoding.seed, episode))
+        # A client of its own for each turn: an answer that nobody waited for is never taken.
+        client = f"partner/{episode.seed}/{len(episode.turns)}/{id(episode)}"
+        replies = ray.get(
+            self.sampler.generate.remote(client, Contexts.pack([request]), self.decoding)
+        )
+        ((_, reply),) = replies.unpack()
+        self.sampler.forget.remote(client)
+        return reply
+
+
+@contextmanager
+def serving_partners(
+    checkpoints: Sequence[str],
+    task: str,
+    options: Mapping[str, Any],
+    temperature: float,
+    max_tokens: int,
+) -> Iterator[dict[str, Served]]:
+    """Serve checkpoints, all at once and sharing what one of them would take, by their names.
+
+    Args:
+        checkpoints: Hugging Face checkpoint directories.
+        task: name.
+        options: of the task.
+        temperature: of sampling; 0 is greedy.
+        max_tokens: longest action.
+
+    Raises:
+        UsageError: for a checkpoint that is none, or does not fit the task.
+    """
+    # Rounded down: Ray counts resources in ten-thousandths.
+    share = 1000 // len(checkpoints) / 1000
+    sizes = EvaluationConfig(temperature=temperature)
+    plans = {
+        name: serving(Path(name), task, dict(options), sizes, max_tokens, share=share)
+        for name in checkpoints
+    }
+    with ExitStack() as stack:
+        stack.enter_context(ray_session())
+        served = {}
+        for name, exp in plans.items():
+            path = Path(name).resolve()
+            house = stack.enter_context(launch(exp, path, learners=False))
+            decoding = evaluation_job(house, [], name).decoding
+            codec = Codec.load(path)
+            served[name] = Served(house.samplers[0], codec, exp.max_context, decoding)
+        yield served
