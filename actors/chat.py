@@ -3,6 +3,7 @@ speaks OpenAI's API. Oracles, buyers and prompted players are made of them.
 """
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -15,13 +16,13 @@ import ray
 
 from actors.sampler import Contexts
 from actors.vllm_engine import Decoding, Request, SamplerConfig, SamplerStale
-from lmrl.errors import UsageError
+from lmrl.errors import RunError, UsageError
 
 Message = Mapping[str, str]
 """`role` (system, user, assistant) and `content`."""
 
 
-class ReplyTimeout(RuntimeError):
+class ReplyTimeout(RunError):
     """A model did not answer within its time, however often it was asked."""
 
 
@@ -80,6 +81,10 @@ class ChatModel(Protocol):
         """
         ...
 
+    def size(self, messages: Sequence[Message]) -> int:
+        """Return how many tokens messages have, or an estimate that is seldom too low."""
+        ...
+
 
 @dataclass
 class ChatUsage:
@@ -96,6 +101,13 @@ class ChatUsage:
     cached: int = 0
     retries: int = 0
     timeouts: int = 0
+
+
+TURN_TOKENS = 8
+"""What the role of a message and its marks cost, at most, in the usual chat templates."""
+
+_PIECE = re.compile(r"\d|[^\W\d]{1,5}|[^\w\s]|\n")
+"""What is about a token in the usual tokenizers: five letters, a digit, a mark."""
 
 
 def chat_name(model: str) -> str:
@@ -154,6 +166,11 @@ class Served:
             text: str = self.tokenizer.decode(said.ids, skip_special_tokens=True)
         return text
 
+    def size(self, messages: Sequence[Message]) -> int:
+        """Return how many tokens messages have."""
+        with self.lock:
+            return len(self._ids(messages))
+
     def _ids(self, messages: Sequence[Message]) -> np.ndarray:
         chat = list(messages)
         if self.tokenizer.chat_template is None:
@@ -209,6 +226,10 @@ class Endpoint:
             raise ReplyTimeout(f"{self.config.endpoint} did not answer: {error}") from error
         return answer.choices[0].message.content or ""
 
+    def size(self, messages: Sequence[Message]) -> int:
+        """Return an estimate: the tokenizer of the server is not known here."""
+        return sum(TURN_TOKENS + len(_PIECE.findall(message["content"])) for message in messages)
+
 
 class Patient:
     """A model that asks again, remembers greedy replies, and counts.
@@ -254,6 +275,10 @@ class Patient:
                         raise
                     self.usage.retries += 1
         raise AssertionError("unreachable")
+
+    def size(self, messages: Sequence[Message]) -> int:
+        """Return how many tokens messages have; see `ChatModel`."""
+        return self.model.size(messages)
 
     def take_usage(self) -> ChatUsage:
         """Return what was asked since the last call."""

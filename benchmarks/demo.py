@@ -8,23 +8,16 @@ runs the preset `maze-fo-ppo` once a seed, each as `lmrl train` in a process of 
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import save
+from benchmarks.record import save, train
 
 
 def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
     """Run a preset and return its summary, its curve of returns, and its figures by phase."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "lmrl", "train", preset, "--run-dir", str(folder)]
-    subprocess.run([*command, "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL)
-    wall = time.perf_counter() - began
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    summary, wall = train(preset, seed, folder)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
     def mean(name: str) -> float:

@@ -3,6 +3,9 @@
 import json
 import os
 import platform
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,17 @@ def processor() -> str:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+def train(preset: str, seed: int, folder: Path, *fields: str) -> tuple[dict[str, Any], float]:
+    """Run `lmrl train` in a process of its own; return its summary and its seconds."""
+    began = time.perf_counter()
+    command = [sys.executable, "-m", "lmrl", "train", preset, "--run-dir", str(folder)]
+    command += ["--seed", str(seed), *fields]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wall = time.perf_counter() - began
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary, wall
 
 
 def save(name: str, command: str, figures: dict[str, Any]) -> Path:

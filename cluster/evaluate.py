@@ -11,8 +11,13 @@ from lmrl.schema import from_table, table_returns
 from lmrl.score import Score, score
 from lmrl.tasks import make
 
+SELECTION = 1_000_000
+"""How far the seeds that choose a checkpoint lie from those that score it."""
 
-def evaluate(house: House, count: int, label: str, player: str = "") -> tuple[Score, pa.Table]:
+
+def evaluate(
+    house: House, count: int, label: str, player: str = "", selecting: bool = False
+) -> tuple[Score, pa.Table]:
     """Return the score of `count` episodes and the episodes, in order of their seeds.
 
     Args:
@@ -20,12 +25,13 @@ def evaluate(house: House, count: int, label: str, player: str = "") -> tuple[Sc
         count: episodes; the seeds are the experiment's first one and those after it.
         label: who plays, for the record.
         player: a scripted player; empty is the policy that the samplers hold.
+        selecting: play other seeds, on which a checkpoint may be chosen for its return.
 
     Raises:
         RunError: if every episode failed.
     """
     exp = house.experiment
-    first = exp.evaluation.first_seed
+    first = exp.evaluation.first_seed + SELECTION * selecting
     job = evaluation_job(house, list(range(first, first + count)), label, player)
     tables = []
     for finished in episodes(house, job):

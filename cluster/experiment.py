@@ -10,8 +10,8 @@ from typing import Any, Literal
 from actors.chat import ChatConfig
 from actors.simulator import SimulatorConfig
 from actors.vllm_engine import SamplerConfig
+from cluster.oracle import check_oracle
 from learners.bc import BC
-from learners.convert import resolve
 from learners.cql import CQL
 from learners.filtered_bc import FilteredBC, OnlineFilteredBC
 from learners.ilql import ILQL
@@ -189,15 +189,7 @@ class Experiment:
             UsageError: with the field, its value and the remedy.
         """
         env = make(self.task, **self.options)
-        if (self.oracle.model or self.oracle.endpoint) and not env.oracle_option:
-            raise UsageError(
-                f"oracle.model is given, but nobody answers in {self.task}; it is for tasks with "
-                "an oracle or a buyer"
-            )
-        if self.oracle.endpoint and not self.oracle.model:
-            raise UsageError("oracle.endpoint needs oracle.model, the model's name there")
-        if self.oracle.served:
-            resolve(self.oracle.model)
+        check_oracle(self.oracle, env, self.task)
         positive = {
             "updates": self.updates,
             "rollouts.turns": self.rollouts.turns,

@@ -1,6 +1,6 @@
 """Start the instruct model that answers for a task, inside a run or on its own."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,7 +11,10 @@ import ray
 from actors.chat import ChatConfig, ChatOracle, Patient, chat_model, weights_version
 from actors.sampler import Sampler
 from learners.convert import resolve
+from learners.start import context_of
 from lmrl.codec import Codec
+from lmrl.env import TextEnv
+from lmrl.errors import UsageError
 from lmrl.rollout import play
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -31,7 +34,7 @@ def chat_actors(
         The config with the model's directory, the actors, and the version of the weights.
     """
     folder = resolve(config.model)
-    config = replace(config, model=str(folder))
+    config = replace(config, model=str(folder), context=min(config.context, context_of(folder)))
     end = Codec.load(folder).end_id
     stops = [] if end is None else [end]
     actors = [
@@ -43,6 +46,46 @@ def chat_actors(
     return config, actors, weights_version(folder)
 
 
+def check_model(config: ChatConfig, option: str) -> None:
+    """Refuse a model that cannot be asked, before anything expensive starts.
+
+    Args:
+        config: of the model.
+        option: what the user calls it, for messages.
+
+    Raises:
+        UsageError: with what is wrong.
+    """
+    if config.endpoint and not config.model:
+        raise UsageError(f"{option}.endpoint needs {option}.model, the model's name there")
+    if config.max_tokens < 1 or config.max_tokens >= config.context:
+        raise UsageError(
+            f"{option}.max_tokens is {config.max_tokens}; give 1 or more, less than the context "
+            f"of {config.context} tokens"
+        )
+    if config.served:
+        resolve(config.model)
+
+
+def check_oracle(config: ChatConfig, env: TextEnv, task: str) -> None:
+    """Refuse a model that cannot answer for a task.
+
+    Args:
+        config: of the model; one without a name is none, and fits every task.
+        env: the task.
+        task: its name.
+
+    Raises:
+        UsageError: with what is wrong.
+    """
+    if (config.model or config.endpoint) and not env.oracle_option:
+        raise UsageError(
+            f"the oracle {config.model or config.endpoint} is given, but nobody answers in {task}; "
+            "it is for tasks with an oracle or a buyer"
+        )
+    check_model(config, "oracle")
+
+
 @contextmanager
 def serving(config: ChatConfig, timeout: float = 300.0) -> Iterator[Patient]:
     """Yield a model that answers; its actors, if it has any, end with the block.
@@ -51,18 +94,41 @@ def serving(config: ChatConfig, timeout: float = 300.0) -> Iterator[Patient]:
         config: of the model.
         timeout: seconds for its actors to come up.
     """
+    with serving_at(config, timeout) as at:
+        yield at(config.temperature)
+
+
+@contextmanager
+def serving_at(config: ChatConfig, timeout: float = 300.0) -> Iterator[Callable[[float], Patient]]:
+    """Yield what makes the model that answers at a temperature, all of them by the same actors.
+
+    Args:
+        config: of the model.
+        timeout: seconds for its actors to come up.
+    """
     if config.endpoint:
-        yield chat_model(config, [], "")
+        yield lambda temperature: chat_model(replace(config, temperature=temperature), [], "")
         return
     device = "cuda" if ray.cluster_resources().get("GPU", 0) >= config.gpus > 0 else "cpu"
     slot = {"num_cpus": config.cpus, "num_gpus": config.gpus if device == "cuda" else 0}
-    config, actors, version = chat_actors(config, device, [slot] * config.sampler.count)
+    served, actors, version = chat_actors(config, device, [slot] * config.sampler.count)
     try:
         ray.get([actor.state.remote() for actor in actors], timeout=timeout)
-        yield chat_model(config, actors, version)
+        yield lambda temperature: chat_model(
+            replace(served, temperature=temperature), actors, version
+        )
     finally:
         for actor in actors:
             ray.kill(actor)
+
+
+def answered(task: str, options: Mapping[str, Any], oracle: Patient | None) -> TextEnv:
+    """Return a task in which a model answers; None leaves the task's own scripted oracle."""
+    env = make(task, **options)
+    if oracle is None:
+        return env
+    # Beside the options, not among them: the record names the model in its info.
+    return make(task, **options, **{env.oracle_option: ChatOracle(oracle)})
 
 
 def scripted(
@@ -75,9 +141,7 @@ def scripted(
     """
 
     def one(seed: int) -> Trajectory:
-        env = make(task, **options)
-        env = make(task, **options, **{env.oracle_option: ChatOracle(model)})
-        return play(env, player, seed, task, options)
+        return play(answered(task, options, model), player, seed, task, options)
 
     with ThreadPoolExecutor(model.config.at_once) as threads:
         yield from threads.map(one, seeds)

@@ -56,26 +56,38 @@ _FO_PPO = replace(
     ),
 )
 
-# Many equal rows make large batches cheap here, and a large batch makes values quiet.
+# Many equal rows make large batches cheap here, and a large batch makes values quiet. No value may
+# begin above -1 / (1 - gamma), the lowest return: a token that was never tried would look good.
 _FO_ILQL = replace(
     _FO,
     start="maze-fo-bc",
-    algorithm=ILQL(gamma=0.95, tau=0.9, cql=0.05, polyak=0.05, value_start=-6.0, beta=4.0),
-    updates=1500,
+    algorithm=ILQL(
+        gamma=0.95,
+        lam=0.8,
+        tau=0.9,
+        cql=0.05,
+        polyak=0.1,
+        value_start=-20.0,
+        value_scale=5.0,
+        beta=8.0,
+    ),
+    updates=600,
+    save_every=100,
     data=DataConfig(episodes=1500, batch=16),
-    evaluation=EvaluationConfig(every=250, every_episodes=100),
+    evaluation=EvaluationConfig(every=100, every_episodes=100),
     learner=LearnerConfig(
-        optimiser=OptimiserConfig(lr=7e-4, decay="linear", warmup=20), micro_tokens=65536, threads=1
+        optimiser=OptimiserConfig(lr=1e-3, decay="linear", warmup=20), micro_tokens=65536, threads=1
     ),
 )
 
 _FO_MC = replace(
     _FO_ILQL,
-    algorithm=MC(gamma=0.95, cql=0.05, value_start=-15.0, value_scale=5.0, beta=4.0),
+    algorithm=MC(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, endless=True, beta=8.0),
+    data=DataConfig(episodes=1500, batch=64),
 )
 
 _FO_FILTERED = replace(
-    _FO_ILQL, algorithm=FilteredBC(share=0.1), updates=400, data=DataConfig(batch=8)
+    _FO_ILQL, algorithm=FilteredBC(share=0.1), data=DataConfig(episodes=1500, batch=8), updates=300
 )
 
 _PO = replace(

@@ -140,8 +140,6 @@ class Progress:
     def evaluation_due(self, update: int) -> int:
         """Return how many episodes are to be scored after an update; 0 is none."""
         sizes = self.exp.evaluation
-        if update == self.exp.updates:
-            return sizes.episodes
         return sizes.every_episodes if sizes.every and update % sizes.every == 0 else 0
 
     def scored(self, label: str, score: Score, table: pa.Table, update: int) -> None:
@@ -156,8 +154,27 @@ class Progress:
             f"{score.episodes} episodes",
             soft_wrap=True,
         )
-        if label == self.exp.algorithm.name and (not self.best or score.return_mean > self.best[0]):
+
+    def selected(self, score: Score, table: pa.Table, update: int) -> None:
+        """Record a score on the way, and remember the best one."""
+        label = self.exp.algorithm.name
+        self.log.trajectories(f"selection-{label}-{update:05d}", table)
+        record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
+        self.log.line("scores.jsonl", record)
+        self.log.metrics(update, {"evaluation/return": score.return_mean})
+        self.console.print(
+            f"{label} {update}/{self.exp.updates}: return {score.return_mean:.2f} on "
+            f"{score.episodes} episodes of its own",
+            soft_wrap=True,
+        )
+        if self.best is None or score.return_mean > self.best[0]:
             self.best = (score.return_mean, update)
+
+    def best_checkpoint(self) -> tuple[int, Path] | None:
+        """Return update and folder of the best policy on the way; None if it is the last one."""
+        if self.best is None or self.best[1] == self.exp.updates:
+            return None
+        return self.best[1], (self.log.folder / "checkpoints" / "best").resolve()
 
     def save_due(self, update: int) -> bool:
         """Return whether a checkpoint follows this update."""

@@ -60,7 +60,7 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
         options=exp.options,
         seed=exp.seed,
         model=exp.model,
-        data=exp.data,
+        data=replace(exp.data, batch=base.data.batch),
         sampler=exp.sampler,
         simulator=exp.simulator,
         placement=exp.placement,

@@ -79,14 +79,15 @@ def _loop(house: House, source: Source, progress: Progress, resume: bool) -> dic
             metrics = learners.update(batch.tables, batch.data)
         house.ledger.trained += batch.trained
         episodes = progress.evaluation_due(update)
-        if exp.algorithm.on_policy or episodes:
+        if exp.algorithm.on_policy or episodes or update == exp.updates:
             # Before the next round starts, so that every token of it is of this version.
             progress.pushed(push(house, update))
         progress.updated(update, house, batch, metrics)
         if episodes:
-            _score(house, progress, exp.algorithm.name, episodes, update)
+            _select(house, progress, episodes, update)
         if progress.save_due(update):
             progress.save(update, house, source)
+    _finals(house, progress)
     return progress.finish(house)
 
 
@@ -98,6 +99,27 @@ def _baselines(house: House, progress: Progress) -> None:
     count = sizes.episodes if sizes.start_episodes is None else sizes.start_episodes
     if count:
         _score(house, progress, progress.start_label, count, 0)
+
+
+def _select(house: House, progress: Progress, count: int, update: int) -> None:
+    """Score the policy on the way, on seeds that no final score is of."""
+    with progress.log.phase("evaluate"):
+        score, table = evaluate(house, count, house.experiment.algorithm.name, selecting=True)
+    progress.selected(score, table, update)
+
+
+def _finals(house: House, progress: Progress) -> None:
+    """Score the last policy, and the best one on the way if that is another."""
+    exp = house.experiment
+    _score(house, progress, exp.algorithm.name, exp.evaluation.episodes, exp.updates)
+    best = progress.best_checkpoint()
+    if best is not None:
+        update, folder = best
+        assert house.learners is not None
+        house.learners.load(folder)
+        progress.pushed(push(house, exp.updates + 1))
+        label = f"{exp.algorithm.name}_best"
+        _score(house, progress, label, exp.evaluation.episodes, update)
 
 
 def _score(

@@ -71,12 +71,15 @@ class Following:
         hard_every: steps between full copies beside the slow ones; 0 has none.
         bootstrap: where an episode that was cut goes on: after the environment's last `reply`, or
             after the last `action`.
+        turns: whether the state that follows an action token is the one after its turn, or the one
+            of the next action token.
     """
 
     alpha: float
     trunk: bool = True
     hard_every: int = 0
     bootstrap: Literal["reply", "action"] = "reply"
+    turns: bool = False
 
 
 @dataclass(frozen=True)

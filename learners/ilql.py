@@ -55,7 +55,8 @@ class ILQL(Algorithm):
 
     Attributes:
         gamma: discount.
-        credit: whether γ acts at each action token or at each turn border.
+        credit: whether a step of the targets is an action token or a whole turn; γ and λ act once a
+            step.
         lam: λ of the targets of Q. 0 is one step; 1 is Monte Carlo up to the end of the data.
         tau: expectile of the value regression.
         cql: weight of the cross-entropy of the data's tokens under Q read as logits.
@@ -100,7 +101,8 @@ class ILQL(Algorithm):
     @property
     def follows(self) -> Following:
         """How the target network follows."""
-        return Following(self.polyak, self.target_trunk, self.hard_every, self.bootstrap)
+        turns = self.credit == "turn"
+        return Following(self.polyak, self.target_trunk, self.hard_every, self.bootstrap, turns)
 
     @property
     def guide(self) -> Guide:
@@ -123,12 +125,23 @@ class ILQL(Algorithm):
         self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts, and targets where they need more than the next value."""
-        discount = per_step(self.gamma, batch.turn_end, self.credit)
-        columns = {"reward": batch.reward, "discount": discount * (batch.next >= 0)}
         if self.evaluates:
+            discount = per_step(self.gamma, batch.turn_end, self.credit)
             decay = per_step(self.lam, batch.turn_end, self.credit)
-            columns["y"] = lambda_returns(now.value, batch.reward, batch.next, discount, decay)
-        return columns, {}, {}
+            y = lambda_returns(now.value, batch.reward, batch.next, discount, decay)
+            return {"y": y}, {}, {}
+        if self.credit == "turn":
+            # One step is one turn: its reward, and the value after it, for each of its tokens.
+            last = batch.turn_last
+            return (
+                {
+                    "reward": batch.reward[last],
+                    "discount": self.gamma * (batch.next[last] >= 0),
+                },
+                {},
+                {},
+            )
+        return {"reward": batch.reward, "discount": self.gamma * (batch.next >= 0)}, {}, {}
 
     def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
         """Return L_q1 + L_q2 + L_v + cql (CE_1 + CE_2) of a micro-batch.

@@ -4,6 +4,7 @@ Vocabulary-wide Q values exist at action states only, a chunk of states at a tim
 not need the whole vocabulary only the columns of the actions are ever computed.
 """
 
+import copy
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any, Literal, NamedTuple, cast
@@ -54,7 +55,7 @@ class Head(nn.Module):
         self, width: int, outputs: int, start: float, kind: HeadKind, scale: float = 1.0
     ) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale, self.outputs = scale, outputs
         if kind == "mlp":
             self.hidden_weight = nn.Parameter(torch.empty(width, width))
             self.hidden_bias = nn.Parameter(torch.zeros(width))
@@ -119,7 +120,9 @@ class ValueNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = trunk
-        self.q_heads = nn.ModuleList(Head(width, outputs, start, kind, scale) for _ in range(heads))
+        self.q_heads: Any = nn.ModuleList(
+            Head(width, outputs, start, kind, scale) for _ in range(heads)
+        )
         self.v_head = Head(width, 1, start, kind, scale) if with_v else None
         self.nll, self.chunk = nll, chunk
 
@@ -135,9 +138,10 @@ class ValueNetwork(nn.Module):
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
         """Return values at the entries, given hidden states `[S, H]`."""
         # Equal state and action give equal values: each pair is computed once.
-        pairs = torch.stack([inputs.entry_state, inputs.entry_token])
-        distinct, where = torch.unique(pairs, dim=1, return_inverse=True)
-        at, token = distinct
+        outputs = self.q_heads[0].outputs
+        pairs = inputs.entry_state * outputs + inputs.entry_token
+        distinct, where = torch.unique(pairs, return_inverse=True)
+        at, token = distinct // outputs, distinct % outputs
         q, nll = [], []
         for head in self.q_heads:
             taken, cost = self._chunks(head, states, at, token)
@@ -210,17 +214,12 @@ class Target:
 
     Args:
         network: to copy; before DeepSpeed has it.
-        alpha: α.
-        trunk: whether the trunk is copied too; without, target heads read the online states.
-        hard_every: steps between full copies beside the slow ones; 0 has none.
+        follows: α, and what else there is to say.
     """
 
-    def __init__(
-        self, network: ValueNetwork, alpha: float, trunk: bool = True, hard_every: int = 0
-    ) -> None:
-        import copy
-
-        self.alpha, self.with_trunk, self.hard_every = alpha, trunk, hard_every
+    def __init__(self, network: ValueNetwork, follows: Following) -> None:
+        self.alpha, self.with_trunk = follows.alpha, follows.trunk
+        self.hard_every, self.turns = follows.hard_every, follows.turns
         self.network = copy.deepcopy(network).float().requires_grad_(False)
         self.network.nll = False
         self.steps = 0
@@ -263,7 +262,7 @@ def target_of(network: nn.Module, follows: Following | None) -> Target | None:
     if follows is None:
         return None
     assert isinstance(network, ValueNetwork)
-    return Target(network, follows.alpha, follows.trunk, follows.hard_every)
+    return Target(network, follows)
 
 
 @torch.no_grad()
@@ -294,7 +293,7 @@ def following(
     """
     device = out.v.device
     acts = micro.entry[micro.entry < batch.actions]
-    follow = batch.next[acts]
+    follow = batch.next[batch.turn_last[acts] if target.turns else acts]
     if len(now.target_q):
         value = torch.as_tensor(now.value, dtype=torch.float32, device=device)
         target_q = torch.as_tensor(now.target_q, dtype=torch.float32, device=device)
