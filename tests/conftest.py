@@ -1,17 +1,29 @@
 """Shared by the system tests: one Ray, one start checkpoint, one house of actors per session."""
 
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from openai_server import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 # Ray's workers import the tests' own tasks from here.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A model server of the test's own."""
+    running = Server()
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield running
+    running.shutdown()
+    running.server_close()
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,11 @@ import pytest
 from lmrl.cli import main
 from lmrl.data import load, write
 from lmrl.data.generate import episodes
+from lmrl.errors import DataError
 from lmrl.replay import replay, replay_all
 from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
+from lmrl.tasks.oracle import Named
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory
 
 
@@ -205,3 +207,30 @@ def test_what_cannot_be_replayed_is_refused(
     ):
         write([replace(data, **changes)], tmp_path / str(number))
         assert message in refused(tmp_path / str(number))
+
+
+def test_episodes_that_somebody_else_answered_are_refused_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from lmrl.human import HumanAnswerer, Person
+
+    model = Named(lambda prompt: "yes", "parrot-7b", "2")
+    person = HumanAnswerer(Person(lambda prompt: "y", lambda line: None))
+    for name, oracle in (("parrot-7b (version 2)", model), ("human (version 1)", person)):
+        env = make("twenty-questions", oracle=oracle)
+        folder = tmp_path / name.partition(" ")[0]
+        write([play(env, "random", 0, "twenty-questions")], folder)
+        code, out, err = run(capsys, folder)
+        assert (code, out) == (2, "") and err.count("\n") == 1
+        assert f"was answered by {name}: such episodes cannot be replayed without it" in err
+
+
+@pytest.mark.parametrize("task", ["twenty-questions", "car-dealer"])
+def test_an_episode_of_the_scripted_oracle_of_another_version_is_refused_too(task: str) -> None:
+    trajectory = play(make(task), "optimal", 0, task)
+    assert replay(trajectory) is None
+    older = {**trajectory.info, "oracle_version": "0"}
+    with pytest.raises(DataError, match=r"answered by scripted \(version 0\)"):
+        replay(replace(trajectory, info=older))
+    del older["oracle"]  # of a time when the record did not say who answered
+    assert replay(replace(trajectory, info=older)) is None

@@ -1,0 +1,191 @@
+"""Value-guided sampling inside vLLM against the same policy in plain PyTorch, through pushes,
+checkpoints and a killed sampler."""
+
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ray = pytest.importorskip("ray")
+
+from actors.sampler import Contexts  # noqa: E402
+from actors.vllm_engine import Decoding, Request  # noqa: E402
+from cluster.launch import House, launch  # noqa: E402
+from cluster.presets import preset  # noqa: E402
+from cluster.stream import episodes, evaluation_job  # noqa: E402
+from cluster.weights import push  # noqa: E402
+from learners.guided import combine, guide_of, make_guided  # noqa: E402
+from learners.ilql import ILQL  # noqa: E402
+from learners.model import load_causal_lm  # noqa: E402
+from lmrl.rollout import play  # noqa: E402
+from lmrl.schema import to_table  # noqa: E402
+from lmrl.tasks import make  # noqa: E402
+
+ALGORITHM = ILQL(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, beta=2.0, polyak=0.1)
+
+
+@pytest.fixture(scope="module")
+def guided(
+    local_ray: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[House]:
+    """One value-guided sampler, one simulator and one learner rank."""
+    exp = preset("maze-fo-ilql")
+    exp = replace(
+        exp, algorithm=ALGORITHM, failures=0.0, model=replace(exp.model, path=str(checkpoint))
+    )
+    served = tmp_path_factory.mktemp("guided") / "start"
+    make_guided(exp.algorithm, checkpoint, served)
+    with launch(exp, checkpoint, served=served) as house:
+        push(house, 0)
+        yield house
+
+
+def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) -> list[np.ndarray]:
+    """Return log-probs of all tokens but the first, computed from a checkpoint directory alone."""
+    from safetensors.torch import load_file
+
+    from learners.values import Head
+
+    guide = guide_of(folder)
+    assert guide is not None
+    weights = load_file(str(folder / "model.safetensors"))
+
+    def part(name: str) -> dict[str, torch.Tensor]:
+        return {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
+
+    policy, critic = (
+        load_causal_lm(folder.parent / "plain"),
+        load_causal_lm(folder.parent / "plain"),
+    )
+    policy.model.load_state_dict(part("policy."), strict=False)
+    critic.model.load_state_dict(part("critic."), strict=False)
+    heads = []
+    for number in range(1, guide.heads + 1):
+        state = part(f"q{number}.")
+        outputs, width = state["weight"].shape
+        head = Head(width, outputs, 0.0, guide.kind, guide.scale)
+        head.load_state_dict(state)
+        heads.append(head)
+    found = []
+    for row in rows:
+        ids = torch.as_tensor(row.astype(np.int64))[None]
+        with torch.no_grad():
+            base = policy.head(policy.trunk(ids)[0])
+            q = torch.stack([head(critic.trunk(ids)[0])[0] for head in heads])
+        logp = combine(base, q, beta, top_p).log_softmax(-1)
+        found.append(logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy())
+    return found
+
+
+def saved(house: House, folder: Path, checkpoint: Path) -> Path:
+    """Return the learner's checkpoint in `folder`, with the start policy beside it."""
+    (folder / "now").mkdir()
+    assert house.learners is not None
+    house.learners.save(folder / "now")
+    (folder / "plain").symlink_to(checkpoint)
+    return folder / "now"
+
+
+def teach(house: House, updates: int) -> dict[str, float]:
+    assert house.learners is not None
+    env = make("maze-fo")
+    for update in range(updates):
+        data = [play(env, "mixture", 50 * update + i, "maze-fo") for i in range(6)]
+        metrics: dict[str, float] = house.learners.update([to_table(data)])
+    return metrics
+
+
+def test_before_any_training_it_samples_as_the_start_policy(
+    guided: House, checkpoint: Path
+) -> None:
+    scores = ray.get(guided.samplers[0].score.remote(guided.probes))
+    plain = load_causal_lm(checkpoint)
+    for row, score in zip(guided.probes, scores, strict=True):
+        ids = torch.as_tensor(row.astype(np.int64))[None]
+        with torch.no_grad():
+            logp = plain.head(plain.trunk(ids)[0]).log_softmax(-1)
+        expected = logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy()
+        np.testing.assert_allclose(score, expected, atol=1e-4)
+
+
+def test_a_push_brings_the_values_and_the_twin_agrees(
+    guided: House, checkpoint: Path, tmp_path: Path
+) -> None:
+    before = ray.get(guided.samplers[0].score.remote(guided.probes))
+    metrics = teach(guided, 12)
+    assert np.isfinite(metrics["loss"])
+    report = push(guided, 1)
+    assert report.max_abs < 1e-4 and report.pushed_again == 0
+    after = ray.get(guided.samplers[0].score.remote(guided.probes))
+    assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 0.01
+    folder = saved(guided, tmp_path, checkpoint)
+    for score, expected in zip(after, twin(folder, guided.probes, ALGORITHM.beta), strict=True):
+        np.testing.assert_allclose(score, expected, atol=1e-4)
+
+
+def test_another_beta_needs_no_push(guided: House, checkpoint: Path, tmp_path: Path) -> None:
+    folder = saved(guided, tmp_path, checkpoint)
+    sampler = guided.samplers[0]
+    for beta in (0.0, 8.0):
+        ray.get(sampler.guide.remote(beta))
+        scores = ray.get(sampler.score.remote(guided.probes))
+        for score, expected in zip(scores, twin(folder, guided.probes, beta), strict=True):
+            np.testing.assert_allclose(score, expected, atol=2e-4)
+    ray.get(sampler.guide.remote(ALGORITHM.beta))
+
+
+def test_sampled_log_probs_are_those_of_the_guided_policy(
+    guided: House, checkpoint: Path, tmp_path: Path
+) -> None:
+    folder = saved(guided, tmp_path, checkpoint)
+    context = guided.probes[0][:20]
+    requests = Contexts.pack([Request(i, context, i) for i in range(32)])
+    answer = guided.samplers[0].generate.remote("twin", requests, Decoding(max_tokens=3, seed=1))
+    replies = [reply for _, reply in ray.get(answer).unpack()]
+    rows = [np.concatenate([context, reply.ids]) for reply in replies]
+    for reply, scores in zip(replies, twin(folder, rows, ALGORITHM.beta), strict=True):
+        np.testing.assert_allclose(reply.logprobs, scores[len(context) - 1 :], atol=1e-4)
+
+
+def test_a_killed_sampler_comes_back_with_the_values(guided: House) -> None:
+    sampler = guided.samplers[0]
+    before = ray.get(sampler.score.remote(guided.probes))
+    os.kill(ray.get(sampler.state.remote())["pid"], signal.SIGKILL)
+    work = evaluation_job(guided, list(range(8)), "ilql")
+    played = sum(finished.table.num_rows for finished in episodes(guided, work))
+    guided.ledger.evaluated += played
+    assert played == 8 and guided.ledger.open == 0
+    after = ray.get(sampler.score.remote(guided.probes))
+    for a, b in zip(before, after, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_checkpoint_is_served_as_it_is(guided: House, checkpoint: Path, tmp_path: Path) -> None:
+    """`lmrl evaluate --checkpoint` needs nothing but the directory."""
+    folder = saved(guided, tmp_path, checkpoint)
+    exp = guided.experiment
+    exp = replace(exp, placement=replace(exp.placement, learner_cpus=0.0))
+    with launch(exp, folder, learners=False) as served:
+        scores: Any = ray.get(served.samplers[0].score.remote(guided.probes))
+    expected = ray.get(guided.samplers[0].score.remote(guided.probes))
+    for score, right in zip(scores, expected, strict=True):
+        np.testing.assert_allclose(score, right, atol=1e-5)
+
+
+def test_a_learner_goes_back_to_its_checkpoint_with_its_target(
+    guided: House, tmp_path: Path
+) -> None:
+    assert guided.learners is not None
+    (tmp_path / "now").mkdir()
+    guided.learners.save(tmp_path / "now")
+    first = teach(guided, 3)
+    guided.learners.load(tmp_path / "now")
+    assert teach(guided, 3)["loss"] == pytest.approx(first["loss"], rel=1e-5)

@@ -1,0 +1,327 @@
+"""Learning values: targets against slow twins, passes against one another, and small mazes against
+their exact solution."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from learners.algorithm import Following, Now
+from learners.batch import Batch, collate, micros
+from learners.guided import combine
+from learners.ilql import ILQL
+from learners.mc import MC
+from learners.model import Inputs
+from learners.returns import lambda_returns, per_step, reward_to_go
+from learners.values import Head, Target, ValueNetwork, following
+from lmrl.tasks.maze import MOVES, grid
+from lmrl.trajectory import NO_FLOATS, NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn
+
+seeds = pytest.mark.parametrize("seed", range(5))
+
+
+# -- targets --------------------------------------------------------------------------------------
+
+
+def random_links(seed: int, count: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rewards, successors and turn ends of a few random episodes: N, then bootstraps."""
+    rng = np.random.default_rng(seed)
+    ends = np.sort(rng.choice(np.arange(1, count - 1), 3, replace=False))
+    follow = np.arange(1, count + 1)
+    follow[[*ends, count - 1]] = [-1, count, -1, count + 1]
+    turn_end = rng.random(count) < 0.4
+    turn_end[[*ends, count - 1]] = True
+    return rng.normal(size=count), follow, turn_end
+
+
+def lambda_twin(
+    n: int, value: Any, reward: Any, follow: Any, discount: Any, decay: Any, count: int
+) -> float:
+    """Return the λ-return of one entry by its definition: a weighted mean of n-step returns."""
+    total, weight, scale, at, gathered = 0.0, 1.0, 1.0, n, 0.0
+    while True:
+        gathered += scale * reward[at]
+        scale *= discount[at]
+        after = follow[at]
+        bootstrap = 0.0 if after < 0 else value[after]
+        if after < 0 or after >= count:
+            return total + weight * (gathered + scale * bootstrap)
+        total += weight * (1.0 - decay[at]) * (gathered + scale * bootstrap)
+        weight *= decay[at]
+        at = after
+
+
+@seeds
+@pytest.mark.parametrize("lam", [0.0, 0.3, 0.9, 1.0])
+@pytest.mark.parametrize("credit", ["token", "turn"])
+def test_lambda_returns_are_weighted_means_of_n_step_returns(
+    seed: int, lam: float, credit: Any
+) -> None:
+    reward, follow, turn_end = random_links(seed)
+    count = len(reward)
+    value = np.random.default_rng(seed + 99).normal(size=count + 2)
+    discount, decay = per_step(0.9, turn_end, credit), per_step(lam, turn_end, credit)
+    found = lambda_returns(value, reward, follow, discount, decay)
+    twin = [lambda_twin(n, value, reward, follow, discount, decay, count) for n in range(count)]
+    np.testing.assert_allclose(found, twin, rtol=1e-12, atol=1e-12)
+    if lam == 1.0:
+        np.testing.assert_allclose(
+            found, reward_to_go(reward, follow, discount, value[count:]), rtol=1e-12
+        )
+
+
+def test_a_nucleus_keeps_what_the_start_policy_finds_likely() -> None:
+    base = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    q = torch.tensor([[[0.0, 1.0, 9.0, 99.0]], [[1.0, 0.0, 99.0, 99.0]]])
+    open_ = combine(base, q, 2.0, 1.0)
+    torch.testing.assert_close(open_, base + 2.0 * torch.tensor([[0.0, 0.0, 9.0, 99.0]]))
+    for mass, kept in ((0.4, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.81, 3), (0.99, 4)):
+        inside = combine(base, q, 2.0, mass).isfinite()
+        assert inside.tolist() == [[True] * kept + [False] * (4 - kept)], mass
+
+
+# -- passes ---------------------------------------------------------------------------------------
+
+
+class Trunk(nn.Module):
+    """A causal trunk: a running sum of embeddings, squashed."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, width)
+
+    def trunk(self, tokens: Tensor) -> Tensor:
+        return torch.tanh(self.embedding(tokens).cumsum(1))
+
+
+def network(seed: int, vocabulary: int = 9, heads: int = 2, nll: bool = True) -> ValueNetwork:
+    """Return a small value network with random weights."""
+    torch.manual_seed(seed)
+    made = ValueNetwork(
+        Trunk(vocabulary, 6), heads, 6, vocabulary, -1.0, "mlp", 2.0, True, nll, chunk=5
+    ).double()
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return made
+
+
+def episode(rng: np.random.Generator, markov: bool) -> Trajectory:
+    """Return a random episode with or without a history."""
+
+    def ids() -> Any:
+        return rng.integers(1, 9, rng.integers(1, 4)).astype(np.int32)
+
+    turns = tuple(
+        Turn(
+            "", ids(), 1 if markov else 2 * i + 1, "", ids(), NO_FLOATS, NO_IDS, float(rng.normal())
+        )
+        for i in range(int(rng.integers(1, 6)))
+    )
+    turns = tuple(
+        replace(
+            t,
+            logprobs=np.zeros(len(t.action_ids), np.float32),
+            versions=np.zeros(len(t.action_ids), np.int32),
+        )
+        for t in turns
+    )
+    ending = TERMINATED if rng.random() < 0.5 else TRUNCATED
+    span = 1 if markov else 2 * len(turns) + 1
+    return Trajectory("made-up", {}, 0, turns, ending, "", ids(), span)
+
+
+def gradients(
+    algorithm: ILQL, batch: Batch, net: ValueNetwork, target: Target, budget: int
+) -> tuple[float, list[Tensor]]:
+    """Return loss and gradients of a batch in passes of `budget` tokens, as the learner does it."""
+    passes = micros(batch, budget=budget)
+    none = np.zeros(batch.entries)
+    now = Now(none[: batch.actions], none, none[: batch.actions], none[None][:0])
+    if len(passes) > 1 or algorithm.evaluates:
+        value, target_q = none.copy(), np.zeros((2, batch.entries))
+        for micro in passes:
+            inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+            value[micro.entry] = net(inputs).v.detach().numpy()
+            target_q[:, micro.entry] = target.values(inputs, net).numpy()
+        now = replace(now, value=value, target_q=target_q)
+    columns, *_ = algorithm.prepare(batch, now, None, {})  # type: ignore[arg-type]
+    total = 0.0
+    net.zero_grad()
+    for micro in passes:
+        inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+        out, after = following(batch, micro, inputs, net(inputs), now, target, net)
+        acts = micro.entry[micro.entry < batch.actions]
+        targets = {k: torch.as_tensor(np.asarray(c)[acts]).double() for k, c in columns.items()}
+        terms = algorithm.loss(out, targets | {k: v.double() for k, v in after.items()}, 7.0)
+        terms.loss.backward()
+        total += terms.loss.item()
+    return total, [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+
+@seeds
+@pytest.mark.parametrize("markov", [True, False])
+@pytest.mark.parametrize("changes", [{}, {"credit": "token"}, {"lam": 0.5}, {"cql": 0.0}])
+def test_many_passes_give_the_gradient_of_one(
+    seed: int, markov: bool, changes: dict[str, Any]
+) -> None:
+    rng = np.random.default_rng(seed)
+    batch = collate([episode(rng, markov) for _ in range(6)])
+    algorithm = ILQL(**changes)
+    net, slow = network(seed), network(seed + 1)
+    net.nll = algorithm.cql > 0
+    target = Target(net, Following(0.1, turns=algorithm.credit == "turn"))
+    target.network = slow.requires_grad_(False)
+    whole, one = gradients(algorithm, batch, net, target, 10**6)
+    parts, many = gradients(algorithm, batch, net, target, 12)
+    assert len(micros(batch, budget=12)) > 1
+    assert parts == pytest.approx(whole, rel=1e-5)  # values of other passes travel as float32
+    for a, b in zip(one, many, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_a_target_follows_and_keeps_small_steps() -> None:
+    net = network(0)
+    target = Target(net, Following(0.25))
+    before = [p.clone() for p in target.network.parameters()]
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1.0)
+    target.follow(net)
+    for old, new in zip(before, target.network.parameters(), strict=True):
+        torch.testing.assert_close(new, old + 0.25)
+    hard = Target(net, Following(0.0, hard_every=2))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(1.0)
+    hard.follow(net)
+    assert not torch.equal(hard.network.v_head.bias, net.v_head.bias.float())
+    hard.follow(net)
+    torch.testing.assert_close(hard.network.v_head.bias, net.v_head.bias.float())
+
+
+def test_a_head_reads_single_columns_as_it_reads_all() -> None:
+    torch.manual_seed(0)
+    head = Head(4, 7, -3.0, "mlp", scale=2.0)
+    states, tokens = torch.randn(5, 4), torch.tensor([0, 6, 3, 3, 1])
+    assert torch.equal(head(states)[0], torch.full((5, 7), -3.0))  # every value starts the same
+    with torch.no_grad():
+        head.weight.normal_()
+    everything = head(states)[0]
+    for nll in (False, True):
+        taken, cost = head(states, tokens, nll)
+        torch.testing.assert_close(taken, everything[torch.arange(5), tokens])
+    expected = nn.functional.cross_entropy(everything, tokens, reduction="none")
+    torch.testing.assert_close(cost, expected)
+
+
+# -- a small maze, exactly ------------------------------------------------------------------------
+
+GRID = grid("umaze")
+GAMMA = 0.9
+
+
+class Table(nn.Module):
+    """A trunk whose hidden state is the newest token, one-hot: linear heads become tables."""
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.tokens = tokens
+
+    def trunk(self, tokens: Tensor) -> Tensor:
+        return nn.functional.one_hot(tokens, self.tokens).double()
+
+
+def walk(cell: Any, first: str) -> Trajectory:
+    """Return the episode that begins with a move and goes on to the goal the shortest way."""
+    turns: list[Turn] = []
+    move = first
+    while cell != GRID.goal:
+        after = GRID.move[cell, move]
+        state = np.array([GRID.cells.index(cell)], np.int32)
+        action = np.array([list(MOVES).index(move)], np.int32)
+        reward = 0.0 if after == GRID.goal else -1.0
+        zero = np.zeros(1, np.int32)
+        turns.append(Turn("", state, 1, "", action, zero.astype(np.float32), zero, reward))
+        cell = after
+        move = GRID.best_moves(cell, GRID.goal)[0] if cell != GRID.goal else ""
+    final = np.array([GRID.cells.index(cell)], np.int32)
+    return Trajectory("umaze", {}, 0, tuple(turns), TERMINATED, "", final, 1)
+
+
+def first_step(trajectory: Trajectory) -> Trajectory:
+    """Return an episode's first transition alone; what follows is left to a bootstrap."""
+    turn, *rest = trajectory.turns
+    if not rest:
+        return trajectory
+    after = rest[0].observation_ids
+    return replace(trajectory, turns=(turn,), ending=TRUNCATED, final_ids=after)
+
+
+def optimal_q() -> np.ndarray:
+    """Return the optimal values of every cell and move `[cells, moves]`, by value iteration."""
+    q = np.zeros((len(GRID.cells), len(MOVES)))
+    for _ in range(200):
+        for (cell, move), after in GRID.move.items():
+            if cell != GRID.goal:
+                value = (
+                    0.0 if after == GRID.goal else -1.0 + GAMMA * q[GRID.cells.index(after)].max()
+                )
+                q[GRID.cells.index(cell), list(MOVES).index(move)] = value
+    return q
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        ILQL(gamma=GAMMA, tau=0.999, cql=0.0, polyak=0.2, head="linear"),
+        ILQL(gamma=GAMMA, tau=0.999, cql=0.0, polyak=0.2, head="linear", lam=0.5),
+        MC(gamma=GAMMA, cql=0.0, head="linear"),
+    ],
+    ids=["ilql", "td-lambda", "mc"],
+)
+def test_the_values_of_a_small_maze_are_optimal(algorithm: Any) -> None:
+    walks = [walk(cell, move) for cell in GRID.starts for move in MOVES]
+    data = walks if isinstance(algorithm, MC) else [first_step(w) for w in walks]
+    batch = collate(data)
+    size = len(GRID.cells)
+    heads = 1 if isinstance(algorithm, MC) else 2
+    net = ValueNetwork(Table(size), heads, size, size, 0.0, "linear", 1.0, heads == 2, nll=False)
+    net = net.double()
+    target = Target(net, algorithm.follows) if algorithm.follows else None
+    optimiser = torch.optim.Adam(net.parameters(), lr=0.05)
+    (micro,) = micros(batch)
+    inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+    none = np.zeros(batch.entries)
+    for step in range(3000):
+        for group in optimiser.param_groups:
+            group["lr"] = 0.05 * (1.0 - step / 3000)
+        out = net(inputs)
+        target_q = none[None][:0]
+        if algorithm.evaluates:
+            assert target is not None
+            target_q = target.values(inputs, net).numpy()
+        now = Now(none[: batch.actions], out.v.detach().numpy(), none[: batch.actions], target_q)
+        columns, *_ = algorithm.prepare(batch, now, None, {})
+        targets = {k: torch.as_tensor(np.asarray(c)).double() for k, c in columns.items()}
+        if target is not None:
+            out, after = following(batch, micro, inputs, out, now, target, net)
+            targets |= {k: v.double() for k, v in after.items()}
+        terms = algorithm.loss(out, targets, float(batch.actions))
+        optimiser.zero_grad()
+        terms.loss.backward()
+        optimiser.step()
+        if target is not None:
+            target.follow(net)
+    states = torch.eye(size).double()
+    with torch.no_grad():
+        q = torch.stack([head(states)[0] for head in net.q_heads]).amin(0)[:, : len(MOVES)].numpy()
+    starts = [GRID.cells.index(cell) for cell in GRID.starts]
+    best = optimal_q()
+    assert np.abs(q - best)[starts].max() < 0.05
+    for cell in GRID.starts:
+        greedy = list(MOVES)[int(q[GRID.cells.index(cell)].argmax())]
+        assert greedy in GRID.best_moves(cell, GRID.goal)
