@@ -86,9 +86,15 @@ _FO_MC = replace(
     data=DataConfig(episodes=1500, batch=64),
 )
 
+# As published: the successful episodes. The best tenth of them is mostly the work of the optimal
+# players in the data.
 _FO_FILTERED = replace(
-    _FO_ILQL, algorithm=FilteredBC(share=0.1), data=DataConfig(episodes=1500, batch=8), updates=300
+    _FO_ILQL,
+    algorithm=FilteredBC(threshold=-100.0),
+    updates=300,
+    data=DataConfig(episodes=1500, batch=8),
 )
+_FO_TOP = replace(_FO_FILTERED, algorithm=FilteredBC(share=0.1))
 
 _PO = replace(
     _FO,
@@ -144,6 +150,7 @@ PRESETS: dict[str, Experiment] = {
     "maze-fo-bc": _FO,
     "maze-fo-ppo": _FO_PPO,
     "maze-fo-filtered-bc": _FO_FILTERED,
+    "maze-fo-top10-bc": _FO_TOP,
     "maze-fo-mc": _FO_MC,
     "maze-fo-ilql": _FO_ILQL,
     "maze-po-bc": _PO,

@@ -25,6 +25,8 @@ EXAMPLES = """examples:
   lmrl data import wordle train_data.jsonl --out data/wordle
   lmrl train maze-fo-ppo --run-dir runs/demo         BC, then PPO from it, scores at the end
   lmrl evaluate --checkpoint runs/demo/checkpoints/last --task maze-fo --episodes 200
+  lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo --episodes 20
+  lmrl compare runs/ppo-0 runs/ppo-1 runs/ilql-0     groups of runs, with intervals
   lmrl doctor                                        is everything installed as it should be?
 """
 
@@ -145,6 +147,7 @@ def _parser() -> Parser:
     generate.add_argument("--player", default="mixture", help="scripted player (mixture)")
     generate.add_argument("--seed", type=int, default=0, help="of the first episode (0)")
     generate.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
+    _oracle(generate)
     _json(generate)
     bring = add(
         "import",
@@ -191,28 +194,36 @@ def _parser() -> Parser:
     train.add_argument("--verbose", action="store_true", help="show the actors' logs too")
     _json(train)
 
-    evaluate = add(
-        "evaluate",
-        "score a checkpoint or a scripted player on fixed seeds",
-        "lmrl evaluate --checkpoint runs/demo/checkpoints/last --task maze-fo --episodes 200",
-        _evaluate,
+    _evaluate_arguments(
+        add(
+            "evaluate",
+            "score a checkpoint, a scripted player or a prompted model on fixed seeds",
+            "lmrl evaluate --checkpoint runs/demo/checkpoints/last --task maze-fo --episodes 200\n"
+            "  lmrl evaluate --checkpoint runs/ilql/checkpoints/last --task maze-fo "
+            "--temperature 0 1 --beta 1 4 16\n"
+            "  lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo\n"
+            "  lmrl evaluate --player optimal --task twenty-questions --oracle smollm2",
+            _evaluate,
+        )
     )
-    who = evaluate.add_mutually_exclusive_group(required=True)
-    who.add_argument("--checkpoint", type=Path, help="a Hugging Face checkpoint directory")
-    who.add_argument("--player", help="a scripted player of the task")
-    evaluate.add_argument("--task", required=True)
-    evaluate.add_argument(
-        "--suite",
-        choices=("robustness",),
-        help="score the task and all its variants (lmrl tasks --json lists them)",
+
+    compare = add(
+        "compare",
+        "compare finished runs of one task, grouped by everything but their seeds",
+        "lmrl compare runs/ppo-0 runs/ppo-1 runs/ppo-2 runs/ilql-0 runs/ilql-1 runs/ilql-2",
+        _compare,
     )
-    evaluate.add_argument("--episodes", type=int, default=200)
-    evaluate.add_argument("--first-seed", type=int, default=1_000_000_000)
-    evaluate.add_argument("--temperature", type=float, default=1.0, help="0 is greedy (1)")
-    evaluate.add_argument("--max-tokens", type=int, default=16, help="of an action (16)")
-    evaluate.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
-    evaluate.add_argument("--out", type=Path, help="folder for the episodes")
-    _json(evaluate)
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    compare.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        help="a policy in scores.jsonl instead of the learned one; may be given several times",
+    )
+    compare.add_argument(
+        "--at", choices=("best", "last"), default="last", help="which checkpoint of a run (last)"
+    )
+    _json(compare)
 
     doctor = add("doctor", "check the installation", "lmrl doctor", _doctor)
     _json(doctor)
@@ -221,6 +232,71 @@ def _parser() -> Parser:
 
 def _json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print figures as JSON")
+
+
+def _oracle(parser: Parser) -> None:
+    parser.add_argument(
+        "--oracle",
+        metavar="MODEL",
+        help="who answers for the task instead of its scripted oracle or buyer: smollm2, a "
+        "checkpoint directory, or a .gguf file",
+    )
+    parser.add_argument(
+        "--oracle-endpoint",
+        metavar="URL",
+        help="of a server with OpenAI's API; --oracle is the model's name there",
+    )
+    parser.add_argument(
+        "--oracle-max-tokens", type=int, default=32, metavar="N", help="of an answer (32)"
+    )
+
+
+def _evaluate_arguments(evaluate: Parser) -> None:
+    who = evaluate.add_mutually_exclusive_group(required=True)
+    who.add_argument("--checkpoint", type=Path, help="a Hugging Face checkpoint directory")
+    who.add_argument("--player", help="a scripted player of the task")
+    who.add_argument(
+        "--policy", choices=("prompt",), help="an instruct model that is told the rules: --model"
+    )
+    evaluate.add_argument("--task", required=True)
+    evaluate.add_argument(
+        "--suite",
+        choices=("robustness",),
+        help="score the task and all its variants (lmrl tasks --json lists them)",
+    )
+    evaluate.add_argument("--episodes", type=int, default=200)
+    evaluate.add_argument("--first-seed", type=int, default=1_000_000_000)
+    evaluate.add_argument(
+        "--temperature",
+        type=float,
+        nargs="+",
+        metavar="T",
+        help="0 is greedy (1; of prompted models 0); several make a sweep",
+    )
+    evaluate.add_argument(
+        "--beta",
+        type=float,
+        nargs="+",
+        metavar="B",
+        help="weight of the values in a value-guided policy (its own); several make a sweep",
+    )
+    evaluate.add_argument("--max-tokens", type=int, help="of an action (16; of prompted models 32)")
+    evaluate.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
+    evaluate.add_argument("--out", type=Path, help="folder for the episodes")
+    _oracle(evaluate)
+    prompt = evaluate.add_argument_group("with --policy prompt")
+    prompt.add_argument("--model", help="smollm2, a checkpoint directory, or a .gguf file")
+    prompt.add_argument(
+        "--endpoint",
+        metavar="URL",
+        help="of a server with OpenAI's API; --model is the model's name there",
+    )
+    prompt.add_argument("--shots", type=int, default=2, help="example episodes in the prompt (2)")
+    prompt.add_argument(
+        "--data", type=Path, help="data set of the examples; without, the optimal player makes them"
+    )
+    prompt.add_argument("--context", type=int, default=2048, help="most tokens of a prompt (2048)")
+    _json(evaluate)
 
 
 def _options(text: str) -> dict[str, Any]:
@@ -234,6 +310,7 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _tasks(options: argparse.Namespace) -> int:
+    from lmrl.show import tasks_table
     from lmrl.tasks import known, make
 
     rows: list[dict[str, Any]] = []
@@ -251,13 +328,7 @@ def _tasks(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    print(f"{'task':<20} {'turns':>6}  {'worst':>8} {'data':>8} {'best':>8}  players")
-    for row in rows:
-        worst, mean, best = row["score_range"]
-        print(
-            f"{row['task']:<20} {row['max_turns']:>6}  {worst:>8g} {mean:>8g} {best:>8g}  "
-            f"{', '.join(row['players'])}"
-        )
+    print(tasks_table(rows))
     return 0
 
 
@@ -342,10 +413,34 @@ def _data_generate(options: argparse.Namespace) -> int:
     env = make(options.task, **options.options)
     if options.player not in env.players:
         raise unknown("player", options.player, env.players)
+    config = _oracle_config(options)
+    if config is not None:
+        return _generate_answered(options, config)
     made = episodes(
         env, options.task, options.episodes, options.seed, options.player, options.options
     )
     return _write_new(options, _ticking(made, options.episodes))
+
+
+def _generate_answered(options: argparse.Namespace, config: Any) -> int:
+    """Make a data set in which a model answers for the task."""
+    from cluster.score import Asked, answered_episodes
+
+    asked = Asked()
+    seeds = range(options.seed, options.seed + options.episodes)
+    made = answered_episodes(config, options.task, options.options, options.player, seeds, asked)
+    return _write_new(options, _ticking(made, options.episodes), asked)
+
+
+def _oracle_config(options: argparse.Namespace) -> Any:
+    """Return the `ChatConfig` of the model that answers for the task; None if none was given."""
+    if options.oracle is None:
+        if options.oracle_endpoint:
+            raise UsageError("--oracle-endpoint needs --oracle, the model's name there")
+        return None
+    from actors.chat import ChatConfig
+
+    return ChatConfig(options.oracle, options.oracle_endpoint, max_tokens=options.oracle_max_tokens)
 
 
 def _data_import(options: argparse.Namespace) -> int:
@@ -354,28 +449,39 @@ def _data_import(options: argparse.Namespace) -> int:
     return _write_new(options, _ticking(imported(options.task, options.files)))
 
 
-def _write_new(options: argparse.Namespace, made: Any) -> int:
-    """Write a new data set to `options.out`, and print how many episodes it has."""
+def _write_new(options: argparse.Namespace, made: Any, asked: Any = None) -> int:
+    """Write a new data set to `options.out`, and print how many episodes it has.
+
+    Args:
+        options: of the command.
+        made: the episodes.
+        asked: what was asked of the model that answered in them; None if none did.
+    """
     import time
 
     from lmrl.data import write_new
+    from lmrl.show import asked_lines
 
     began = time.perf_counter()
     count = write_new(made, options.out)
     seconds = time.perf_counter() - began
     record = {"episodes": count, "path": str(options.out), "seconds": round(seconds, 3)}
-    print(json.dumps(record) if options.json else f"{count} episodes in {options.out}")
+    answers = asked.to_json() if asked else {}
+    if options.json:
+        print(json.dumps({**record, **answers}))
+        return 0
+    print("\n".join([f"{count} episodes in {options.out}", *asked_lines(answers)]))
     return 0
 
 
-def _ticking(stream: Any, total: int | None = None) -> Any:
+def _ticking(stream: Any, total: int | None = None, what: str = "episodes") -> Any:
     """Yield from `stream` with a bar and the time that is left, if it is known, on a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     return track(
         stream,
-        "episodes",
+        what,
         total=total,
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
@@ -384,41 +490,14 @@ def _ticking(stream: Any, total: int | None = None) -> Any:
 
 def _data_show(options: argparse.Namespace) -> int:
     from lmrl.data.generate import describe
+    from lmrl.show import data_set
 
     facts = describe(options.path)
     if options.json:
         print(json.dumps(facts, indent=2))
         return 0
-    print(f"{facts['episodes']} episodes, {facts['turns']} turns")
-    for name in ("tasks", "players", "endings"):
-        print(f"{name:<8}", ", ".join(f"{k or '-'} {v}" for k, v in sorted(facts[name].items())))
-    for name in ("return", "length"):
-        row = facts[name]
-        print(
-            f"{name:<8} mean {row['mean']:.3g}  std {row['std']:.3g}  min {row['min']:g}  "
-            f"max {row['max']:g}"
-        )
-    counts, edges = facts["histogram"]["counts"], facts["histogram"]["edges"]
-    for count, low, high in zip(counts, edges, edges[1:], strict=False):
-        bar = "#" * round(40 * count / max(counts))
-        print(f"  {low:>8.4g} .. {high:<8.4g} {count:>7}  {bar}")
-    _print_published(facts["published"])
-    print("\nthe shortest episode:\n" + facts["transcript"])
+    print(data_set(facts))
     return 0
-
-
-def _print_published(found: dict[str, Any]) -> None:
-    """Print the statistics of the published data sets, `-` where there are none."""
-    print("\npublished:")
-    for task, row in found.items():
-        if row is None:
-            print(f"  {task}: -")
-            continue
-        print(
-            f"  {task}: {row['episodes']} episodes, return mean {row['return_mean']:g}  "
-            f"std {row['return_std']:g}, length mean {row['length_mean']:g}  "
-            f"std {row['length_std']:g}, success {row['success']:g} ({row['source']})"
-        )
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -443,6 +522,7 @@ def _train(options: argparse.Namespace) -> int:
     from cluster.presets import PRESETS, preset
     from cluster.train import train
     from lmrl.runlog import RunLog
+    from lmrl.show import summary_table
 
     if options.list:
         for name, value in PRESETS.items():
@@ -502,84 +582,146 @@ def _plan(exp: Any, folder: Path) -> str:
     )
 
 
-def summary_table(summary: dict[str, Any], folder: Path) -> str:
-    """Return the scores of a finished run as a table."""
-    lines = [
-        f"{'policy':<10} {'return':>9} {'95 % interval':>20} {'normalised':>11} {'episodes':>9}"
-    ]
-    for name, row in summary["scores"].items():
-        low, high = row["ci95"]
-        interval = f"[{low:.2f}, {high:.2f}]"
-        lines.append(
-            f"{name:<10} {row['return_mean']:>9.2f} {interval:>20} {row['normalised']:>11.1f} "
-            f"{row['episodes']:>9}"
-        )
-    ledger, parity = summary["ledger"], summary["parity"]
-    lines.append(
-        f"\nepisodes: {ledger['started']} started = {ledger['trained']} trained + "
-        f"{ledger['evaluated']} evaluated + {ledger['stale']} stale + {ledger['failed']} failed"
-    )
-    lines.append(
-        f"parity: {parity['max_abs']:.1e} nats at most, over {parity['pushes']} pushes; "
-        f"{summary['seconds']['total']:.0f} s; everything is in {folder}"
-    )
-    return "\n".join(lines)
-
-
 def _evaluate(options: argparse.Namespace) -> int:
-    from cluster.experiment import EvaluationConfig
-    from cluster.score import score_checkpoint, score_player
-    from lmrl.data import write_table
+    from cluster.score import score_suite, settings
     from lmrl.robustness import BASE, rows, variants
     from lmrl.schema import from_table
+    from lmrl.show import asked_lines, score_line
     from lmrl.tasks import make
 
-    if options.episodes < 1:
-        raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
-    if options.temperature < 0:
-        raise UsageError(f"--temperature is {options.temperature}; give 0 or more")
-    # A wrong name is told before anything heavy is imported.
+    _check_evaluate(options)
+    # A wrong name is told before anything heavy is started.
     make(options.task, **options.options)
     suite = {BASE: options.options}
     if options.suite:
         suite = variants(options.task, options.options)
-    sizes = EvaluationConfig(
-        options.episodes, first_seed=options.first_seed, temperature=options.temperature
-    )
-    if options.checkpoint:
-        found = score_checkpoint(options.checkpoint, options.task, suite, sizes, options.max_tokens)
-    else:
-        found = score_player(options.player, options.task, suite, sizes)
+    swept = settings(options.temperature, options.beta or [None])
+    if len(swept) > 1:
+        return _sweep(options, swept)
+    with _contestant(options) as contestant:
+        found = score_suite(contestant, suite, swept[0])
+        asked = contestant.asked.to_json()
     played = {name: given for name, given in found.items() if not isinstance(given, str)}
-    if options.out:
-        for name, (_, episodes) in played.items():
-            write_table(
-                episodes, options.out / f"{name if options.suite else 'evaluation'}.parquet"
-            )
+    for name, (_, episodes) in played.items():
+        _store(options, episodes, name if options.suite else "evaluation")
     if options.suite:
         scored = {name: (score, from_table(episodes)) for name, (score, episodes) in played.items()}
-        return _print_suite(options, rows(suite, {**found, **scored}, options.episodes))
+        return _print_suite(options, rows(suite, {**found, **scored}, options.episodes), asked)
     score = played[BASE][0]
-    record = {"task": options.task, **score.to_json()}
     if options.json:
-        print(json.dumps(record, indent=2))
-        return 0
-    low, high = score.ci95
-    print(
-        f"{options.task}: return {score.return_mean:.2f} [{low:.2f}, {high:.2f}], normalised "
-        f"{score.normalised:.1f}, {score.length_mean:.1f} turns, {score.episodes} episodes"
-    )
+        print(json.dumps({"task": options.task, **score.to_json(), **asked}, indent=2))
+    else:
+        print("\n".join([score_line(options.task, score), *asked_lines(asked)]))
     return 0
 
 
-def _print_suite(options: argparse.Namespace, found: Any) -> int:
+def _check_evaluate(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together, and fill in what depends on who plays."""
+    if options.episodes < 1:
+        raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
+    for temperature in options.temperature or ():
+        if temperature < 0:
+            raise UsageError(f"--temperature is {temperature:g}; give 0 or more")
+    if options.beta and not options.checkpoint:
+        raise UsageError("--beta is for value-guided checkpoints; give one with --checkpoint")
+    if options.player and len(options.temperature or ()) > 1:
+        raise UsageError("a scripted player has no temperature; --temperature is for policies")
+    if options.suite and len(options.temperature or (1,)) * len(options.beta or (1,)) > 1:
+        raise UsageError("--suite takes one --temperature and one --beta; sweep without it")
+    prompted = options.policy == "prompt"
+    if prompted != (options.model is not None):
+        raise UsageError(
+            "--policy prompt needs --model, who is asked"
+            if prompted
+            else "--model is for --policy prompt"
+        )
+    if options.temperature is None:
+        options.temperature = [0.0 if prompted else 1.0]
+    if options.max_tokens is None:
+        options.max_tokens = 32 if prompted else 16
+
+
+@contextmanager
+def _contestant(options: argparse.Namespace) -> Iterator[Any]:
+    """Give the `Contestant` that is asked for; what it needs is started and ended here."""
+    from cluster.experiment import EvaluationConfig
+    from cluster.score import checkpoint_contestant, player_contestant, prompted_contestant
+
+    oracle = _oracle_config(options)
+    sizes = EvaluationConfig(
+        options.episodes, first_seed=options.first_seed, temperature=options.temperature[0]
+    )
+    task = (options.task, options.options, sizes)
+    if options.checkpoint:
+        contest: Any = checkpoint_contestant(
+            options.checkpoint,
+            *task,
+            options.max_tokens,
+            oracle=oracle,
+            guided=options.beta is not None,
+        )
+    elif options.player:
+        contest = player_contestant(options.player, *task, oracle)
+    else:
+        from actors.chat import ChatConfig
+
+        config = ChatConfig(
+            options.model,
+            options.endpoint,
+            max_tokens=options.max_tokens,
+            context=options.context,
+        )
+        contest = prompted_contestant(config, *task, options.shots, options.data, oracle)
+    with contest as contestant:
+        yield contestant
+
+
+def _store(options: argparse.Namespace, episodes: Any, name: str) -> None:
+    from lmrl.data import write_table
+
+    if options.out:
+        write_table(episodes, options.out / f"{name}.parquet")
+
+
+def _sweep(options: argparse.Namespace, swept: Sequence[Any]) -> int:
+    """Score every setting on the same seeds, and print them as one table."""
+    from lmrl.show import SweepRow, asked_lines, best_row, sweep_table
+
+    rows = []
+    with _contestant(options) as contestant:
+        for setting in _ticking(swept, len(swept), "settings"):
+            score, episodes = contestant.score(options.options, setting)
+            beta = "" if setting.beta is None else f"-beta-{setting.beta:g}"
+            _store(options, episodes, f"temperature-{setting.temperature:g}{beta}")
+            rows.append(SweepRow(setting.temperature, setting.beta, score))
+        asked = contestant.asked.to_json()
+    if options.json:
+        best = best_row(rows)
+        plain = [{"task": options.task, **row.to_json(), "best": row is best} for row in rows]
+        print(json.dumps(plain, indent=2))
+    else:
+        print("\n".join([sweep_table(options.task, rows), *asked_lines(asked)]))
+    return 0
+
+
+def _print_suite(options: argparse.Namespace, found: Any, asked: dict[str, Any]) -> int:
     from lmrl.robustness import table
+    from lmrl.show import asked_lines
 
     if options.json:
-        record = {"task": options.task, "suite": options.suite, "variants": found}
+        record = {"task": options.task, "suite": options.suite, "variants": found, **asked}
         print(json.dumps(record, indent=2, default=lambda row: row.to_json()))
     else:
         print(f"{options.task}, {options.episodes} episodes on the same seeds\n{table(found)}")
+        print("\n".join(asked_lines(asked)), end="\n" if asked else "")
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from lmrl.compare import compare, table
+
+    found = compare(options.runs, options.policy, options.at)
+    print(json.dumps(found.to_json(), indent=2) if options.json else table(found))
     return 0
 
 

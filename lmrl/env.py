@@ -86,6 +86,8 @@ class TextEnv(ABC):
     oracle_option: ClassVar[str] = ""
     """The option that takes whoever answers for the task (a callable from a prompt to a reply);
     empty where nobody does."""
+    instructions: ClassVar[str] = ""
+    """The rules and the form of an action, for an instruct model that has never seen the task."""
     players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]]
     """Scripted players by name; `random`, `optimal` and `mixture` exist in every task."""
     wordings: ClassVar[Mapping[str, Wording]] = {}

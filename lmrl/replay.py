@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lmrl.env import TextEnv
 from lmrl.errors import DataError
 from lmrl.rollout import Episode
 from lmrl.tasks import make
@@ -93,7 +94,7 @@ def replay_all(trajectories: Iterable[Trajectory]) -> Report:
 
     Raises:
         UsageError: if a task, one of its options or a start is unknown here.
-        DataError: if an episode was imported.
+        DataError: if an episode was imported, or somebody answered in it who is not here.
     """
     found: list[Difference] = []
     count = 0
@@ -105,6 +106,24 @@ def replay_all(trajectories: Iterable[Trajectory]) -> Report:
     return Report(count, tuple(found))
 
 
+def _check_answerer(
+    stored: Trajectory, number: int, env: TextEnv, start: Mapping[str, Any] | None
+) -> None:
+    """Refuse an episode in which somebody else answered than would answer now."""
+    if "oracle" not in stored.info:
+        return
+    _, told = env.reset(seed=stored.seed, options=start)
+    then, now = (
+        f"{info.get('oracle')} (version {info.get('oracle_version') or 'unknown'})"
+        for info in (stored.info, told)
+    )
+    if then != now:
+        raise DataError(
+            f"episode {number}, {stored.task}, was answered by {then}: such episodes cannot be "
+            f"replayed without it, because {now} would answer now"
+        )
+
+
 def replay(stored: Trajectory, number: int = 0) -> Difference | None:
     """Return the first difference between a stored episode and the same actions now, if any.
 
@@ -114,7 +133,7 @@ def replay(stored: Trajectory, number: int = 0) -> Difference | None:
 
     Raises:
         UsageError: if its task, one of its options or its start is unknown here.
-        DataError: if it was imported, or has no proper start.
+        DataError: if it was imported, has no proper start, or was answered by a model or a person.
     """
     if stored.imported:
         raise DataError(
@@ -126,6 +145,7 @@ def replay(stored: Trajectory, number: int = 0) -> Difference | None:
     if start is not None and not isinstance(start, Mapping):
         raise DataError(f"episode {number} has the start {start!r}, which is not a JSON object")
     env = make(stored.task, **options)
+    _check_answerer(stored, number, env, start)
     episode = Episode(env, stored.seed, name=stored.task, options=options, start=start)
 
     def differing(turn: int, field: str, old: str | float, new: str | float) -> Difference | None:

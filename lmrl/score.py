@@ -1,10 +1,11 @@
 """Scores: the paper's normalisation, and intervals that say how sure we are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lmrl.env import ScoreRange
 from lmrl.trajectory import Trajectory
@@ -112,3 +113,90 @@ def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:
         length_mean=float(np.mean([len(episode.turns) for episode in episodes])),
         success=float(np.mean(successes)) if len(successes) == len(episodes) else None,
     )
+
+
+# -- several runs of one kind ---------------------------------------------------------------------
+#
+# R. Agarwal, M. Schwarzer, P. S. Castro, A. Courville, M. G. Bellemare: Deep Reinforcement Learning
+# at the Edge of the Statistical Precipice, NeurIPS 2021, arXiv:2108.13264.
+
+
+def iqm(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the interquartile mean over the last axis: that of the middle half of the scores.
+
+    Agarwal et al. 2021, section 4.3: a quarter of the scores, rounded down, is left out at each
+    end. Of fewer than four scores it is the mean.
+    """
+    count = scores.shape[-1]
+    cut = count // 4
+    middle: NDArray[np.float64] = np.sort(scores, axis=-1)[..., cut : count - cut].mean(axis=-1)
+    return middle
+
+
+def probability_of_improvement(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how probably a run of `ours` scores more than one of `theirs`, over the last axis.
+
+    P(X > Y) = 1/(NK) sum over pairs of 1 if x > y, 1/2 if x = y, 0 otherwise: the Mann-Whitney
+    statistic (Agarwal et al. 2021, section 4.3).
+    """
+    gaps = ours[..., :, None] - theirs[..., None, :]
+    found: NDArray[np.float64] = ((gaps > 0) + 0.5 * (gaps == 0)).mean(axis=(-2, -1))
+    return found
+
+
+def resampled_means(
+    runs: Sequence[Sequence[float] | NDArray[np.float64]], resamples: int = 10_000, seed: int = 0
+) -> NDArray[np.float64]:
+    """Return bootstrap means of runs `[resamples, runs]`: of seeds first, then of their episodes.
+
+    A resample has as many runs as there are, drawn with replacement, and of each a mean of as many
+    episodes as that run has, drawn with replacement too. Runs of one kind are a stratum: what is
+    compared with them is resampled by a call of its own (Agarwal et al. 2021, section 4.1).
+
+    Args:
+        runs: the returns of each run's episodes, one run a training seed.
+        resamples: how many.
+        seed: of the resampling.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(runs), size=(resamples, len(runs)))
+    means = np.empty(drawn.shape)
+    for number, episodes in enumerate(runs):
+        sample = np.asarray(episodes, float)
+        rows, columns = np.nonzero(drawn == number)
+        for part in range(0, len(rows), 1000):
+            chosen = slice(part, part + 1000)
+            picks = rng.integers(len(sample), size=(len(rows[chosen]), len(sample)))
+            means[rows[chosen], columns[chosen]] = sample[picks].mean(axis=1)
+    return means
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its 95 % interval."""
+
+    value: float
+    ci95: tuple[float, float]
+
+    @classmethod
+    def of(
+        cls,
+        figure: Callable[..., NDArray[np.float64]],
+        scores: Sequence[NDArray[np.float64]],
+        resampled: Sequence[NDArray[np.float64]],
+    ) -> "Figure":
+        """Return a figure of the scores of runs, with the percentile interval of its resamples.
+
+        Args:
+            figure: takes the scores of one group of runs or of several, over the last axis.
+            scores: of each group, `[runs]`.
+            resampled: of each group, `[resamples, runs]`.
+        """
+        low, high = np.percentile(figure(*resampled), [2.5, 97.5])
+        return cls(float(figure(*scores)), (float(low), float(high)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {"value": self.value, "ci95": list(self.ci95)}

@@ -112,6 +112,7 @@ class Worded(TextEnv):
         # Class variables of the task that is inside.
         self.stop = env.stop  # type: ignore[misc]
         self.oracle_option = env.oracle_option  # type: ignore[misc]
+        self.instructions = env.instructions  # type: ignore[misc]
         self.players = env.players  # type: ignore[misc]
         self.wordings = env.wordings  # type: ignore[misc]
         self.state: WordedState | None = None

@@ -625,6 +625,14 @@ class CarDealer(TextEnv):
     """
 
     oracle_option = "buyer"
+    instructions = (
+        "You sell cars. Sell one to the customer for as much of their budget as you can: find out "
+        "which brand, type and features they want and what they can spend, then offer such a car, "
+        "with its list price (MSRP) and your own price, and agree on a deal before they lose "
+        "patience. An action is one thing that you say to the customer, on one line, for example: "
+        "What are you looking for? or: I have a red Ford truck. Its MSRP is $40,000, but I will "
+        "sell it for $38,000."
+    )
 
     def __init__(
         self,

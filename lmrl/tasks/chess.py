@@ -470,6 +470,12 @@ class Chess(TextEnv):
 
     reward_range = (-1.0, 1.0)
     window = 1
+    instructions = (
+        "You play chess as White and have to mate Black. Each message is the position in "
+        "Forsyth-Edwards notation with a space between every two characters. An action is one "
+        "legal move for White in standard algebraic notation, spaced in the same way, for example: "
+        "N f 3. An illegal move costs a point and changes nothing."
+    )
 
     def __init__(
         self,

@@ -404,6 +404,13 @@ class GuessMyCity(QuestionGame[Cities]):
     """
 
     game = "guess-my-city"
+    instructions = (
+        "You play Guess My City: find out which large city of the world somebody is from, in as "
+        "few questions as you can and at most 20. An action is one question; it may be open, for "
+        "example: What language do people speak there? The name of the city and its country will "
+        "not be told. When you think that you know it, name it, for example: Is it Mumbai? You win "
+        "when you name it."
+    )
     thing = "city"
     smart = 0.03  # with it the mixture player was measured to return -18.8
     score_range = ScoreRange(worst=-20.0, data=-18.8, best=-8.56)

@@ -217,6 +217,14 @@ class Maze(TextEnv):
             `faithful`.
     """
 
+    instructions = (
+        "You walk through a maze of rows and columns to a goal, in as few moves as you can. "
+        "Positions are given as row, column: moving down adds 1 to the row and moving right adds 1 "
+        "to the column. Each message names the walls next to you; a move into a wall leaves you "
+        "where you are. You may or may not be told where you and the goal are. An action is "
+        "exactly one of these: move up, move down, move left, move right."
+    )
+
     def __init__(
         self,
         observation: str = "position",

@@ -402,6 +402,13 @@ class TextNav(TextEnv):
 
     reward_range = (0.0, 1.0)
     score_range = ScoreRange(worst=0.0, data=0.26, best=1.0)
+    instructions = (
+        "You are in a house and move through its rooms by commands. Find the stale food, carry it "
+        "to the fridge, open the fridge, put the stale food into it, and close the fridge. Never "
+        "eat the stale food: that loses. You have only a few commands, 15 as a rule. Each message "
+        "describes what you see and ends with the commands that are possible now. An action is "
+        "one of those commands, word for word, for example: go east."
+    )
 
     def __init__(
         self,

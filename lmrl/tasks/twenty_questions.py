@@ -124,6 +124,12 @@ class TwentyQuestions(QuestionGame[Knowledge]):
     """
 
     game = "twenty-questions"
+    instructions = (
+        "You play Twenty Questions: find out which everyday object, animal, food or other thing "
+        "somebody has in mind, in as few questions as you can and at most 20. An action is one "
+        "question that can be answered with yes or no, for example: Is it an animal? Narrow it "
+        "down first, then name the thing, for example: Is it a lion? You win when you name it."
+    )
     thing = "object"
     smart = 0.29  # with it the mixture player was measured to return -17.3
     score_range = ScoreRange(worst=-20.0, data=-17.3, best=-12.6)

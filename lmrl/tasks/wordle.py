@@ -224,6 +224,13 @@ class Wordle(TextEnv):
     """
 
     max_turns = TRIES
+    instructions = (
+        "You play Wordle: find a hidden English word of five letters in six guesses. An action is "
+        "a guess, a common English word written as five letters with spaces between them, for "
+        "example: t r a i n. The answer has a mark for each letter: g means that the letter is in "
+        "this place, y that the hidden word has it in another place, b that the hidden word does "
+        "not have it. A guess that is no known word gets an empty answer and is lost."
+    )
     score_range = ScoreRange(worst=-6.0, data=-4.12, best=-1.94)
 
     def __init__(
