@@ -77,10 +77,11 @@ class ValueGuidedForCausalLM(nn.Module):
         """Return guided logits `[S, V]` in float32."""
         ours, values = hidden_states.chunk(2, dim=-1)
         base: Tensor = self.policy.compute_logits(ours)
-        q = torch.stack(
-            [self._modules[f"q{n}"](values)[0].float() for n in range(1, self.heads + 1)]  # type: ignore
-        )
-        return combine(base.float(), q[..., : base.shape[-1]], self.beta, self.top_p)
+        q = [
+            self._modules[f"q{n}"](values)[0].float()[..., : base.shape[-1]]  # type: ignore
+            for n in range(1, self.heads + 1)
+        ]
+        return combine(base.float(), q, self.beta, self.top_p)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load `policy.*`, `critic.*` and the heads; any part of them may come."""

@@ -85,7 +85,11 @@ def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Calla
     from learners.engine import OptimiserConfig
     from learners.learner import Learner, LearnerConfig
 
-    changes = {"ppo": {"epochs": 1, "minibatch": 0}, "mc": {"cql": 0.01}, "ilql": {"cql": 0.01}}
+    changes: dict[str, dict[str, Any]] = {
+        "ppo": {"epochs": 1, "minibatch": 0},
+        "mc": {"cql": 0.01},
+        "ilql": {"cql": 0.01},
+    }
     algorithm: Any = KNOWN[name](**changes.get(name, {}))
     optimiser = OptimiserConfig(lr=1e-4, dtype=dtype)  # type: ignore[arg-type]
     config = LearnerConfig(threads=threads, optimiser=optimiser)
@@ -138,7 +142,7 @@ def plain_step(checkpoint: Path, threads: int) -> Callable[[int], None]:
             loss = loss + 0.5 * (taken - y).square().mean()
             loss = loss + 0.01 * F.cross_entropy(q.flatten(0, 1), token.flatten())
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimiser.step()
         with torch.no_grad():
@@ -211,8 +215,11 @@ def main() -> None:
             f"python -m benchmarks.learner --algorithms {' '.join(options.algorithms)} "
             f"{' '.join(shape)}"
         )
-        figures = {"published_ilql_tokens_per_s": PUBLISHED, "algorithms": found}
-        save(options.name, command_line, figures)
+        save(
+            options.name,
+            command_line,
+            {"published_ilql_tokens_per_s": PUBLISHED, "algorithms": found},
+        )
     if options.json:
         print(json.dumps(found, indent=2))
 

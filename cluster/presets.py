@@ -71,9 +71,9 @@ _FO_ILQL = replace(
         value_scale=5.0,
         beta=8.0,
     ),
-    updates=600,
+    updates=1000,
     save_every=100,
-    data=DataConfig(episodes=1500, batch=16),
+    data=DataConfig(episodes=1500, batch=24),
     evaluation=EvaluationConfig(every=100, every_episodes=100),
     learner=LearnerConfig(
         optimiser=OptimiserConfig(lr=1e-3, decay="linear", warmup=20), micro_tokens=65536, threads=1
@@ -83,6 +83,7 @@ _FO_ILQL = replace(
 _FO_MC = replace(
     _FO_ILQL,
     algorithm=MC(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, endless=True, beta=8.0),
+    updates=600,
     data=DataConfig(episodes=1500, batch=64),
 )
 

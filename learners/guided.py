@@ -10,8 +10,9 @@ ours (`actors.value_guided` serves it in vLLM):
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -102,22 +103,23 @@ def guided_logits(start: CausalLM, network: ValueNetwork, guide: Guide, inputs: 
     hidden = start.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
     base = start.head(hidden).float()
     states = network.states(inputs.tokens, inputs)
-    q = torch.stack([head(states)[0].float() for head in network.q_heads])
+    q = [head(states)[0].float() for head in network.q_heads]
     return combine(base, q, guide.beta, guide.top_p)
 
 
-def combine(base: Tensor, q: Tensor, beta: float, top_p: float) -> Tensor:
+def combine(base: Tensor, q: Sequence[Tensor], beta: float, top_p: float) -> Tensor:
     """Return base + β min Q `[S, V]`; outside the base policy's nucleus it is −∞.
 
     (arXiv 2311.18232, appendix D: element-wise minimum over Q heads, no value subtracted.)
 
     Args:
         base: logits of the start policy `[S, V]`.
-        q: `[heads, S, V]`.
+        q: `[S, V]` of each head, or `[heads, S, V]`.
         beta: weight of Q.
         top_p: mass of the nucleus; 1 keeps every token.
     """
-    guided = base + beta * q.amin(0)
+    # Pass by pass over the vocabulary and without a stack: this runs for every sampled token.
+    guided = torch.add(base, reduce(torch.minimum, q), alpha=beta)
     if top_p < 1.0:
         ordered, order = base.softmax(-1).sort(-1, descending=True)
         # A token stays if what comes before it has less than the mass: one always does.

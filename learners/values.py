@@ -80,7 +80,8 @@ class Head(nn.Module):
         if self.hidden_weight is not None:
             states = torch.relu(nn.functional.linear(states, self.hidden_weight, self.hidden_bias))
         if tokens is None:
-            return self.scale * nn.functional.linear(states, self.weight, self.bias), states
+            values = nn.functional.linear(states, self.weight, self.bias)
+            return values if self.scale == 1.0 else self.scale * values, states
         if not nll:
             picked = (states * self.weight[tokens]).sum(-1).float() + self.bias[tokens].float()
             return self.scale * picked, torch.zeros_like(picked)

@@ -635,6 +635,9 @@ def _check_evaluate(options: argparse.Namespace) -> None:
             if prompted
             else "--model is for --policy prompt"
         )
+    for name in ("endpoint", "data"):
+        if not prompted and getattr(options, name) is not None:
+            raise UsageError(f"--{name} is for --policy prompt")
     if options.temperature is None:
         options.temperature = [0.0 if prompted else 1.0]
     if options.max_tokens is None:

@@ -128,7 +128,8 @@ def test_what_does_not_go_together_is_refused(
         capsys, "evaluate", "--task", "car-dealer", "--player", "optimal", "--oracle", "no/model"
     )
     assert "needs --model" in refused(capsys, *prompt)
-    assert "is for --policy prompt" in refused(capsys, *optimal, "--model", "smollm2")
+    for option in ("--model", "--endpoint", "--data"):
+        assert f"{option} is for --policy prompt" in refused(capsys, *optimal, option, "smollm2")
     assert "no/model is no model" in refused(capsys, *prompt, "--model", "no/model")
     here = ["--model", "m", "--endpoint", "http://here"]
     assert "no data set" in refused(capsys, *prompt, *here, "--data", tmp_path / "none")

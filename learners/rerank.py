@@ -1,0 +1,126 @@
+"""Choose among a finite set of actions by what a checkpoint makes of each (arXiv 2311.18232's code:
+the maze is evaluated so).
+
+A plain policy (BC, PPO) scores an action by its log-probability, a value-guided one (MC, ILQL) by
+its Q values: of its last token, or, as published, summed over its tokens, which favours short
+actions where values are negative.
+"""
+
+from collections.abc import Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from learners.guided import guide_of
+from learners.model import CausalLM, load_causal_lm
+from learners.values import Head
+from lmrl.codec import Codec
+from lmrl.errors import UsageError
+from lmrl.rollout import Episode, Reply
+from lmrl.trajectory import Ids
+
+Score = Literal["last", "sum"]
+
+
+class Reranker:
+    """A checkpoint that scores actions.
+
+    Args:
+        folder: a checkpoint directory, plain or value-guided.
+        actions: the actions to choose from, as text.
+        score: how Q values of several tokens become one number; log-probabilities are summed.
+        greedy: take the best action; otherwise draw from the softmax of the scores.
+        seed: of the draws.
+
+    Raises:
+        UsageError: if there are no actions, or the checkpoint cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        actions: Sequence[str],
+        score: Score = "last",
+        greedy: bool = True,
+        seed: int = 0,
+    ) -> None:
+        if not actions:
+            raise UsageError("a reranker needs a finite set of actions, and the task has none")
+        self.codec = Codec.load(folder)
+        self.actions = [self.codec.encode(action) for action in actions]
+        self.score, self.greedy = score, greedy
+        self.rng = np.random.default_rng(seed)
+        self.guide = guide_of(folder)
+        self.heads: list[Head] = []
+        self.trunk = load_causal_lm(folder) if self.guide is None else self._critic(folder)
+
+    def _critic(self, folder: Path) -> CausalLM:
+        from safetensors.torch import load_file
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        assert self.guide is not None
+        config: Any = AutoConfig.from_pretrained(str(folder))
+        weights = load_file(str(folder / "model.safetensors"))
+
+        def part(name: str) -> dict[str, torch.Tensor]:
+            return {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
+
+        critic = AutoModelForCausalLM.from_config(config)
+        critic.load_state_dict(part("critic."), strict=False)  # its output embedding is not used
+        for number in range(1, self.guide.heads + 1):
+            state = part(f"q{number}.")
+            outputs, width = state["weight"].shape
+            head = Head(width, outputs, 0.0, self.guide.kind, self.guide.scale)
+            head.load_state_dict(state)
+            self.heads.append(head)
+        return CausalLM(critic.eval())
+
+    @torch.no_grad()
+    def scores(self, context: Ids) -> NDArray[np.float64]:
+        """Return the score of each action in a context, in nats or reward units."""
+        width = len(context) + max(len(action) for action in self.actions)
+        rows = np.zeros((len(self.actions), width), np.int64)
+        for index, action in enumerate(self.actions):
+            rows[index, : len(context) + len(action)] = np.concatenate([context, action])
+        tokens = torch.as_tensor(rows)
+        states = self.trunk.trunk(tokens)
+        found = []
+        for row, action in enumerate(self.actions):
+            first = len(context) - 1
+            here = states[row, first : first + len(action)]
+            taken = torch.as_tensor(action.astype(np.int64))
+            if self.guide is None:
+                logp = self.trunk.head(here).float().log_softmax(-1)
+                found.append(float(logp.gather(-1, taken[:, None]).sum()))
+                continue
+            q = reduce(torch.minimum, [head(here, taken)[0] for head in self.heads])
+            found.append(float(q.sum() if self.score == "sum" else q[-1]))
+        return np.array(found)
+
+    def __call__(self, context: Ids) -> Reply:
+        """Return an action as a policy of `lmrl.rollout.rollout` does."""
+        scores = self.scores(context)
+        if self.greedy:
+            chosen = int(scores.argmax())
+        else:
+            weights = np.exp(scores - scores.max())  # no overflow, whatever the scores
+            chosen = int(self.rng.choice(len(scores), p=weights / weights.sum()))
+        ids = self.actions[chosen]
+        return Reply(ids, np.zeros(len(ids), np.float32), np.full(len(ids), -1, np.int32))
+
+
+def move_accuracy(policy: Reranker) -> float:
+    """Return the share of the maze's free cells in which the best-scored move is a shortest way."""
+    from lmrl.tasks.maze import MOVES, Maze
+
+    env = Maze()
+    right = 0
+    for cell in env.grid.starts:
+        episode = Episode(env, 0, policy.codec, start={"init_position": list(cell)})
+        move = list(MOVES)[int(policy.scores(episode.context).argmax())]
+        right += move in env.grid.best_moves(cell, env.goal)
+    return right / len(env.grid.starts)

@@ -1,0 +1,357 @@
+"""Compare finished runs of one task: what `lmrl compare` prints.
+
+Runs with the same configuration but for the seed are a group. The score of a run is the normalised
+score of the mean return of one stored evaluation; groups are summed up over their runs as Agarwal
+et al. 2021 (arXiv:2108.13264) propose, with intervals over training seeds and over episodes.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmrl.data import stored_returns
+from lmrl.env import ScoreRange
+from lmrl.errors import DataError, UsageError, unknown
+from lmrl.score import Figure, iqm, normalised, probability_of_improvement, resampled_means
+from lmrl.tasks import make
+
+BEST, LAST = "best", "last"
+CHOSEN = "_best"
+"""Ends the label of a run's best checkpoint; see `cluster.train`."""
+
+APART = (
+    "evaluation.episodes",
+    "evaluation.every",
+    "evaluation.first_seed",
+    "evaluation.random",
+    "evaluation.start_episodes",
+    "data.path",
+    "failures",
+    "keep",
+    "learner.threads",
+    "model.path",
+    "placement",
+    "provenance",
+    "push",
+    "sampler",
+    "save_every",
+    "seed",
+    "simulator",
+)
+"""Fields in which runs of one group may differ: seeds, paths, where actors run, what is kept."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One policy of a finished run.
+
+    Attributes:
+        folder: of the run.
+        policy: its label in the run's scores.
+        seed: of the run.
+        update: after which the evaluation was.
+        returns: of the evaluation's episodes.
+        fields: of the configuration, by dotted name, without those of `APART`.
+    """
+
+    folder: Path
+    policy: str
+    seed: int
+    update: int
+    returns: NDArray[np.float64]
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seeds only.
+
+    Attributes:
+        name: policy, and the fields that tell the group from others of this policy.
+        runs: folders.
+        episodes: of all runs together.
+        return_mean: over runs.
+        mean, iqm: of the runs' normalised scores.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    episodes: int
+    return_mean: float
+    mean: Figure
+    iqm: Figure
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        figures = {"mean": self.mean.to_json(), "iqm": self.iqm.to_json()}
+        return {**asdict(self), "runs": list(self.runs), **figures}
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """How probably a run of `better` scores more than one of `worse`."""
+
+    better: str
+    worse: str
+    probability: Figure
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "better": self.better,
+            "worse": self.worse,
+            "probability": self.probability.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing runs.
+
+    Attributes:
+        task: name.
+        at: which checkpoint was taken, `best` or `last`.
+        groups: in the order in which their first runs were given.
+        improvements: of every ordered pair of groups.
+    """
+
+    task: str
+    at: str
+    groups: tuple[Group, ...]
+    improvements: tuple[Improvement, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "task": self.task,
+            "at": self.at,
+            "groups": [group.to_json() for group in self.groups],
+            "improvements": [found.to_json() for found in self.improvements],
+        }
+
+
+def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAST) -> Comparison:
+    """Return how groups of finished runs compare.
+
+    Args:
+        folders: run directories.
+        policies: labels of scores; none is the policy that each run learned.
+        at: `last` takes the last policy of a run; `best` the one that was chosen on the way, on
+            seeds of its own, and the last where that was no other.
+
+    Raises:
+        UsageError: for an unknown policy, runs of several tasks, or a run that is given twice.
+        DataError: for a folder that is no finished run.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise UsageError("a run is given twice; name each run directory once")
+    configs = {folder: _config(folder) for folder in folders}
+    task, options = _one_task(configs)
+    runs = [
+        _run(folder, config, policy, at)
+        for folder, config in configs.items()
+        for policy in policies or [config["algorithm"]["name"]]
+    ]
+    limits = make(task, **options).score_range
+    groups = _grouped(runs)
+    _check_seeds(groups)
+    scores = {name: _scores(part, limits) for name, part in groups.items()}
+    # A seed for each group: equal draws would pair runs that have nothing in common.
+    resampled = {
+        name: _resampled(part, limits, seed) for seed, (name, part) in enumerate(groups.items())
+    }
+    return Comparison(
+        task,
+        at,
+        tuple(_group(name, part, scores[name], resampled[name]) for name, part in groups.items()),
+        tuple(
+            Improvement(
+                better,
+                worse,
+                Figure.of(
+                    probability_of_improvement,
+                    [scores[better], scores[worse]],
+                    [resampled[better], resampled[worse]],
+                ),
+            )
+            for better, worse in permutations(groups, 2)
+        ),
+    )
+
+
+# -- reading runs ---------------------------------------------------------------------------------
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """Return the configuration of a finished run."""
+    if not (folder / "config.json").exists():
+        raise DataError(f"{folder} is no run directory: it has no config.json")
+    if not (folder / "summary.json").exists():
+        raise DataError(
+            f"{folder} has not ended: it has no summary.json; 'lmrl train --resume {folder}' goes "
+            "on with it"
+        )
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+    except json.JSONDecodeError as error:
+        raise DataError(f"{folder / 'config.json'} is not JSON ({error})") from error
+    return config
+
+
+def _one_task(configs: Mapping[Path, Mapping[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return the task of all runs and its options."""
+    (first, config), *others = configs.items()
+    task, options = config["task"], config["options"]
+    for folder, other in others:
+        if (other["task"], other["options"]) != (task, options):
+            here, there = (
+                f"{found['task']} {found['options'] or ''}".strip() for found in (config, other)
+            )
+            raise UsageError(
+                f"{first} is of {here} and {folder} of {there}; compare runs of one task with the "
+                "same options"
+            )
+    return task, options
+
+
+def _run(folder: Path, config: Mapping[str, Any], policy: str, at: str) -> Run:
+    updates = _updates(folder)
+    chosen = policy + CHOSEN
+    # Without a score of its own the best checkpoint on the way was the last one.
+    label = chosen if at == BEST and chosen in updates else policy
+    if label not in updates:
+        raise unknown(f"policy of {folder}:", policy, updates)
+    update = updates[label]
+    file = folder / "trajectories" / f"evaluation-{label}-{update:05d}.parquet"
+    return Run(
+        folder, policy, config["seed"], update, stored_returns(file), dict(_flat(config, ""))
+    )
+
+
+def _updates(folder: Path) -> dict[str, int]:
+    """Return the update of the last final score of each label."""
+    try:
+        text = (folder / "scores.jsonl").read_text()
+        rows = [json.loads(line) for line in text.splitlines()]
+    except (OSError, json.JSONDecodeError) as error:
+        raise DataError(f"{folder} has no readable scores.jsonl ({error})") from error
+    found: dict[str, int] = {}
+    for row in rows:
+        if not row.get("selecting"):  # those chose the best checkpoint, so they do not score it
+            found[row["policy"]] = max(row["update"], found.get(row["policy"], 0))
+    return found
+
+
+def _flat(value: Any, name: str) -> list[tuple[str, Any]]:
+    if name in APART:
+        return []
+    if not isinstance(value, dict) or not value:
+        return [(name, value)]
+    prefix = f"{name}." if name else ""
+    return [pair for key, inner in value.items() for pair in _flat(inner, prefix + key)]
+
+
+# -- groups ---------------------------------------------------------------------------------------
+
+
+def _grouped(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Return the runs of each group by its name."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        alike = [other for other in runs if other.policy == run.policy]
+        groups.setdefault(_name(run, alike), []).append(run)
+    return groups
+
+
+def _name(run: Run, alike: Sequence[Run]) -> str:
+    """Return the policy's label and the fields in which runs with this policy differ."""
+    # A field that a run does not know is none of its differences: another version wrote it.
+    shared = [name for name in run.fields if all(name in other.fields for other in alike)]
+    differing = [
+        name for name in shared if any(other.fields[name] != run.fields[name] for other in alike)
+    ]
+    return ", ".join([run.policy, *(f"{name} {run.fields[name]}" for name in differing)])
+
+
+def _check_seeds(groups: Mapping[str, Sequence[Run]]) -> None:
+    for name, runs in groups.items():
+        seen: dict[int, Run] = {}
+        for run in runs:
+            if run.seed in seen:
+                raise UsageError(
+                    f"{seen[run.seed].folder} and {run.folder} are both {name} with seed "
+                    f"{run.seed}: the same run twice; runs of a group need seeds of their own"
+                )
+            seen[run.seed] = run
+
+
+def _scores(runs: Sequence[Run], limits: ScoreRange) -> NDArray[np.float64]:
+    return np.array([normalised(float(run.returns.mean()), limits) for run in runs])
+
+
+def _resampled(runs: Sequence[Run], limits: ScoreRange, seed: int) -> NDArray[np.float64]:
+    means = resampled_means([run.returns for run in runs], seed=seed)
+    scores: NDArray[np.float64] = np.vectorize(lambda mean: normalised(mean, limits))(means)
+    return scores
+
+
+def _group(
+    name: str,
+    runs: Sequence[Run],
+    scores: NDArray[np.float64],
+    resampled: NDArray[np.float64],
+) -> Group:
+    return Group(
+        name,
+        tuple(str(run.folder) for run in runs),
+        sum(len(run.returns) for run in runs),
+        float(np.mean([run.returns.mean() for run in runs])),
+        Figure.of(lambda values: values.mean(axis=-1), [scores], [resampled]),
+        Figure.of(iqm, [scores], [resampled]),
+    )
+
+
+# -- a table --------------------------------------------------------------------------------------
+
+
+def table(found: Comparison) -> str:
+    """Return a comparison as tables for a reader."""
+    width = max(len(group.name) for group in found.groups)
+    lines = [
+        f"{found.task}, the {found.at} checkpoint of each run; normalised scores, 95 % intervals "
+        "over runs and episodes\n",
+        f"{'group':<{width}} {'runs':>5} {'episodes':>9} {'return':>9} {'mean':>23} {'IQM':>23}",
+    ]
+    for group in found.groups:
+        lines.append(
+            f"{group.name:<{width}} {len(group.runs):>5} {group.episodes:>9} "
+            f"{group.return_mean:>9.2f} {_shown(group.mean, 1):>23} {_shown(group.iqm, 1):>23}"
+        )
+    if found.improvements:
+        lines.append("\nprobability that a run of the first scores more than one of the second")
+    told = set[frozenset[str]]()
+    for pair in sorted(found.improvements, key=lambda pair: -pair.probability.value):
+        both = frozenset((pair.better, pair.worse))
+        if both in told:
+            continue  # the other way round it is 1 less this
+        told.add(both)
+        lines.append(
+            f"  {pair.better:<{width}} > {pair.worse:<{width}} {_shown(pair.probability, 2):>20}"
+        )
+    lonely = [group.name for group in found.groups if len(group.runs) == 1]
+    if lonely:
+        lines.append(
+            f"\nOne run each: {'; '.join(lonely)}. Their intervals are over episodes alone."
+        )
+    return "\n".join(lines)
+
+
+def _shown(figure: Figure, digits: int) -> str:
+    low, high = figure.ci95
+    return f"{figure.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
