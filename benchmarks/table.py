@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.record import load
+from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", ROOT / "docs" / "tasks.md")
+PAGES = (ROOT / "README.md", ROOT / "docs" / "tasks.md", ROOT / "docs" / "algorithms.md")
 
 
 def demo() -> str:
@@ -62,7 +63,64 @@ def players() -> str:
     return "\n".join(rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"demo": demo, "players": players}
+def data() -> str:
+    """Return what the data players' episodes are like, beside the published data sets."""
+    record = load("players")
+    rows = [
+        "| task | return | turns | success | published return | turns | success |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for task, scores in record["tasks"].items():
+        ours, theirs = scores["mixture"], PUBLISHED[task]
+        rows.append(
+            f"| {task} | {ours['return_mean']:.2f} ± {ours['return_std']:.2f} "
+            f"| {ours['length_mean']:.1f} | {ours['success']:.2f} "
+            f"| {theirs.return_mean:g} ± {theirs.return_std:g} "
+            f"| {theirs.length_mean:g} | {theirs.success:g} |"
+        )
+    rows.append("")
+    rows.append(
+        "The player `mixture`, which makes the data sets, on the episodes of the table above, with "
+        f"the standard deviation of returns; published: {SOURCE}."
+    )
+    return "\n".join(rows)
+
+
+def offline() -> str:
+    """Return what offline learning reached in each seed as a table."""
+    record = load("offline-maze-fo")
+    rows = [
+        "| seed | preset | return | 95 % interval | normalised | best on the way | seconds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in record["runs"]:
+        last = [n for n in run["scores"] if n not in ("random", "bc") and not n.endswith("_best")]
+        score = run["scores"][last[0]]
+        best = run["scores"].get(f"{last[0]}_best")
+        low, high = score["ci95"]
+        shown = f"{best['return_mean']:.2f}" if best else "the last"
+        rows.append(
+            f"| {run['seed']} | {run['preset']} | {score['return_mean']:.2f} "
+            f"| {low:.2f} … {high:.2f} | {score['normalised']:.1f} | {shown} "
+            f"| {run['wall_seconds']:.0f} |"
+        )
+    episodes = record["runs"][0]["episodes"]
+    rows.append("")
+    rows.append(
+        f"Mean return over the same {episodes} episodes; within a seed all start from the same "
+        "data and cloned policy, which the first run's seconds include; the best checkpoint was "
+        f"chosen on other episodes. {record['machine']['cores']} cores, with other work beside; "
+        f"`{record['command']}`."
+    )
+    return "\n".join(rows)
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "demo": demo,
+    "players": players,
+    "data": data,
+    "offline": offline,
+}
 
 
 def render(text: str) -> str:

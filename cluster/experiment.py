@@ -14,7 +14,7 @@ from cluster.oracle import check_oracle
 from learners.bc import BC
 from learners.cql import CQL
 from learners.filtered_bc import FilteredBC, OnlineFilteredBC
-from learners.ilql import ILQL
+from learners.ilql import ILQL, OnlineILQL
 from learners.learner import LearnerConfig
 from learners.mc import MC
 from learners.ppo import PPO
@@ -23,7 +23,7 @@ from lmrl.data import files, mixture
 from lmrl.errors import UsageError
 from lmrl.tasks import make
 
-AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | CQL
+AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | CQL
 
 
 @dataclass(frozen=True)
@@ -210,6 +210,10 @@ class Experiment:
         for name, value in positive.items():
             if not value > 0:
                 raise UsageError(f"{name} is {value}; it has to be above 0")
+        if not 0.0 <= self.algorithm.replay < 1.0:
+            raise UsageError(
+                f"algorithm.replay is {self.algorithm.replay}; it is a share, 0 or more and below 1"
+            )
         if self.rollouts.least > self.rollouts.most:
             raise UsageError(
                 f"rollouts.least {self.rollouts.least} exceeds rollouts.most {self.rollouts.most}"

@@ -17,8 +17,8 @@ from cluster.experiment import (
 )
 from learners.bc import BC
 from learners.engine import OptimiserConfig
-from learners.filtered_bc import FilteredBC
-from learners.ilql import ILQL
+from learners.filtered_bc import FilteredBC, OnlineFilteredBC
+from learners.ilql import ILQL, OnlineILQL
 from learners.learner import LearnerConfig
 from learners.mc import MC
 from learners.ppo import PPO
@@ -95,6 +95,31 @@ _FO_FILTERED = replace(
     updates=300,
     data=DataConfig(episodes=1500, batch=8),
 )
+_FO_ONLINE_FILTERED = replace(
+    _FO_PPO,
+    algorithm=OnlineFilteredBC(share=0.3),
+    updates=60,
+    learner=replace(_FO_FILTERED.learner, optimiser=OptimiserConfig(lr=1e-3)),
+)
+
+_FO_ONLINE_ILQL = replace(
+    _FO_PPO,
+    algorithm=OnlineILQL(
+        gamma=0.95,
+        lam=0.8,
+        tau=0.9,
+        cql=0.05,
+        polyak=0.1,
+        value_start=-20.0,
+        value_scale=5.0,
+        beta=8.0,
+        minibatch=1024,
+        epochs=2,
+    ),
+    updates=40,
+    learner=replace(_FO_ILQL.learner, optimiser=OptimiserConfig(lr=1e-3, decay="linear")),
+)
+
 _FO_TOP = replace(_FO_FILTERED, algorithm=FilteredBC(share=0.1))
 
 _PO = replace(
@@ -152,6 +177,8 @@ PRESETS: dict[str, Experiment] = {
     "maze-fo-ppo": _FO_PPO,
     "maze-fo-filtered-bc": _FO_FILTERED,
     "maze-fo-top10-bc": _FO_TOP,
+    "maze-fo-online-filtered-bc": _FO_ONLINE_FILTERED,
+    "maze-fo-online-ilql": _FO_ONLINE_ILQL,
     "maze-fo-mc": _FO_MC,
     "maze-fo-ilql": _FO_ILQL,
     "maze-po-bc": _PO,

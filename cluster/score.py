@@ -25,10 +25,12 @@ from cluster.experiment import EvaluationConfig, Experiment, RolloutConfig
 from cluster.launch import House, check_context, launch, ray_session
 from learners.bc import BC
 from learners.guided import guide_of
+from learners.rerank import Reranker, move_accuracy
+from learners.rerank import Score as RerankScore
 from learners.start import ModelConfig, context_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError, unknown
-from lmrl.rollout import ContextTooLong, play
+from lmrl.rollout import ContextTooLong, Episode, play, rollout
 from lmrl.schema import from_table, to_table
 from lmrl.score import Score, score
 from lmrl.tasks import make
@@ -407,6 +409,39 @@ def score_player(
     """
     with player_contestant(player, task, next(iter(suite.values())), sizes) as contestant:
         return score_suite(contestant, suite, Setting())
+
+
+def score_reranked(
+    checkpoint: Path,
+    task: str,
+    options: dict[str, Any],
+    how: RerankScore,
+    seeds: range,
+    greedy: bool,
+) -> tuple[tuple[Score, pa.Table], float | None]:
+    """Return score and episodes of a checkpoint that chooses among the task's actions, and in the
+    fully observed maze its move accuracy.
+
+    Args:
+        checkpoint: plain or value-guided.
+        task: name; it needs a finite set of actions.
+        options: of the task.
+        how: Q values of an action's tokens become its score.
+        seeds: of the episodes.
+        greedy: whether the best action is taken, or one is drawn from the softmax of the scores.
+
+    Raises:
+        UsageError: if the task has no finite set of actions, or the checkpoint cannot be read.
+    """
+    env = make(task, **options)
+    policy = Reranker(checkpoint, env.actions, how, greedy)
+    room = context_of(checkpoint) - max(len(action) for action in policy.actions)
+    played = [
+        rollout(Episode(env, seed, policy.codec, room, task, options), policy, f"rerank {how}")
+        for seed in seeds
+    ]
+    accuracy = move_accuracy(policy) if (task, options) == ("maze-fo", {}) else None
+    return (score(played, env.score_range), to_table(played)), accuracy
 
 
 def answered_episodes(

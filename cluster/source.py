@@ -5,7 +5,7 @@ apart.
 import random
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from cluster.evaluate import mean_return
@@ -50,7 +51,9 @@ class Batch:
     Attributes:
         tables: episodes in Arrow form.
         data: episodes of a data set for a behaviour-cloning term; None without one.
-        trained: how many episodes of this run's own are in it.
+        replayed: what is learned from beside the tables: episodes of a data set, or of earlier
+            rounds, which were counted then.
+        trained: how many episodes of this run's own are in `tables`.
         staleness: versions between the learner and the oldest token.
         tokens: that the policy said.
         seconds: that it took to get them.
@@ -58,6 +61,7 @@ class Batch:
 
     tables: list[pa.Table]
     data: list[pa.Table] | None = None
+    replayed: list[pa.Table] = field(default_factory=list)
     trained: int = 0
     staleness: int = 0
     tokens: int = 0
@@ -81,7 +85,7 @@ def batches(exp: Experiment, folder: Path) -> Source:
         DataError: if a given data set is missing, cut off or not ours.
     """
     if exp.algorithm.on_policy:
-        return Fresh(exp)
+        return Fresh(exp, folder)
     if exp.data.path is not None:
         return Stored(exp, mixture(exp.data.path))
     return Stored(exp, {data_set(exp, folder / "data"): 1.0})
@@ -100,13 +104,13 @@ class Stored:
         """Return the next `data.batch` episodes."""
         return Batch([to_table(self.next())])
 
-    def next(self) -> list[Trajectory]:
-        """Return the next episodes, from the saved position on."""
+    def next(self, count: int | None = None) -> list[Trajectory]:
+        """Return the next episodes, `data.batch` if no number is given, from the saved position."""
         if self.stream is None:
             self.stream = load_mixture(self.parts, self.exp.seed, self._keep())
             for _ in islice(self.stream, self.position.taken):
                 pass
-        batch = list(islice(self.stream, self.exp.data.batch))
+        batch = list(islice(self.stream, count or self.exp.data.batch))
         self.position.taken += len(batch)
         return batch
 
@@ -138,10 +142,15 @@ class Fresh:
     A round has about `rollouts.turns` turns: when episodes get shorter, more of them are played.
     """
 
-    def __init__(self, exp: Experiment) -> None:
-        self.exp, self.position = exp, Position()
+    def __init__(self, exp: Experiment, folder: Path) -> None:
+        self.exp, self.folder, self.position = exp, folder, Position()
         clones = exp.algorithm.bc_coef > 0 and exp.data.path
         self.data = Stored(exp, mixture(clones)) if clones else None
+        self.replay: Stored | None = None
+        if exp.algorithm.replay > 0:
+            path = exp.data.path
+            parts = mixture(path) if path else {data_set(exp, folder / "data"): 1.0}
+            self.replay = Stored(exp, parts)
 
     def take(self, house: House) -> Batch:
         """Play a round."""
@@ -163,15 +172,39 @@ class Fresh:
             house.ledger.stale += finished.table.num_rows - fresh.num_rows
             tables.append(fresh)
             ages.append(int(age[age <= exp.max_staleness].max(initial=0)))
+        # In order of their seeds, whichever simulator was the first: what is learned does not depend
+        # on it then.
+        table = pa.concat_tables(tables)
+        tables = [table.take(pc.sort_indices(table, [("seed", "ascending")]))]
         position.mean_length = mean_return(tables)[1]
         return Batch(
             tables,
             [to_table(self.data.next())] if self.data else None,
+            self._replayed(sum(table.num_rows for table in tables)),
             trained=sum(table.num_rows for table in tables),
             staleness=max(ages),
             tokens=sum(_action_tokens(table) for table in tables),
             seconds=time.perf_counter() - began,
         )
+
+    def _replayed(self, fresh: int) -> list[pa.Table]:
+        """Return episodes to learn from beside so many fresh ones."""
+        share = self.exp.algorithm.replay
+        if self.replay is None or not fresh:
+            return []
+        count = round(fresh * share / (1.0 - share))
+        # Rounds are read back from the run directory, so that a resumed run replays them too.
+        rounds = sorted((self.folder / "trajectories").glob("update-*.parquet"))
+        old = count // 2 if rounds else 0
+        self.replay.position = self.position
+        tables = [to_table(self.replay.next(count - old))]
+        rng = np.random.default_rng([self.exp.seed, self.position.next_seed])
+        if old:
+            chosen, times = np.unique(rng.integers(len(rounds), size=old), return_counts=True)
+            for index, number in zip(chosen.tolist(), times.tolist(), strict=True):
+                table = pq.read_table(rounds[index])
+                tables.append(table.take(rng.integers(table.num_rows, size=number)))
+        return tables
 
 
 def first_seed(exp: Experiment) -> int:

@@ -76,7 +76,7 @@ def _loop(house: House, source: Source, progress: Progress, resume: bool) -> dic
         with log.phase("sample"):
             batch = source.take(house)
         with log.phase("learn"):
-            metrics = learners.update(batch.tables, batch.data)
+            metrics = learners.update(batch.tables + batch.replayed, batch.data)
         house.ledger.trained += batch.trained
         episodes = progress.evaluation_due(update)
         if exp.algorithm.on_policy or episodes or update == exp.updates:

@@ -112,6 +112,9 @@ class Algorithm(ABC):
     """Passes over each batch."""
     minibatch: int = 0
     """Segments of all ranks per optimiser step; 0 is the whole batch."""
+    replay: float = 0.0
+    """Share of what a round learns from that is not fresh: half of it from a data set, half from
+    the run's earlier rounds."""
     bc_coef: float = 0.0
     """Weight of a cloning term on a data set, beside the algorithm's own loss."""
 

@@ -167,3 +167,26 @@ class ILQL(Algorithm):
                 "y": y.sum(),
             },
         )
+
+
+@dataclass(frozen=True)
+class OnlineILQL(ILQL):
+    """ILQL that collects its own data: each round plays episodes with the current values, and
+    learns from them beside replayed ones. The start policy stays what it is.
+
+    (The published code has no version that runs; Snell et al. 2022, section 4, is offline.)
+
+    Attributes:
+        replay: share of a round's episodes that are replayed: half of them from the data set, half
+            from earlier rounds.
+        minibatch: segments per optimiser step, all ranks together. Following values and target
+            values are those of the round's beginning.
+        epochs: passes over each round.
+    """
+
+    replay: float = 0.5
+    minibatch: int = 512
+    epochs: int = 4
+
+    name: ClassVar[str] = "online_ilql"
+    on_policy: ClassVar[bool] = True

@@ -153,6 +153,8 @@ class Learner:
         self.engine.progress = self.updates_done / max(self.updates, 1)
         self.updates_done += 1
         batch = self._collate(tables)
+        if not self.group.total(batch.actions)[0]:  # nothing was good enough to be cloned
+            return {"optimiser_steps": 0.0, "action_tokens": 0.0, "episodes": 0.0}
         extra = self._collate(auxiliary) if auxiliary else None
         now = self._now(batch)
         columns, metrics, state = self._prepare(batch, now)

@@ -25,6 +25,9 @@ from lmrl.trajectory import Ids
 
 Score = Literal["last", "sum"]
 
+REMEMBERED = 65536
+"""Contexts whose scores are kept: small worlds show the same ones over and over."""
+
 
 class Reranker:
     """A checkpoint that scores actions.
@@ -56,6 +59,7 @@ class Reranker:
         self.rng = np.random.default_rng(seed)
         self.guide = guide_of(folder)
         self.heads: list[Head] = []
+        self.known: dict[bytes, NDArray[np.float64]] = {}
         self.trunk = load_causal_lm(folder) if self.guide is None else self._critic(folder)
 
     def _critic(self, folder: Path) -> CausalLM:
@@ -79,9 +83,17 @@ class Reranker:
             self.heads.append(head)
         return CausalLM(critic.eval())
 
-    @torch.no_grad()
     def scores(self, context: Ids) -> NDArray[np.float64]:
         """Return the score of each action in a context, in nats or reward units."""
+        key = context.tobytes()
+        if key not in self.known:
+            if len(self.known) >= REMEMBERED:
+                self.known.clear()
+            self.known[key] = self._scores(context)
+        return self.known[key]
+
+    @torch.no_grad()
+    def _scores(self, context: Ids) -> NDArray[np.float64]:
         width = len(context) + max(len(action) for action in self.actions)
         rows = np.zeros((len(self.actions), width), np.int64)
         for index, action in enumerate(self.actions):

@@ -281,6 +281,13 @@ def _evaluate_arguments(evaluate: Parser) -> None:
         help="weight of the values in a value-guided policy (its own); several make a sweep",
     )
     evaluate.add_argument("--max-tokens", type=int, help="of an action (16; of prompted models 32)")
+    evaluate.add_argument(
+        "--rerank",
+        choices=("last", "sum"),
+        help="choose among the task's actions by the checkpoint's score of each, without sampling: "
+        "its log-probability, or its Q value at the last token or summed over its tokens; "
+        "the best one at --temperature 0",
+    )
     evaluate.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
     evaluate.add_argument("--out", type=Path, help="folder for the episodes")
     _oracle(evaluate)
@@ -592,6 +599,8 @@ def _evaluate(options: argparse.Namespace) -> int:
     _check_evaluate(options)
     # A wrong name is told before anything heavy is started.
     make(options.task, **options.options)
+    if options.rerank:
+        return _reranked(options)
     suite = {BASE: options.options}
     if options.suite:
         suite = variants(options.task, options.options)
@@ -615,6 +624,29 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+def _reranked(options: argparse.Namespace) -> int:
+    from cluster.score import score_reranked
+    from lmrl.show import score_line
+
+    (score, episodes), accuracy = score_reranked(
+        options.checkpoint,
+        options.task,
+        options.options,
+        options.rerank,
+        range(options.first_seed, options.first_seed + options.episodes),
+        options.temperature[0] == 0,
+    )
+    _store(options, episodes, "evaluation")
+    if options.json:
+        record = {"task": options.task, **score.to_json(), "move_accuracy": accuracy}
+        print(json.dumps(record, indent=2))
+        return 0
+    print(score_line(options.task, score))
+    if accuracy is not None:
+        print(f"best-scored move on a shortest way in {100 * accuracy:.0f} % of the free cells")
+    return 0
+
+
 def _check_evaluate(options: argparse.Namespace) -> None:
     """Refuse options that do not go together, and fill in what depends on who plays."""
     if options.episodes < 1:
@@ -622,6 +654,10 @@ def _check_evaluate(options: argparse.Namespace) -> None:
     for temperature in options.temperature or ():
         if temperature < 0:
             raise UsageError(f"--temperature is {temperature:g}; give 0 or more")
+    if options.rerank and (not options.checkpoint or options.suite or options.beta):
+        raise UsageError(
+            "--rerank goes with --checkpoint, and with neither --suite nor --beta: it reads scores"
+        )
     if options.beta and not options.checkpoint:
         raise UsageError("--beta is for value-guided checkpoints; give one with --checkpoint")
     if options.player and len(options.temperature or ()) > 1:

@@ -83,6 +83,8 @@ class TextEnv(ABC):
     """The policy sees this many of the newest texts (observations and actions); None is all."""
     window_opens_with_action: bool = False
     """Whether a full window may begin with an action rather than with an observation."""
+    actions: ClassVar[tuple[str, ...]] = ()
+    """Every legal action, in tasks where they are always the same few; else empty."""
     oracle_option: ClassVar[str] = ""
     """The option that takes whoever answers for the task (a callable from a prompt to a reply);
     empty where nobody does."""

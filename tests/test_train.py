@@ -177,3 +177,30 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
     assert json.loads((run / "status.json").read_text())["phase"] == "stopped"
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+@pytest.mark.parametrize("kind", ["online-filtered-bc", "online-ilql"])
+def test_an_online_run_of_another_kind_goes_on_where_it_was(
+    kind: str, local_ray: None, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Its rounds are counted, replayed ones are not, and a resumed run comes to the same end."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    fields = ["--model.path", str(checkpoint), *SMALL, "--data.episodes", "40"]
+    assert main(["train", f"maze-fo-{kind}", "--run-dir", str(whole), *fields]) == 0
+    summary = json.loads((whole / "summary.json").read_text())
+    ledger = summary["ledger"]
+    ended = ledger["trained"] + ledger["evaluated"] + ledger["stale"] + ledger["failed"]
+    assert ledger["started"] == ended and ledger["trained"] >= 4 * 16
+    shutil.copytree(whole, cut, symlinks=True)
+    (cut / "summary.json").unlink()
+    shutil.rmtree(cut / "checkpoints" / "step-4")
+    (cut / "checkpoints" / "last").unlink()
+    (cut / "checkpoints" / "last").symlink_to("step-2")
+    for update in (3, 4):
+        for file in (cut / "trajectories").glob(f"update-{update:05d}-*"):
+            file.unlink()
+    assert main(["train", "--resume", str(cut)]) == 0
+    again = lines(cut)[-2:]
+    for before, after in zip(lines(whole)[2:], again, strict=True):
+        assert after["learner/loss"] == pytest.approx(before["learner/loss"], rel=1e-4)
+        assert after["rollout/return"] == before["rollout/return"]

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from lmrl.env import Player, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
-from lmrl.tasks.grammar import Grammar
+from lmrl.tasks.grammar import Grammar, listed
 from lmrl.tasks.oracle import HEADER, NO, TURNS, UNKNOWN, YES, Oracle, as_oracle, read_prompt
 from lmrl.wording import DISTRACTORS, Adding, ByRules
 
@@ -71,6 +71,44 @@ class Facts(Grammar):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Facts":
         return self
+
+    def truth(self, means: str, described: str) -> tuple[int, str, int]:
+        """Return what `mean` takes for phrases and a description of what they are true of."""
+        mask, unsure = self.described(described)
+        return mask, means, unsure
+
+    def described(self, described: str) -> tuple[int, int]:
+        """Return the things that a description names, and those of which nobody can say.
+
+        A description lists things and sets of them (see `entry`, `*` is all); `-` before an entry
+        takes its things away again; `~` before a thing makes it unsure, before a set those that
+        are not listed yet.
+        """
+        mask = unsure = 0
+        for entry in listed(described):
+            sign = entry[0] if entry[0] in "-~" else ""
+            name = entry.removeprefix(sign)
+            found, doubtful = self.entry(name)
+            if sign == "-":
+                mask, unsure = mask & ~found, unsure & ~found
+            elif sign == "~":
+                mask = mask & ~found if name in self.index else mask
+                unsure |= (found | doubtful) & ~mask
+            else:
+                mask, unsure = mask | found, (unsure & ~found) | (doubtful & ~mask & ~found)
+        return mask, unsure
+
+    def entry(self, name: str) -> tuple[int, int]:
+        """Return the things that an entry of a description means, and those it leaves unsure."""
+        return (self.all, 0) if name == "*" else (1 << self.index[name], 0)
+
+    def judgement(self, number: int, question: str) -> str | None:
+        """Return the answer to a yes/no question; None if it is not understood."""
+        found = self.judged(question)
+        if found is None:
+            return None
+        sure, maybe = found
+        return YES if sure >> number & 1 else UNKNOWN if maybe >> number & 1 else NO
 
     @abstractmethod
     def answer(self, number: int, question: str) -> str:

@@ -39,7 +39,6 @@ from lmrl.env import ScoreRange, Wording
 from lmrl.tasks.dialogue import Facts, QuestionGame, members, shared, wordings
 from lmrl.tasks.grammar import listed
 from lmrl.tasks.oracle import (
-    NO,
     UNKNOWN,
     YES,
     city_prompt,
@@ -97,9 +96,12 @@ _OPEN = re.compile(
     r"|(can|could|would|will) you (please )?(tell|describe|name|give|say|share)|in what|in which"
     r"|on which|on what|(do|can|could) you have any|give|for what|near which|near what)\b"
 )
+_LARGE = {12: "twelve", 15: "fifteen", 20: "twenty", 25: "twentyfive", 30: "thirty", 40: "forty"}
+"""Millions that no city of the table has; with its surroundings one may have three times more."""
 _NUMBERS = dict(
     zip(range(1, 11), "one two three four five six seven eight nine ten".split(), strict=True)  # noqa: SIM905
 )
+_SPELLED = _NUMBERS | _LARGE
 # Words that mean nothing beside the properties, and that may stand before a city's name.
 _FILLERS = """
     city cities town hometown country located situated lie lies live lived lives come speak spoken
@@ -107,6 +109,11 @@ _FILLERS = """
     region area continent near close its name letter sit place home large-scale native mother tongue
     climate weather hemisphere century currency money pay mainly tourist attraction landmark
     there inhabitant state nation world begin start first
+    is are was were be been being do does did can could would will have has had having get i you we
+    our one people person someone everyone many much more most called belong belongs made make use
+    uses used find found in on at by with to from into inside within through during when while if
+    and where which who what other than like part parts about all both self around up out off s
+    somewhere anywhere right main mostly considered day life see seen feature features it be
 """
 _PREAMBLE = "city town hometown from come live located do does in place"
 
@@ -214,8 +221,23 @@ class Cities(Facts):
         for number, city in enumerate(self.cities):
             self.call(number, {words_of(name) for name in (city.name, *city.aliases)}, wins=True)
         self.ask: dict[str, list[str]] = {}
+        for means, described in facts["knowledge"].items():
+            self.mean(*self.truth(means, described))
         self._properties()
         self.told = lru_cache(4096)(self._told)
+
+    def entry(self, name: str) -> tuple[int, int]:
+        """Return the cities of a country (`=China`), a continent (`^Asia`) or a climate (`'dry'`).
+
+        Anything else is a city or `*`.
+        """
+        if name[0] == "=":
+            return self._which(has("country", name[1:])), 0
+        if name[0] == "^":
+            return self._which(has("continent", name[1:])), 0
+        if name[0] == "'":
+            return self._which(mentions("climate", name.strip("'"))), 0
+        return super().entry(name)
 
     def _which(self, holds: Callable[[City], bool]) -> int:
         return sum(1 << number for number, city in enumerate(self.cities) if holds(city))
@@ -237,8 +259,10 @@ class Cities(Facts):
             ask = (f"Is it in {value}?", f"Does it lie in {value}?")
             self._property(has("region", value), words_of(value), *ask)
         for value in sorted({w for c in self.cities for w in re.findall("[A-Z]\\w+", c.language)}):
-            ask = (f"Do people there speak {value}?", f"Is {value} the language of the city?")
-            self._property(mentions("language", value), value.lower(), *ask)
+            ask = (f"Is {value} the main language there?", f"Is the main language {value}?")
+            low = value.lower()
+            means = f"{low}, {low} main language, main language {low}"
+            self._property(mentions("language", value), means, *ask)
         # Singapore is a guess before it is a country.
         for value in sorted({city.country for city in self.cities} - self.index.keys()):
             self._property(has("country", value), words_of(value))
@@ -272,6 +296,12 @@ class Cities(Facts):
             self.mean(more, f"{means}, at least {word} million")
             self.mean(self.all & ~more, means.replace("more", "less").replace("over", "under"))
             self.mean(self.all & ~more, f"below {word} million, fewer than {word} million")
+        for number, word in _LARGE.items():
+            near = self.compare(1000 * number / 3, True)
+            means = f"more than {word} million, over {word} million, above {word} million"
+            self.mean(0, f"{means}, at least {word} million", near)
+            less = means.replace("more", "less").replace("over", "under").replace("above", "below")
+            self.mean(self.all & ~near, f"{less}, fewer than {word} million", near)
         for number in (2, 3, 5, 8):
             question = f"Do more than {number} million people live there?"
             self.ask[question] = [question, f"Are there more than {number} million people?"]
@@ -324,12 +354,12 @@ class Cities(Facts):
 
     def answer(self, number: int, question: str) -> str:
         """Return what the oracle says about city `number`."""
-        text = re.sub(r"\d+", lambda m: _NUMBERS.get(int(m[0][:4]), "?"), plain(question))
+        text = re.sub(r"\d+", lambda m: _SPELLED.get(int(m[0][:4]), "?"), plain(question))
         wanted = _OPEN.match(text)
         if not wanted:
-            found = self.understood(self.without_country(text))
-            if found is not None:
-                return YES if found >> number & 1 else NO
+            given = self.judgement(number, self.without_country(text))
+            if given is not None:
+                return given
         for pattern, topic in TOPICS:
             if wanted and re.search(pattern, text):
                 return self._sentence(self.cities[number], topic)

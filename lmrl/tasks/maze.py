@@ -217,6 +217,7 @@ class Maze(TextEnv):
             `faithful`.
     """
 
+    actions = tuple(MOVES)
     instructions = (
         "You walk through a maze of rows and columns to a goal, in as few moves as you can. "
         "Positions are given as row, column: moving down adds 1 to the row and moving right adds 1 "

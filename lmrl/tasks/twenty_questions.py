@@ -22,13 +22,14 @@ Repaired by default, as published with `faithful=True`:
 
 import json
 import random
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lmrl.env import ScoreRange, Wording
 from lmrl.tasks.dialogue import Facts, QuestionGame, members, shared, wordings
-from lmrl.tasks.grammar import listed
+from lmrl.tasks.grammar import forms, listed
 from lmrl.tasks.oracle import (
     NO,
     UNKNOWN,
@@ -41,6 +42,7 @@ from lmrl.tasks.oracle import (
     yes_or_no,
 )
 
+_CONDITION = re.compile(r"(\w+)(<|>)([\d.]+)")
 FACTS = Path(__file__).parent / "assets" / "twenty_questions.json"
 
 
@@ -68,9 +70,19 @@ class Knowledge(Facts):
             [f"({', '.join(names)})" for names in self.words],
             self.size,
         )
+        self.groups: dict[str, tuple[int, int]] = {}
         self.ask: dict[str, tuple[int, list[str]]] = {}
-        for attribute, (described, ask, means) in facts["attributes"].items():
-            self._add(attribute, self._members(described), ask, means)
+        for measure, values in facts["measures"].items():
+            self.measures[measure] = [
+                None if value == "-" else float(value)
+                for category in facts["objects"]
+                for value in values[category].split()
+            ]
+        for attribute, (described, _, _) in facts["attributes"].items():
+            self.groups[attribute] = (self.described(described)[0], 0)
+        self._learn(facts)
+        for attribute, (_, ask, means) in facts["attributes"].items():
+            self._add(attribute, self.groups[attribute][0], ask, means)
         for attribute, (condition, ask, means) in facts["sizes"].items():
             limit = float(condition[2:])
             less, more = self.compare(limit, False), self.compare(limit, True)
@@ -78,23 +90,44 @@ class Knowledge(Facts):
         for attribute, means in facts["opposites"].items():
             self.mean(self.all & ~self.ask[attribute][0], means)
         self.mean(self.all, facts["anything"])
-        self.mean(0, facts["others"])
+        self.foreign(listed(facts["others"]))
         for number, names in enumerate(self.words):
             self.call(number, names, wins=True)
         for canonical, means in facts["also"].items():
             self.call(self.index[canonical], listed(means), wins=False)
-        self.references.update(facts["compared"])
+        for measure, compared in facts["compared"].items():
+            known = self.references.setdefault(measure, {})
+            known.update({form: size for name, size in compared.items() for form in forms(name)})
+        for attribute, (mask, questions) in self.ask.items():
+            self.ask[attribute] = (self.understood(questions[0]) or mask, questions)
 
-    def _members(self, described: str) -> int:
-        mask = 0
-        for entry in listed(described):
-            name = entry.removeprefix("-")
-            if name.startswith("@"):
-                found = sum(1 << n for n, c in enumerate(self.category) if c == name[1:])
-            else:
-                found = 1 << self.index[name]
-            mask = mask & ~found if entry.startswith("-") else mask | found
-        return mask
+    def _learn(self, facts: Mapping[str, Any]) -> None:
+        """Let the phrases of the table mean what no player asks for; the first meaning stays."""
+        for name, described in facts["groups"].items():
+            self.groups[name] = self.described(described)
+        for means, described in facts["knowledge"].items():
+            self.mean(*self.truth(means, described))
+        for section in ("containers", "holders", "places", "colors", "materials", "users"):
+            frames = facts["frames"][section]
+            for names, described in facts[section].items():
+                for frame in frames:
+                    means = ", ".join(frame.replace("*", name) for name in listed(names))
+                    self.mean(*self.truth(means, described))
+
+    def entry(self, name: str) -> tuple[int, int]:
+        """Return the objects that an entry of a description means; see `described`."""
+        if name[0] == "@":
+            return sum(1 << n for n, c in enumerate(self.category) if c == name[1:]), 0
+        if name[0] == "#":
+            return self.groups[name[1:]]
+        condition = _CONDITION.fullmatch(name)
+        if condition:
+            limit, less = float(condition[3]), condition[2] == "<"
+            values = self.size if condition[1] == "size" else self.measures[condition[1]]
+            return sum(
+                1 << n for n, v in enumerate(values) if v is not None and (v < limit) is less
+            ), 0
+        return super().entry(name)
 
     def _add(self, attribute: str, mask: int, ask: str, means: str) -> None:
         self.ask[attribute] = (mask, [question.strip() for question in ask.split("|")])
@@ -102,10 +135,7 @@ class Knowledge(Facts):
 
     def answer(self, number: int, question: str) -> str:
         """Return what the oracle says about object `number`."""
-        found = self.understood(question)
-        if found is None:
-            return UNKNOWN
-        return YES if found >> number & 1 else NO
+        return self.judgement(number, question) or UNKNOWN
 
 
 def knowledge() -> Knowledge:
@@ -163,10 +193,13 @@ class TwentyQuestions(QuestionGame[Knowledge]):
 
     def learned(self, left: int, question: str, answer: str) -> int:
         """Return the objects of `left` that an answer leaves possible."""
-        holds = self.facts.understood(question)
-        if answer not in (YES, NO) or holds is None:
+        found = self.facts.judged(question)
+        if found is None:
             return left
-        return left & (holds if answer == YES else ~holds)
+        sure, maybe = found
+        if answer not in (YES, NO):
+            return left
+        return left & (sure if answer == YES else ~maybe)
 
     def guess(self, rng: random.Random, number: int) -> str:
         """Return a question that names an object."""
