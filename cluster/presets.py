@@ -7,6 +7,7 @@ with `--model.path`.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 from actors.vllm_engine import SamplerConfig
 from cluster.experiment import (
@@ -172,6 +173,73 @@ def _paper_ppo(tiny: Experiment, context: int, start: str) -> Experiment:
     )
 
 
+class Size(NamedTuple):
+    """What a tiny model needs for a task.
+
+    Attributes:
+        context: tokens of the longest context with its action.
+        max_tokens: longest action.
+        lowest: return; no value begins above it.
+    """
+
+    context: int
+    max_tokens: int
+    lowest: float
+
+
+SIZES = {
+    "wordle": Size(128, 8, -6.0),
+    "text-nav-fo": Size(256, 12, 0.0),
+    "text-nav-po": Size(1024, 12, 0.0),
+    "chess": Size(128, 12, -1.0),
+    "endgames": Size(96, 12, -1.0),
+    "twenty-questions": Size(384, 24, -20.0),
+    "guess-my-city": Size(448, 32, -20.0),
+    "car-dealer": Size(768, 64, 0.0),
+}
+"""Every task but the mazes. What follows from it runs, but nobody has tuned it."""
+
+
+def _untuned(task: str, size: Size) -> dict[str, Experiment]:
+    """Return presets of a task for each offline algorithm and PPO."""
+    tiny = ModelConfig(context=size.context, vocabulary=1024, width=128, heads=4)
+    optimiser = OptimiserConfig(lr=1e-3, decay="linear", warmup=20)
+    bc = Experiment(
+        task=task,
+        algorithm=BC(observation_weight=1.0),
+        updates=1000,
+        model=tiny,
+        data=DataConfig(episodes=5000, batch=32),
+        rollouts=RolloutConfig(turns=1024, least=32, most=256, max_tokens=size.max_tokens),
+        evaluation=EvaluationConfig(start_episodes=25),
+        sampler=SamplerConfig(threads=1),
+        learner=LearnerConfig(optimiser=optimiser, windows="strided", threads=1),
+    )
+    values = replace(
+        bc,
+        start=f"{task}-bc",
+        save_every=200,
+        evaluation=EvaluationConfig(every=200, every_episodes=100),
+    )
+    ilql = ILQL(tau=0.8, polyak=0.02, value_start=size.lowest, beta=4.0)
+    ppo = PPO(kl_coef=0.05, value_start=size.lowest, minibatch=128)
+    return {
+        f"{task}-bc": bc,
+        f"{task}-filtered-bc": replace(values, algorithm=FilteredBC(share=0.1)),
+        f"{task}-mc": replace(values, algorithm=MC(value_start=size.lowest, beta=4.0)),
+        f"{task}-ilql": replace(values, algorithm=ilql),
+        f"{task}-td-lambda": replace(values, algorithm=replace(ilql, lam=0.9)),
+        f"{task}-ppo": replace(
+            values,
+            algorithm=ppo,
+            updates=100,
+            save_every=20,
+            evaluation=EvaluationConfig(every=20, every_episodes=100),
+            learner=LearnerConfig(optimiser=replace(optimiser, lr=3e-4), threads=1),
+        ),
+    }
+
+
 PRESETS: dict[str, Experiment] = {
     "maze-fo-bc": _FO,
     "maze-fo-ppo": _FO_PPO,
@@ -188,6 +256,8 @@ PRESETS: dict[str, Experiment] = {
     "maze-po-bc-gpt2": _paper_bc(_PO, 512),
     "maze-po-ppo-gpt2": _paper_ppo(_PO_PPO, 512, "maze-po-bc-gpt2"),
 }
+for _task, _size in SIZES.items():
+    PRESETS |= _untuned(_task, _size)
 
 
 def preset(name: str) -> Experiment:

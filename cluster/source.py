@@ -172,8 +172,7 @@ class Fresh:
             house.ledger.stale += finished.table.num_rows - fresh.num_rows
             tables.append(fresh)
             ages.append(int(age[age <= exp.max_staleness].max(initial=0)))
-        # In order of their seeds, whichever simulator was the first: what is learned does not depend
-        # on it then.
+        # In order of their seeds: what is learned does not depend on which simulator was the first.
         table = pa.concat_tables(tables)
         tables = [table.take(pc.sort_indices(table, [("seed", "ascending")]))]
         position.mean_length = mean_return(tables)[1]

@@ -51,7 +51,7 @@ class Facts(Grammar):
     """
 
     name = "scripted"
-    version = "1"
+    version = "2"
 
     def __init__(
         self,

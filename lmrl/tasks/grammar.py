@@ -526,7 +526,11 @@ class Grammar:
                     continue
                 return None, 0
             gap = people and relative and "it" not in rest
-            verb = people or (segment[:1] != [] and segment[0] in _DOING and "be" not in segment)
+            verb = (
+                passive
+                or people
+                or (segment[:1] != [] and segment[0] in _DOING and "be" not in segment)
+            )
             known = self._saying(rest, gap, not verb)
             if known[0] is None and passive:
                 known = self._saying([rest[0], *rest[2:]], gap, False)
@@ -664,6 +668,7 @@ class Grammar:
         words = [word for word in words if word not in ("a", "an")]
         stems = [stem(word) for word in words]
         sure = maybe = self.all
+        some = 0
         negated, properties, at = False, 0, 0
         fresh = naming
         end = len(words)
@@ -690,7 +695,7 @@ class Grammar:
             if found is not None:
                 if negated:
                     found = (self.all & ~found[1], self.all & ~found[0])
-                sure, maybe = sure & found[0], maybe & found[1]
+                sure, maybe, some = sure & found[0], maybe & found[1], some | found[1]
                 negated, properties, fresh = False, properties + 1, False
             elif word in _NOT:
                 negated = not negated
@@ -705,7 +710,8 @@ class Grammar:
             else:
                 return None, 0
             at += taken
-        return (sure, maybe), properties
+        # What holds of a verb and its object (`hold it with your fingers`) may not hold of each.
+        return (sure, maybe if naming or properties < 2 else some), properties
 
     def _longest(self, stems: list[str], at: int, gap: bool) -> tuple[Truth | None, int]:
         """Return the truth of the longest phrase at a place, and its length; `it` may be absent."""

@@ -10,7 +10,7 @@ Rules (arXiv 2311.18232, section 4 and appendix C; code of the published benchma
 - The policy sees the whole episode.
 
 The published oracle is a fine-tuned FLAN-T5-XL. Ours is scripted unless the option `oracle` names
-another: a table of about 170 properties (`assets/twenty_questions.json`) with the grammar of
+another: a table of some thousand phrases (`assets/twenty_questions.json`) with the grammar of
 `grammar.Grammar.understood`. It answers `I don't know.` where it does not understand.
 
 Repaired by default, as published with `faithful=True`:
