@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from learners.hl_gauss import BinnedValueHead
+
 Critic = Literal["none", "head", "trunk"]
 
 
@@ -24,12 +26,14 @@ class Outputs(NamedTuple):
         seen_logprob: of the observation tokens `[E']`.
         value: of the entries' states `[E]`; zeros without a critic.
         entropy: of the policy at the entries' states `[E]`.
+        bins: logits of the values' bins `[E, K]`, of a critic that has some; else None.
     """
 
     logprob: Tensor
     seen_logprob: Tensor
     value: Tensor
     entropy: Tensor
+    bins: Tensor | None = None
 
 
 class Inputs(NamedTuple):
@@ -98,17 +102,24 @@ class Network(nn.Module):
         entries = len(inputs.entry_state)
         if self.value_head is None:
             value = states.new_zeros(entries, dtype=torch.float32)
+            bins = None
         else:
             if self.critic is not None:
                 seen = cast(LanguageModel, self.critic).trunk(inputs.tokens)
                 states = seen[inputs.state_row, inputs.state_col]
-            value = self.value_scale * self.value_head(states).squeeze(-1).float()
-            value = value[inputs.entry_state]
+            said = self.value_head(states)
+            if isinstance(self.value_head, BinnedValueHead):
+                value = self.value_head.value(said)[inputs.entry_state]
+                bins = said[inputs.entry_state]
+            else:
+                value = self.value_scale * said.squeeze(-1).float()[inputs.entry_state]
+                bins = None
         return Outputs(
             logprob=token_logprob[:entries],
             seen_logprob=token_logprob[entries:],
             value=value,
             entropy=entropy[inputs.entry_state],
+            bins=bins,
         )
 
     def _vocabulary(self, states: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
@@ -187,7 +198,12 @@ class ValueHead(nn.Module):
 
 
 def actor_critic(
-    load: Callable[[], CausalLM], critic: Critic, start: float, scale: float
+    load: Callable[[], CausalLM],
+    critic: Critic,
+    start: float,
+    scale: float,
+    bins: int = 0,
+    bounds: tuple[float, float] = (-1.0, 1.0),
 ) -> Network:
     """Return a policy with a critic.
 
@@ -196,6 +212,8 @@ def actor_critic(
         critic: `head` on the policy's trunk, or `trunk` of its own.
         start: value of every state before training, in reward units.
         scale: the critic predicts in units of this.
+        bins: of a critic that predicts a distribution over so many; 0 predicts a number.
+        bounds: lowest and highest value of the bins.
     """
     policy = load()
     if critic == "none":
@@ -207,7 +225,10 @@ def actor_critic(
         trunk.model.get_output_embeddings().weight.requires_grad_(
             trunk.model.config.tie_word_embeddings
         )
-    return Network(policy, trunk, ValueHead(width, start / scale), scale)
+    head: nn.Module = (
+        BinnedValueHead(width, start, *bounds, bins) if bins else ValueHead(width, start / scale)
+    )
+    return Network(policy, trunk, head, scale)
 
 
 def load_causal_lm(path: str | Path, dtype: torch.dtype = torch.float32) -> CausalLM:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from learners.algorithm import Algorithm, Columns, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
+from learners.hl_gauss import bin_edges, cross_entropy
 from learners.model import CausalLM, Critic, Network, Outputs, actor_critic
 from learners.returns import Credit, adapted_kl, gae, per_step, whiten
 
@@ -96,6 +97,9 @@ class PPO(Algorithm):
         value_coef: weight of the value loss.
         value_scale: the critic predicts in units of this; set it near the spread of returns.
         value_start: value of every state before training, in reward units.
+        value_bins: a critic that predicts a distribution over so many bins and learns by
+            cross-entropy (`learners.hl_gauss`); 0 predicts a number. Values are not clipped then.
+        value_bounds: lowest and highest value of the bins.
         critic: `head` shares the policy's trunk, `trunk` has one of its own.
         kl_coef: weight of log π − log π_start in the reward, per action token.
         kl_target: if given, the coefficient adapts towards this many nats per token.
@@ -115,6 +119,8 @@ class PPO(Algorithm):
     value_coef: float = 0.25
     value_scale: float = 1.0
     value_start: float = 0.0
+    value_bins: int = 0
+    value_bounds: tuple[float, float] = (-100.0, 0.0)
     critic: Critic = "head"
     kl_coef: float = 0.01
     kl_target: float | None = None
@@ -140,7 +146,14 @@ class PPO(Algorithm):
 
     def network(self, load: Callable[[], CausalLM]) -> Network:
         """Return policy and critic."""
-        return actor_critic(load, self.critic, self.value_start, self.value_scale)
+        return actor_critic(
+            load,
+            self.critic,
+            self.value_start,
+            self.value_scale,
+            self.value_bins,
+            self.value_bounds,
+        )
 
     def start_state(self) -> dict[str, float]:
         """Return the KL coefficient of the first round."""
@@ -220,6 +233,9 @@ class PPO(Algorithm):
             self.value_scale,
         )
         policy, value = terms.policy.sum(), terms.value.sum()
+        if out.bins is not None:
+            edges = bin_edges(*self.value_bounds, self.value_bins)
+            value = cross_entropy(out.bins.float(), targets["target"], edges).sum()
         return Terms(
             (policy + self.value_coef * value) / normaliser,
             {

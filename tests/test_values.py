@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from learners.algorithm import Following, Now
 from learners.batch import Batch, collate, micros
 from learners.guided import combine
+from learners.hl_gauss import BinnedValueHead, bin_edges, target_distribution
+from learners.hl_gauss import cross_entropy as hl_cross_entropy
 from learners.ilql import ILQL
 from learners.mc import MC
 from learners.model import Inputs
@@ -81,6 +83,40 @@ def test_a_nucleus_keeps_what_the_start_policy_finds_likely() -> None:
     for mass, kept in ((0.4, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.81, 3), (0.99, 4)):
         inside = combine(base, q, 2.0, mass).isfinite()
         assert inside.tolist() == [[True] * kept + [False] * (4 - kept)], mass
+
+
+# -- values as distributions ----------------------------------------------------------------------
+
+
+def test_targets_of_bins_are_a_gaussians_mass() -> None:
+    edges = bin_edges(-10.0, 0.0, 20)
+    y = torch.tensor([-9.7, -5.0, -0.2, -77.0], dtype=torch.float64)
+    found = target_distribution(y, edges)
+    fine = torch.linspace(-10.0, 0.0, 200_001, dtype=torch.float64)
+    for row, centre in zip(found, [-9.7, -5.0, -0.2, -10.0], strict=True):
+        density = torch.exp(-0.5 * ((fine - centre) / (0.75 * 0.5)) ** 2)
+        mass = torch.stack(
+            [
+                density[(fine >= a) & (fine < b)].sum()
+                for a, b in zip(edges, edges[1:], strict=False)
+            ]
+        )
+        torch.testing.assert_close(row, mass / mass.sum(), rtol=1e-3, atol=1e-4)
+
+
+def test_a_binned_critic_starts_at_its_value_and_learns_a_mean() -> None:
+    torch.manual_seed(0)
+    head = BinnedValueHead(3, -30.0, -100.0, 0.0, 50)
+    states = torch.eye(3)[:2]
+    torch.testing.assert_close(head.value(head(states)), torch.full((2,), -30.0), atol=0.2, rtol=0)
+    optimiser = torch.optim.Adam(head.parameters(), lr=0.1)
+    edges = bin_edges(-100.0, 0.0, 50)
+    y = torch.tensor([-80.0, -5.5])
+    for _ in range(300):
+        optimiser.zero_grad()
+        hl_cross_entropy(head(states), y, edges).sum().backward()
+        optimiser.step()
+    torch.testing.assert_close(head.value(head(states)), y, atol=0.5, rtol=0)
 
 
 # -- passes ---------------------------------------------------------------------------------------
