@@ -1,6 +1,7 @@
 """Learning values: targets against slow twins, passes against one another, and small mazes against
 their exact solution."""
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -96,10 +97,7 @@ def test_targets_of_bins_are_a_gaussians_mass() -> None:
     for row, centre in zip(found, [-9.7, -5.0, -0.2, -10.0], strict=True):
         density = torch.exp(-0.5 * ((fine - centre) / (0.75 * 0.5)) ** 2)
         mass = torch.stack(
-            [
-                density[(fine >= a) & (fine < b)].sum()
-                for a, b in zip(edges, edges[1:], strict=False)
-            ]
+            [density[(fine >= a) & (fine < b)].sum() for a, b in itertools.pairwise(edges)]
         )
         torch.testing.assert_close(row, mass / mass.sum(), rtol=1e-3, atol=1e-4)
 
