@@ -1,7 +1,7 @@
 """A learner's step for each algorithm: tokens per second, CPU seconds, and peak memory.
 
     python -m benchmarks.learner
-    python -m benchmarks.learner --algorithms ilql plain --dtype bfloat16 --json
+    python -m benchmarks.learner --algorithms ilql plain --dtype float32 --json
 
 The load is that of a published figure: GPT-2 with 4 layers of width 256 and 50,257 tokens, batches
 of 8 rows with 256 tokens, every other 16 of which are an action. Each algorithm runs in a process
@@ -185,7 +185,7 @@ def main() -> None:
     """Measure, print, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=list(ALGORITHMS))
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
     parser.add_argument("--threads", type=int, default=0, help="0 is every core")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--name", default="learner", help="of the result; empty writes none")

@@ -111,6 +111,7 @@ class Micro:
         entry: which of the batch's entries this pass serves `[E]`; indices below N are actions.
         entry_state: hidden state of each of them `[E]`.
         entry_token: action token of each `[E]`; 0 for a bootstrap entry.
+        is_action: whether it is an action, not a bootstrap entry `[E]`.
         seen: which of the batch's observation tokens this pass serves `[E']`.
         seen_state, seen_token: the same for them `[E']`.
     """
@@ -121,6 +122,7 @@ class Micro:
     entry: Index
     entry_state: Index
     entry_token: Index
+    is_action: NDArray[np.bool_]
     seen: Index
     seen_state: Index
     seen_token: Index
@@ -328,7 +330,12 @@ def micros(
     none = np.empty(0, np.int64)
     while len(passes) < at_least:
         passes.append(
-            Micro(np.zeros((1, 1), np.int64), none, none, none, none, none, none, none, none)
+            Micro(
+                np.zeros((1, 1), np.int64),
+                *(none, none, none, none, none),
+                none.astype(np.bool_),
+                *(none, none, none),
+            )
         )
     return passes
 
@@ -371,6 +378,7 @@ def _micro(batch: Batch, which: Index, entry: Index, seen: Index) -> Micro:
         entry=entry,
         entry_state=inverse[: len(entry)],
         entry_token=entry_token,
+        is_action=is_action,
         seen=seen,
         seen_state=inverse[len(entry) :],
         seen_token=batch.seen_token[seen],

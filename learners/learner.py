@@ -372,6 +372,7 @@ class Learner:
                     micro.state_col,
                     micro.entry_state,
                     micro.entry_token,
+                    micro.is_action,
                     micro.seen_state,
                     micro.seen_token,
                 )
@@ -393,7 +394,16 @@ class Learner:
         col = np.concatenate([np.arange(count) for count in counts])
         none = col[:0]
         micro = Micro(
-            tokens, row, col, none, np.arange(len(col)), tokens[row, col + 1], none, none, none
+            tokens,
+            row,
+            col,
+            none,
+            np.arange(len(col)),
+            tokens[row, col + 1],
+            np.ones(len(col), np.bool_),
+            none,
+            none,
+            none,
         )
         inputs = self._inputs(micro)
         guide, network = self.algorithm.guide, self.engine.network

@@ -44,6 +44,7 @@ class Inputs(NamedTuple):
     state_col: Tensor
     entry_state: Tensor
     entry_token: Tensor
+    is_action: Tensor
     seen_state: Tensor
     seen_token: Tensor
 

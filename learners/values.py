@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from learners.algorithm import Following, Now
 from learners.batch import Batch, Micro
@@ -27,8 +27,8 @@ class ValueOutputs(NamedTuple):
     Attributes:
         q: of the entries' tokens, one row a Q head `[heads, E]`; entries without an action hold
             the value of token 0.
-        nll: cross-entropy of the entries' tokens under each Q head read as logits `[heads, E]`;
-            zeros if nobody asked for it.
+        nll: cross-entropy of the actions under each Q head read as logits, summed over the entries
+            that are actions `[heads]`; zeros without gradient or if nobody asked for it.
         v: of the entries' states `[E]`; zeros without a V head.
     """
 
@@ -67,28 +67,102 @@ class Head(nn.Module):
         self.bias = nn.Parameter(torch.full((outputs,), start / scale))
 
     def forward(
-        self, states: Tensor, tokens: Tensor | None = None, nll: bool = False
+        self,
+        states: Tensor,
+        tokens: Tensor | None = None,
+        counts: Tensor | None = None,
+        chunk: int = 256,
     ) -> tuple[Tensor, Tensor]:
-        """Return values, and cross-entropies if asked for.
+        """Return values, and a cross-entropy if asked for.
 
         Args:
             states: `[S, H]`.
             tokens: of each state `[S]`; None returns all outputs `[S, outputs]`.
-            nll: whether to return −log softmax(values)[token] `[S]` too.
+            counts: if given, Σ −counts log softmax(values)[token] is returned too, a scalar `[S]`.
+            chunk: states whose values exist at one time for that sum.
         """
         states = states.to(self.weight.dtype)
         if self.hidden_weight is not None:
             states = torch.relu(nn.functional.linear(states, self.hidden_weight, self.hidden_bias))
+        none = self.weight.new_zeros((), dtype=torch.float32)
         if tokens is None:
             values = nn.functional.linear(states, self.weight, self.bias)
-            return values if self.scale == 1.0 else self.scale * values, states
-        if not nll:
-            picked = (states * self.weight[tokens]).sum(-1).float() + self.bias[tokens].float()
-            return self.scale * picked, torch.zeros_like(picked)
-        # Cross-entropies in float32, whatever the type of the weights.
-        values = self.scale * nn.functional.linear(states, self.weight, self.bias).float()
-        taken = values.gather(-1, tokens[:, None]).squeeze(-1)
-        return taken, torch.logsumexp(values, -1) - taken
+            return values if self.scale == 1.0 else self.scale * values, none
+        if counts is None:
+            picked = (states * self.weight[tokens]).sum(-1) + self.bias[tokens]
+            return self.scale * picked.to(_at_least_float32(picked.dtype)), none
+        taken, nll = TakenAndNll.apply(  # type: ignore[no-untyped-call]
+            states, self.weight, self.bias, tokens, counts, self.scale, chunk
+        )
+        return taken, nll
+
+
+def _at_least_float32(kind: torch.dtype) -> torch.dtype:
+    return kind if kind in (torch.float32, torch.float64) else torch.float32
+
+
+class TakenAndNll(torch.autograd.Function):
+    """Values of tokens `[S]` and a weighted cross-entropy over all values, a scalar.
+
+    The cross-entropy's gradient is linear in one number that is not known before the backward pass.
+    So it is computed on the way forward, chunk by chunk, while a chunk's values are at hand: no
+    value is kept, and none is computed twice.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        tokens: Tensor,
+        counts: Tensor,
+        scale: float,
+        chunk: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Return values of tokens and Σ counts × cross-entropy."""
+        kind = _at_least_float32(states.dtype)
+        taken = states.new_empty(len(states), dtype=kind)
+        nll = states.new_zeros((), dtype=kind)
+        d_states = torch.empty_like(states)
+        d_weight = torch.zeros_like(weight)
+        d_bias = torch.zeros_like(bias)
+        counts = counts.to(kind)
+        for i in range(0, len(states), chunk):
+            part, token, count = (x[i : i + chunk] for x in (states, tokens, counts))
+            z = torch.addmm(bias, part, weight.t()).to(kind)
+            if scale != 1.0:
+                z.mul_(scale)
+            taken[i : i + chunk] = z.gather(-1, token[:, None]).squeeze(-1)
+            top = z.amax(-1, keepdim=True)
+            total = z.sub_(top).exp_().sum(-1)
+            nll += (count * (top.squeeze(-1) + total.log() - taken[i : i + chunk])).sum()
+            # From here on z is counts x probabilities x scale: the gradient of the log-sum.
+            share = z.mul_((scale * count / total)[:, None]).to(states.dtype)
+            torch.mm(share, weight, out=d_states[i : i + chunk])
+            d_weight.addmm_(share.t(), part)
+            d_bias += share.sum(0)
+        rows = weight[tokens]
+        weighted = (scale * counts).to(states.dtype)
+        d_states.sub_(weighted[:, None] * rows)
+        d_weight.index_add_(0, tokens, weighted[:, None] * states, alpha=-1)
+        d_bias.index_add_(0, tokens, weighted, alpha=-1)
+        ctx.save_for_backward(states, tokens, rows, d_states, d_weight, d_bias)
+        ctx.scale = scale
+        return taken, nll
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_taken: Tensor, g_nll: Tensor) -> tuple[Any, ...]:
+        """Return gradients of states, weight and bias."""
+        states, tokens, rows, d_states, d_weight, d_bias = ctx.saved_tensors
+        g_nll = g_nll.to(states.dtype)
+        each = (ctx.scale * g_taken).to(states.dtype)
+        # In place: this graph is walked once.
+        d_states = d_states.mul_(g_nll).add_(each[:, None] * rows)
+        d_weight = d_weight.mul_(g_nll).index_add_(0, tokens, each[:, None] * states)
+        d_bias = d_bias.mul_(g_nll).index_add_(0, tokens, each)
+        return d_states, d_weight, d_bias, None, None, None, None
 
 
 class ValueNetwork(nn.Module):
@@ -117,7 +191,7 @@ class ValueNetwork(nn.Module):
         scale: float,
         with_v: bool,
         nll: bool,
-        chunk: int = 1024,
+        chunk: int = 256,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -143,36 +217,19 @@ class ValueNetwork(nn.Module):
         pairs = inputs.entry_state * outputs + inputs.entry_token
         distinct, where = torch.unique(pairs, return_inverse=True)
         at, token = distinct // outputs, distinct % outputs
+        counts = None
+        if self.nll and torch.is_grad_enabled():
+            counts = torch.bincount(where, inputs.is_action.double(), len(distinct))
         q, nll = [], []
         for head in self.q_heads:
-            taken, cost = self._chunks(head, states, at, token)
+            taken, cost = head(states[at], token, counts, self.chunk)
             q.append(taken[where])
-            nll.append(cost[where])
+            nll.append(cost)
         if self.v_head is None:
             v = q[0].new_zeros(len(inputs.entry_state))
         else:
             v = self.v_head(states)[0].squeeze(-1)[inputs.entry_state]
         return ValueOutputs(torch.stack(q), torch.stack(nll), v)
-
-    def _chunks(
-        self, head: nn.Module, states: Tensor, at: Tensor, token: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Run a head on pairs of state and token, some at a time; with gradient, a chunk's values
-        are computed again on the way back rather than kept."""
-        if not self.nll or len(at) <= self.chunk:
-            taken, cost = head(states[at], token, self.nll)
-            return taken, cost
-        parts = [
-            checkpoint(
-                head,
-                states[at[i : i + self.chunk]],
-                token[i : i + self.chunk],
-                True,
-                use_reentrant=False,
-            )
-            for i in range(0, len(at), self.chunk)
-        ]
-        return torch.cat([p[0] for p in parts]), torch.cat([p[1] for p in parts])
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield what a value-guided sampler needs, under the names it knows: the trunk without its
@@ -314,4 +371,4 @@ def following(
     }
     with torch.enable_grad():
         count = len(acts)  # entries are in order, so actions come before bootstrap entries
-        return ValueOutputs(out.q[:, :count], out.nll[:, :count], out.v[:count]), columns
+        return ValueOutputs(out.q[:, :count], out.nll, out.v[:count]), columns

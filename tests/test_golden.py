@@ -435,7 +435,7 @@ def ilql_loss(case: Case, close: Close) -> None:
     algorithm = ILQL(gamma=hyper["gamma"], tau=hyper["tau"], cql=hyper["cql_weight"])
     out = ValueOutputs(
         torch.stack([padded.flat(leaves["q1"]), padded.flat(leaves["q2"])]),
-        torch.stack([padded.nll("q1_logits"), padded.nll("q2_logits")]),
+        torch.stack([padded.nll("q1_logits").sum(), padded.nll("q2_logits").sum()]),
         padded.flat(leaves["v"]),
     )
     reward = padded.flat(inputs["rewards"])
@@ -466,7 +466,7 @@ def mc_loss(case: Case, close: Close) -> None:
     padded = Padded.of(inputs, ("q", "q_logits", "returns"))
     algorithm = MC(cql=case["hyper"]["cql_weight"])
     out = ValueOutputs(
-        padded.flat(padded.leaves["q"])[None], padded.nll("q_logits")[None], torch.zeros(0)
+        padded.flat(padded.leaves["q"])[None], padded.nll("q_logits").sum()[None], torch.zeros(0)
     )
     # The learner's columns have no gradient.
     targets = {"returns": padded.flat(padded.leaves["returns"].detach())}
@@ -485,7 +485,7 @@ def cql_loss(case: Case, close: Close) -> None:
     algorithm = CQL(gamma=hyper["gamma"], cql=hyper["cql_weight"])
     out = ValueOutputs(
         torch.stack([padded.flat(padded.leaves[n]) for n in ("q1", "q2")]),
-        torch.stack([padded.nll(n) for n in ("q1_logits", "q2_logits")]),
+        torch.stack([padded.nll(n).sum() for n in ("q1_logits", "q2_logits")]),
         torch.zeros(0),
     )
     reward = padded.flat(inputs["rewards"])

@@ -245,11 +245,33 @@ def test_a_head_reads_single_columns_as_it_reads_all() -> None:
     with torch.no_grad():
         head.weight.normal_()
     everything = head(states)[0]
-    for nll in (False, True):
-        taken, cost = head(states, tokens, nll)
-        torch.testing.assert_close(taken, everything[torch.arange(5), tokens])
-    expected = nn.functional.cross_entropy(everything, tokens, reduction="none")
-    torch.testing.assert_close(cost, expected)
+    torch.testing.assert_close(head(states, tokens)[0], everything[torch.arange(5), tokens])
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+def test_the_cross_entropy_is_that_of_all_values_with_its_gradient(
+    chunk: int, scale: float
+) -> None:
+    torch.manual_seed(0)
+    head = Head(4, 7, -3.0, "mlp", scale).double()
+    with torch.no_grad():
+        head.weight.normal_()
+    states = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    tokens, counts = torch.tensor([0, 6, 3, 3, 1]), torch.tensor([1.0, 0.0, 2.0, 5.0, 1.0])
+    weights = torch.randn(5, dtype=torch.float64)
+    leaves = [states, *head.parameters()]
+
+    def gradient(taken: Tensor, nll: Tensor) -> list[Tensor]:
+        return list(torch.autograd.grad((weights * taken).sum() + 0.3 * nll, leaves))
+
+    everything = head(states)[0]
+    cost = nn.functional.cross_entropy(everything, tokens, reduction="none")
+    expected = gradient(everything[torch.arange(5), tokens], (counts * cost).sum())
+    taken, nll = head(states, tokens, counts, chunk)
+    torch.testing.assert_close(nll, (counts * cost).sum())
+    for found, right in zip(gradient(taken, nll), expected, strict=True):
+        torch.testing.assert_close(found, right)
 
 
 # -- a small maze, exactly ------------------------------------------------------------------------
