@@ -472,9 +472,8 @@ class ScriptedBuyer:
         profile = read_profile(first)
         if profile is None:
             return "I do not know who I am.\n"
-        rng = _generator(first.removesuffix("\n"))
         talk = Talk(profile, facts()["personalities"][profile.personality]["patience"])
-        talk.patience += rng.randint(-1, 2)
+        talk.patience += _more_patience(first)
         says = ["greet"]
         # The seller speaks first, so every other line is the buyer's own.
         for line in lines[::2]:
@@ -496,6 +495,11 @@ def read_conversation(prompt: str) -> tuple[str, list[str], bool]:
     lines = rest.split("\n")
     forced = lines.pop().endswith(ASK_VERDICT)
     return first + "\n", lines, forced
+
+
+@lru_cache(4096)  # the buyer is asked at every turn, and a generator takes long to start
+def _more_patience(profile: str) -> int:
+    return _generator(profile.removesuffix("\n")).randint(-1, 2)
 
 
 def _generator(text: str) -> random.Random:
