@@ -133,6 +133,19 @@ _PO = replace(
     learner=replace(_FO.learner, windows="strided"),
 )
 
+_PO_ILQL = replace(
+    _FO_ILQL,
+    task="maze-po",
+    start="maze-po-bc",
+    updates=600,
+    model=_PO.model,
+    data=DataConfig(episodes=1500, batch=4),
+    evaluation=EvaluationConfig(episodes=100, every=150, every_episodes=50, start_episodes=50),
+    learner=replace(_FO_ILQL.learner, windows="strided"),
+)
+_PO_MC = replace(_PO_ILQL, algorithm=_FO_MC.algorithm)
+_PO_FILTERED = replace(_PO_ILQL, algorithm=_FO_FILTERED.algorithm)
+
 _PO_PPO = replace(
     _FO_PPO,
     task="maze-po",
@@ -250,6 +263,9 @@ PRESETS: dict[str, Experiment] = {
     "maze-fo-mc": _FO_MC,
     "maze-fo-ilql": _FO_ILQL,
     "maze-po-bc": _PO,
+    "maze-po-filtered-bc": _PO_FILTERED,
+    "maze-po-mc": _PO_MC,
+    "maze-po-ilql": _PO_ILQL,
     "maze-po-ppo": _PO_PPO,
     "maze-fo-bc-gpt2": _paper_bc(_FO, 128),
     "maze-fo-ppo-gpt2": _paper_ppo(_FO_PPO, 128, "maze-fo-bc-gpt2"),
