@@ -164,6 +164,8 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
         [*command, "--updates", "100000", "--data.episodes", "20", "--evaluation.random", "false",
          "--evaluation.start_episodes", "0", "--options", '{"max_steps": 5}'],
         cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,
+        # A shell's background job, as these tests may be, ignores the signal and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (run / "metrics.jsonl").exists() and time.monotonic() < deadline:
