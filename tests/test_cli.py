@@ -139,7 +139,8 @@ def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     from cluster.fields import read_config
     from cluster.presets import PRESETS
 
-    for exp in PRESETS.values():
+    one_each = {exp.algorithm.name: exp for exp in PRESETS.values()}
+    for exp in one_each.values():
         (tmp_path / "config.json").write_text(json.dumps(exp.to_json()))
         assert read_config(tmp_path / "config.json") == exp
 

@@ -352,9 +352,9 @@ def test_the_values_of_a_small_maze_are_optimal(algorithm: Any) -> None:
     (micro,) = micros(batch)
     inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
     none = np.zeros(batch.entries)
-    for step in range(3000):
+    for step in range(1500):
         for group in optimiser.param_groups:
-            group["lr"] = 0.05 * (1.0 - step / 3000)
+            group["lr"] = 0.05 * (1.0 - step / 1500)
         out = net(inputs)
         target_q = none[None][:0]
         if algorithm.evaluates:
