@@ -7,7 +7,7 @@ and has the same logits in plain PyTorch.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +78,7 @@ class ValueGuidedForCausalLM(nn.Module):
         ours, values = hidden_states.chunk(2, dim=-1)
         base: Tensor = self.policy.compute_logits(ours)
         q = [
-            self._modules[f"q{n}"](values)[0].float()[..., : base.shape[-1]]  # type: ignore
+            cast(Head, self._modules[f"q{n}"])(values)[0].float()[..., : base.shape[-1]]
             for n in range(1, self.heads + 1)
         ]
         return combine(base.float(), q, self.beta, self.top_p)

@@ -82,6 +82,10 @@ class WordedState:
     heard: str
 
 
+OF_THE_CLASS = ("stop", "actions", "oracle_option", "instructions", "players", "wordings")
+"""What a task's class says once for all of its episodes: a worded task says the same."""
+
+
 class Worded(TextEnv):
     """A task that says its observations in another of its wordings.
 
@@ -109,12 +113,8 @@ class Worded(TextEnv):
         self.window = env.window
         self.window_opens_with_action = env.window_opens_with_action
         self.variants = env.variants
-        # Class variables of the task that is inside.
-        self.stop = env.stop  # type: ignore[misc]
-        self.oracle_option = env.oracle_option  # type: ignore[misc]
-        self.instructions = env.instructions  # type: ignore[misc]
-        self.players = env.players  # type: ignore[misc]
-        self.wordings = env.wordings  # type: ignore[misc]
+        for name_of in OF_THE_CLASS:
+            setattr(self, name_of, getattr(env, name_of))
         self.state: WordedState | None = None
 
     def reset(

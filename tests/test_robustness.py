@@ -81,6 +81,10 @@ def test_a_variant_repeats_and_replays(task: str, name: str, options: dict[str, 
     assert [replay(t) for t in stored] == [None, None]
 
 
+def test_a_worded_task_has_the_actions_of_the_task() -> None:
+    assert make("maze-fo", wording="reworded").actions == make("maze-fo").actions != ()
+
+
 @cache
 def base_returns(task: str, count: int) -> list[float]:
     """Return what optimal play earns in the task itself, played once for all of its variants."""
