@@ -1,1 +1,1 @@
-"""Processes that act: samplers around vLLM, and simulators around tasks. Import lmrl and learners, never deepspeed."""
+"""Processes that act: samplers around vLLM, simulators around tasks. Imports lmrl, learners."""
