@@ -44,7 +44,7 @@ class ValueGuidedForCausalLM(nn.Module):
         self.critic = inner("critic")
         guide = config.lmrl_guide
         self.beta, self.top_p = float(guide["beta"]), float(guide["top_p"])
-        self.heads = int(guide["heads"])
+        self.heads, self.reading = int(guide["heads"]), guide["reading"]
         for number in range(1, self.heads + 1):
             head = Head(
                 config.hidden_size, config.vocab_size, 0.0, guide["kind"], float(guide["scale"])
@@ -81,7 +81,7 @@ class ValueGuidedForCausalLM(nn.Module):
             cast(Head, self._modules[f"q{n}"])(values)[0].float()[..., : base.shape[-1]]
             for n in range(1, self.heads + 1)
         ]
-        return combine(base.float(), q, self.beta, self.top_p)
+        return combine(base.float(), q, self.beta, self.top_p, self.reading)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load `policy.*`, `critic.*` and the heads; any part of them may come."""

@@ -4,24 +4,30 @@
 
 runs the presets `TASK-ALGORITHM`, each as `lmrl train` in a process of its own, and writes
 `results/offline-TASK.json`. Within a seed data and cloned start policy are made once, by the first
-run, and copied to the others.
+run, and copied to the others. With `--temperatures 0 0.5` the start policy is scored at these too,
+on the same episodes: values sharpen a policy, and so does a low temperature.
 """
 
 import argparse
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from benchmarks.record import save, train
+from cluster.presets import preset
 
 
-def one(preset: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:
+def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:
     """Run a preset and return its scores and seconds.
 
     Args:
-        preset: name.
+        name: of the preset.
         seed: of the run.
         folder: of the run.
         first: a finished run of the same seed whose data and start policy are taken over.
@@ -30,11 +36,7 @@ def one(preset: str, seed: int, folder: Path, first: Path | None) -> dict[str, A
         for part in ("start", "data"):
             if (first / part).exists():
                 shutil.copytree(first / part, folder / part, symlinks=True)
-    summary, wall = train(preset, seed, folder)
-    scores = {
-        name: {k: v for k, v in score.items() if k in ("return_mean", "ci95", "normalised")}
-        for name, score in summary["scores"].items()
-    }
+    summary, wall = train(name, seed, folder)
     lines = (folder / "scores.jsonl").read_text().splitlines()
     curve = [
         (row["update"], row["return_mean"])
@@ -42,15 +44,41 @@ def one(preset: str, seed: int, folder: Path, first: Path | None) -> dict[str, A
         if row.get("selecting")
     ]
     return {
-        "preset": preset,
+        "preset": name,
         "seed": seed,
         "wall_seconds": round(wall, 1),
         "start_made_here": first is None,
         "episodes": next(iter(summary["scores"].values()))["episodes"],
-        "scores": scores,
+        "scores": {policy: _figures(score) for policy, score in summary["scores"].items()},
         "curve": curve,
         "parity": summary["parity"]["max_abs"],
     }
+
+
+def sharpened(name: str, seed: int, run: Path, temperatures: list[float]) -> list[dict[str, Any]]:
+    """Return scores of a run's start policy at other temperatures, on the run's episodes."""
+    exp = preset(name)
+    checkpoint = (run / "start" / "checkpoints" / "last").resolve()
+    command = [sys.executable, "-m", "lmrl", "evaluate", "--checkpoint", str(checkpoint)]
+    command += ["--task", exp.task, "--options", json.dumps(exp.options), "--json"]
+    command += ["--episodes", str(exp.evaluation.episodes)]
+    command += ["--first-seed", str(exp.evaluation.first_seed)]
+    command += ["--max-tokens", str(exp.rollouts.max_tokens)]
+    found = []
+    for temperature in temperatures:
+        said = subprocess.run(
+            [*command, "--temperature", str(temperature)],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+        score = json.loads(said[said.index("{") :])
+        found.append({"seed": seed, "temperature": temperature, **_figures(score)})
+    return found
+
+
+def _figures(score: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in score.items() if k in ("return_mean", "ci95", "normalised")}
 
 
 def main() -> None:
@@ -59,25 +87,50 @@ def main() -> None:
     parser.add_argument("--task", default="maze-fo")
     parser.add_argument("--algorithms", nargs="+", default=["filtered-bc", "mc", "ilql"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--temperatures", type=float, nargs="*", default=[])
+    parser.add_argument("--jobs", type=int, default=1, help="seeds that run at one time")
     parser.add_argument("--name", help="of the result (offline-TASK)")
     options = parser.parse_args()
     name = options.name or f"offline-{options.task}"
     command = (
         f"python -m benchmarks.offline --task {options.task} "
         f"--algorithms {' '.join(options.algorithms)} "
-        f"--seeds {' '.join(map(str, options.seeds))} --name {name}"
+        f"--seeds {' '.join(map(str, options.seeds))}"
     )
+    if options.temperatures:
+        command += f" --temperatures {' '.join(f'{t:g}' for t in options.temperatures)}"
+    if options.jobs > 1:
+        command += f" --jobs {options.jobs}"
     runs: list[dict[str, Any]] = []
-    with tempfile.TemporaryDirectory() as home:
-        for seed in options.seeds:
-            first: Path | None = None
-            for algorithm in options.algorithms:
-                preset = f"{options.task}-{algorithm}"
-                folder = Path(home) / f"{preset}-{seed}"
-                runs.append(one(preset, seed, folder, first))
-                first = first or folder
+    starts: list[dict[str, Any]] = []
+    writing = Lock()
+
+    def record() -> None:
+        runs.sort(key=lambda run: (run["seed"], options.algorithms.index(run["algorithm"])))
+        starts.sort(key=lambda start: (start["seed"], start["temperature"]))
+        save(
+            name,
+            command,
+            {"task": options.task, "jobs": options.jobs, "runs": runs, "start_at": starts},
+        )
+
+    def seed_of(seed: int, home: Path) -> None:
+        first: Path | None = None
+        for algorithm in options.algorithms:
+            chosen = f"{options.task}-{algorithm}"
+            folder = home / f"{chosen}-{seed}"
+            run = one(chosen, seed, folder, first)
+            extra = [] if first else sharpened(chosen, seed, folder, options.temperatures)
+            first = first or folder
+            with writing:
+                runs.append({"algorithm": algorithm, **run})
+                starts.extend(extra)
                 print(json.dumps(runs[-1]), flush=True)
-                save(name, command, {"task": options.task, "runs": runs})
+                record()
+
+    with tempfile.TemporaryDirectory() as home, ThreadPoolExecutor(options.jobs) as pool:
+        for done in [pool.submit(seed_of, seed, Path(home)) for seed in options.seeds]:
+            done.result()
 
 
 if __name__ == "__main__":

@@ -3,13 +3,16 @@
 python -m benchmarks.table
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.record import load
 from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
+OFFLINE = ("maze-fo", "maze-po")
 PAGES = (ROOT / "README.md", ROOT / "docs" / "tasks.md", ROOT / "docs" / "algorithms.md")
 
 
@@ -86,40 +89,60 @@ def data() -> str:
     return "\n".join(rows)
 
 
-def offline() -> str:
-    """Return what offline learning reached in each seed as a table."""
-    record = load("offline-maze-fo")
+def offline(task: str) -> str:
+    """Return what offline learning reached in each seed as a table, a row an algorithm."""
+    record = load(f"offline-{task}")
+    runs = record["runs"]
+    seeds = sorted({run["seed"] for run in runs})
     rows = [
-        "| seed | preset | return | 95 % interval | normalised | best on the way | seconds |",
-        "|---|---|---|---|---|---|---|",
+        f"| policy | {' | '.join(f'seed {seed}' for seed in seeds)} | normalised | best on the way "
+        "| seconds |",
+        "|---" * (len(seeds) + 4) + "|",
     ]
-    for run in record["runs"]:
-        last = [n for n in run["scores"] if n not in ("random", "bc") and not n.endswith("_best")]
-        score = run["scores"][last[0]]
-        best = run["scores"].get(f"{last[0]}_best")
-        low, high = score["ci95"]
-        shown = f"{best['return_mean']:.2f}" if best else "the last"
-        rows.append(
-            f"| {run['seed']} | {run['preset']} | {score['return_mean']:.2f} "
-            f"| {low:.2f} … {high:.2f} | {score['normalised']:.1f} | {shown} "
-            f"| {run['wall_seconds']:.0f} |"
+
+    def row(name: str, scores: Sequence[Any], best: Sequence[Any] = (), seconds: str = "") -> None:
+        cells = [
+            f"{s['return_mean']:.2f} ({s['ci95'][0]:.2f} … {s['ci95'][1]:.2f})" for s in scores
+        ]
+        normalised = " / ".join(f"{s['normalised']:.1f}" for s in scores)
+        highest = " / ".join(f"{s['return_mean']:.2f}" for s in best)
+        rows.append(f"| {name} | {' | '.join(cells)} | {normalised} | {highest} | {seconds} |")
+
+    firsts = [next(run for run in runs if run["seed"] == seed) for seed in seeds]
+    row("random player", [run["scores"]["random"] for run in firsts])
+    row("`bc`, what all start from", [run["scores"]["bc"] for run in firsts])
+    for temperature in sorted({s["temperature"] for s in record.get("start_at", [])}):
+        same = [s for s in record["start_at"] if s["temperature"] == temperature]
+        row(f"`bc` at temperature {temperature:g}", same)
+    for preset in dict.fromkeys(run["preset"] for run in runs):
+        mine = [run for run in runs if run["preset"] == preset]
+        last = [next(n for n in run["scores"] if _trained(n)) for run in mine]
+        both = [(run["scores"], name) for run, name in zip(mine, last, strict=True)]
+        row(
+            f"`{preset}`",
+            [scores[name] for scores, name in both],
+            [scores.get(f"{name}_best", scores[name]) for scores, name in both],
+            " / ".join(f"{run['wall_seconds']:.0f}" for run in mine),
         )
-    episodes = record["runs"][0]["episodes"]
     rows.append("")
     rows.append(
-        f"Mean return over the same {episodes} episodes; within a seed all start from the same "
-        "data and cloned policy, which the first run's seconds include; the best checkpoint was "
-        f"chosen on other episodes. {record['machine']['cores']} cores, with other work beside; "
-        f"`{record['command']}`."
+        f"Mean return over the same {runs[0]['episodes']} episodes with its 95 % interval, of the "
+        "last checkpoint; the best one was chosen on other episodes. Within a seed all start from "
+        "the same data and cloned policy, which the first preset's seconds include. "
+        f"{record['machine']['cores']} cores, with other work beside; `{record['command']}`."
     )
     return "\n".join(rows)
+
+
+def _trained(name: str) -> bool:
+    return name not in ("random", "bc") and not name.endswith("_best")
 
 
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "players": players,
     "data": data,
-    "offline": offline,
+    **{f"offline-{task}": partial(offline, task) for task in OFFLINE},
 }
 
 

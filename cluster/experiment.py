@@ -18,12 +18,13 @@ from learners.ilql import ILQL, OnlineILQL
 from learners.learner import LearnerConfig
 from learners.mc import MC
 from learners.ppo import PPO
+from learners.qsft import QSFT
 from learners.start import ModelConfig, context_of
 from lmrl.data import files, mixture
 from lmrl.errors import UsageError
 from lmrl.tasks import make
 
-AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | CQL
+AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | CQL | QSFT
 
 
 @dataclass(frozen=True)

@@ -245,14 +245,17 @@ def data_set(exp: Experiment, folder: Path) -> Path:
     return folder
 
 
-def sample_texts(exp: Experiment, count: int = 50) -> list[str]:
-    """Return what the task says and hears in some random episodes, for a tokenizer."""
+def sample_texts(exp: Experiment) -> list[str]:
+    """Return what the task says and hears in some episodes, for a tokenizer: a few random ones for
+    its letters and words, many more, half of them of the player whose data are learned from, if
+    whole lines are to be tokens."""
     env = make(exp.task, **exp.options)
-    rng = random.Random(exp.seed)
-    first = rng.randrange(2**20)
+    first = random.Random(exp.seed).randrange(2**20)
+    many = {"random": 1000, exp.data.player: 1000}
     return [
         text
-        for trajectory in scripted(env, exp.task, count, first, "random", exp.options)
+        for player, count in (many if exp.model.lines else {"random": 50}).items()
+        for trajectory in scripted(env, exp.task, count, first, player, exp.options)
         for turn in trajectory.turns
-        for text in (turn.observation, turn.action)
+        for text in (turn.observation, turn.action, trajectory.final)
     ]

@@ -92,6 +92,8 @@ class Guide:
         scale: the heads' unit.
         beta: weight of Q.
         top_p: only tokens in the start policy's nucleus of this mass may be sampled; 1 is all.
+        reading: what Q is: what the heads say, the `probability` that they give a token if read as
+            logits, or its `ratio` to the start policy's, at most 1.
     """
 
     heads: int
@@ -99,6 +101,7 @@ class Guide:
     scale: float
     beta: float
     top_p: float = 1.0
+    reading: Literal["value", "probability", "ratio"] = "value"
 
 
 class Algorithm(ABC):

@@ -10,11 +10,12 @@ ours (`actors.value_guided` serves it in vLLM):
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -104,10 +105,32 @@ def guided_logits(start: CausalLM, network: ValueNetwork, guide: Guide, inputs: 
     base = start.head(hidden).float()
     states = network.states(inputs.tokens, inputs)
     q = [head(states)[0].float() for head in network.q_heads]
-    return combine(base, q, guide.beta, guide.top_p)
+    return combine(base, q, guide.beta, guide.top_p, guide.reading)
 
 
-def combine(base: Tensor, q: Sequence[Tensor], beta: float, top_p: float) -> Tensor:
+def ratios(logits: Tensor, base: Tensor, support: float = 0.0) -> Tensor:
+    """Return p / π `[S, V]`, in float32 at least.
+
+    Args:
+        logits: of p `[S, V]`.
+        base: logits of π `[S, V]`.
+        support: tokens whose π is below this share of the greatest π get 0.
+    """
+    kind = torch.promote_types(base.dtype, torch.float32)
+    logp = base.to(kind).log_softmax(-1)
+    ratio = (logits.to(kind).log_softmax(-1) - logp).exp()
+    if support <= 0.0:
+        return ratio
+    return ratio.masked_fill(logp < logp.amax(-1, keepdim=True) + math.log(support), 0.0)
+
+
+def combine(
+    base: Tensor,
+    q: Sequence[Tensor],
+    beta: float,
+    top_p: float,
+    reading: Literal["value", "probability", "ratio"] = "value",
+) -> Tensor:
     """Return base + β min Q `[S, V]`; outside the base policy's nucleus it is −∞.
 
     (arXiv 2311.18232, appendix D: element-wise minimum over Q heads, no value subtracted.)
@@ -117,7 +140,12 @@ def combine(base: Tensor, q: Sequence[Tensor], beta: float, top_p: float) -> Ten
         q: `[S, V]` of each head, or `[heads, S, V]`.
         beta: weight of Q.
         top_p: mass of the nucleus; 1 keeps every token.
+        reading: see `learners.algorithm.Guide`.
     """
+    if reading == "probability":
+        q = [logits.softmax(-1) for logits in q]
+    elif reading == "ratio":
+        q = [ratios(logits, base).clamp_(max=1.0) for logits in q]
     # Pass by pass over the vocabulary and without a stack: this runs for every sampled token.
     guided = torch.add(base, reduce(torch.minimum, q), alpha=beta)
     if top_p < 1.0:

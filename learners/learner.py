@@ -131,7 +131,7 @@ class Learner:
             else None
         )
         network: Any = algorithm.network(lambda: load_causal_lm(checkpoint)).to(self.device)
-        self.target = target_of(network, algorithm.follows)
+        self.target = target_of(network, algorithm.follows, self.reference)
         self.engine = Engine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:

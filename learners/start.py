@@ -4,9 +4,11 @@ For real language models nothing is made: give `model.path` a checkpoint directo
 """
 
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.errors import UsageError
@@ -23,6 +25,10 @@ class ModelConfig:
         layers, width, heads: of the random model.
         init_std: of its weights; output projections get half of it. None is 1/sqrt(width).
         vocabulary: most tokens of its tokenizer.
+        lines: how many lines of the task's texts get a token of their own besides, the most
+            frequent ones. Where a task has few actions and answers, a turn is then two tokens
+            instead of a dozen, and a tiny model need not learn to spell.
+        line_std: of the embeddings of these tokens, which begin as sums of their words' vectors.
     """
 
     path: str | None = None
@@ -32,6 +38,8 @@ class ModelConfig:
     heads: int = 2
     init_std: float | None = None
     vocabulary: int = 384
+    lines: int = 0
+    line_std: float = 0.1
 
 
 def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: int) -> None:
@@ -55,7 +63,7 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
         )
     temporary = folder.with_name(f".{folder.name}.tmp")
     temporary.mkdir(parents=True, exist_ok=True)
-    train_tokenizer(texts, config.vocabulary, temporary)
+    train_tokenizer(texts, config.vocabulary, temporary, config.lines)
     codec = Codec.load(temporary)
     shape = GPT2Config(
         vocab_size=codec.vocab_size,
@@ -79,9 +87,41 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
             if parameter.dim() >= 2:
                 factor = 0.5 if name.endswith("c_proj.weight") else 1.0
                 torch.nn.init.normal_(parameter, std=std * factor)
+        embedding = model.get_input_embeddings().weight
+        _spell(embedding, codec.lines(), config.line_std, seed)
     model.save_pretrained(str(temporary))
     (temporary / "generation_config.json").unlink(missing_ok=True)
     temporary.rename(folder)
+
+
+def _spell(embedding: Any, lines: Mapping[int, str], std: float, seed: int) -> None:
+    """Let the embedding of a token that is a line begin as the sum of its words' vectors.
+
+    Each word has a random vector, and one more for each place that it stands at. So lines of equal
+    words begin alike, and what is learned of one holds for the other: a guess in Wordle is five
+    letters at five places to the model, not one of hundreds of unrelated signs.
+
+    Args:
+        embedding: `[V, H]`, of which the lines' rows are set.
+        lines: text of each token that is a line.
+        std: of the result's entries.
+        seed: of the vectors.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    vectors: dict[object, Any] = {}
+
+    def vector(key: object) -> Any:
+        if key not in vectors:
+            vectors[key] = torch.randn(embedding.shape[1], generator=generator)
+        return vectors[key]
+
+    with torch.no_grad():
+        for token, line in sorted(lines.items()):
+            words = line.split() or [line]
+            total = sum(vector(word) + vector((at, word)) for at, word in enumerate(words))
+            embedding[token] = total * (std / math.sqrt(2 * len(words)))
 
 
 def context_of(path: Path) -> int:

@@ -231,6 +231,16 @@ class ValueNetwork(nn.Module):
             v = self.v_head(states)[0].squeeze(-1)[inputs.entry_state]
         return ValueOutputs(torch.stack(q), torch.stack(nll), v)
 
+    def target_values(self, inputs: Inputs, states: Tensor, reference: CausalLM | None) -> Tensor:
+        """Return what a slow copy of this network says at the entries `[heads, E]`.
+
+        Args:
+            inputs: of the pass.
+            states: hidden states `[S, H]`.
+            reference: the start policy, if it is kept.
+        """
+        return self.values(states, inputs).q
+
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield what a value-guided sampler needs, under the names it knows: the trunk without its
         output embedding, and the Q heads."""
@@ -258,12 +268,18 @@ def value_network(
     nll: bool,
 ) -> ValueNetwork:
     """Return a value network around a language model; see `ValueNetwork` for the arguments."""
-    embedding = trunk.model.get_output_embeddings().weight
-    # The output embedding predicts nothing here; without a gradient of its own it would also break
-    # ZeRO.
-    embedding.requires_grad_(_tied(trunk.model))
-    outputs, width = embedding.shape
+    outputs, width = freeze_output(trunk).shape
     return ValueNetwork(trunk, heads, width, outputs, start, kind, scale, with_v, nll)
+
+
+def freeze_output(trunk: CausalLM) -> Tensor:
+    """Return the output embedding `[V, H]` of a language model that is used as a trunk.
+
+    It predicts nothing then, and without a gradient of its own it would break ZeRO.
+    """
+    embedding: Tensor = trunk.model.get_output_embeddings().weight
+    embedding.requires_grad_(_tied(trunk.model))
+    return embedding
 
 
 class Target:
@@ -273,9 +289,13 @@ class Target:
     Args:
         network: to copy; before DeepSpeed has it.
         follows: α, and what else there is to say.
+        reference: the start policy, for a network whose target values ask for it.
     """
 
-    def __init__(self, network: ValueNetwork, follows: Following) -> None:
+    def __init__(
+        self, network: ValueNetwork, follows: Following, reference: CausalLM | None = None
+    ) -> None:
+        self.reference = reference
         self.alpha, self.with_trunk = follows.alpha, follows.trunk
         self.hard_every, self.turns = follows.hard_every, follows.turns
         self.network = copy.deepcopy(network).float().requires_grad_(False)
@@ -285,9 +305,8 @@ class Target:
     @torch.no_grad()
     def values(self, inputs: Inputs, online: ValueNetwork) -> Tensor:
         """Return target Q values at the entries `[heads, E]`."""
-        if self.with_trunk:
-            return self.network(inputs).q
-        return self.network.values(online.states(inputs.tokens, inputs), inputs).q
+        states = (self.network if self.with_trunk else online).states(inputs.tokens, inputs)
+        return self.network.target_values(inputs, states, self.reference)
 
     @torch.no_grad()
     def follow(self, online: nn.Module, gathered: Any = None) -> None:
@@ -315,12 +334,14 @@ class Target:
         self.steps = state["steps"]
 
 
-def target_of(network: nn.Module, follows: Following | None) -> Target | None:
-    """Return the target network of a network, if it has one."""
+def target_of(
+    network: nn.Module, follows: Following | None, reference: CausalLM | None = None
+) -> Target | None:
+    """Return the target network of a network, if it has one; see `Target` for the arguments."""
     if follows is None:
         return None
     assert isinstance(network, ValueNetwork)
-    return Target(network, follows)
+    return Target(network, follows, reference)
 
 
 @torch.no_grad()

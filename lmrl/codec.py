@@ -6,6 +6,7 @@ cannot end a context or forge a role. Sampled tokens are decoded, never encoded 
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -75,6 +76,11 @@ class Codec:
         ids = {i for i in range(self.vocab_size) if stop in self._backend.decode([i])}
         return sorted(ids | ({self.end_id} if self.end_id is not None else set()))
 
+    def lines(self) -> dict[int, str]:
+        """Return the tokens that are a whole line each, see `train_tokenizer`."""
+        added = self._backend.get_added_tokens_decoder().items()
+        return {number: token.content for number, token in added if not token.special}
+
     def read(self, trajectory: Trajectory) -> Trajectory:
         """Return an episode with this codec's tokens.
 
@@ -111,17 +117,20 @@ class Codec:
         )
 
 
-def train_tokenizer(texts: Iterable[str], size: int, path: Path) -> None:
+def train_tokenizer(texts: Iterable[str], size: int, path: Path, lines: int = 0) -> None:
     """Train a byte-level BPE on `texts` and write it to the checkpoint directory `path`.
 
     Args:
         texts: what the task says and hears; every other text still encodes, byte by byte.
         size: most tokens the vocabulary may have, the 256 bytes and end-of-text included.
         path: an existing directory.
+        lines: how many of the most frequent lines get a token of their own besides; of equally
+            frequent ones the first of the alphabet.
     """
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
+    texts = list(texts)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -132,6 +141,10 @@ def train_tokenizer(texts: Iterable[str], size: int, path: Path) -> None:
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
+    if lines:
+        counts = Counter(line for text in texts for line in text.splitlines(keepends=True))
+        ranked = sorted((line for line in counts if len(line) > 1), key=lambda x: (-counts[x], x))
+        tokenizer.add_tokens([AddedToken(x, normalized=False) for x in ranked[:lines]])
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT
     ).save_pretrained(str(path))

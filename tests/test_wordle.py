@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lmrl.env import Step
@@ -238,6 +239,19 @@ def test_default_vocabulary() -> None:
     assert all(len(word) == 5 and word.isascii() and word.islower() for word in WORDS)
 
 
+def test_fewer_words_are_spread_over_the_list() -> None:
+    env = wordle(words=100)
+    words = env.vocabulary.words
+    assert len(set(words)) == 100 and words == sorted(words) and set(words) < set(WORDS)
+    places = [WORDS.index(word) for word in words]
+    assert set(np.diff(places)) == {4, 5}
+    assert env.score_range.best > wordle().score_range.best  # an easier game
+    other = next(word for word in WORDS if word not in words)
+    step = guess(env, said(other), answer=words[0])[0]
+    assert step.reward == -1.0 and step.text == "\n"
+    assert pickle.loads(pickle.dumps(env)).vocabulary is env.vocabulary
+
+
 def test_pickles_are_small_and_share_the_vocabulary() -> None:
     env = wordle()
     guess(env, said("abide"), seed=0)
@@ -252,6 +266,8 @@ def test_pickles_are_small_and_share_the_vocabulary() -> None:
         ({"feedback": "newspapr"}, "did you mean 'newspaper'"),
         ({"bad_word_reward": float("nan")}, "bad_word_reward is nan"),
         ({"bad_word_reward": "-1"}, "bad_word_reward is '-1'"),
+        ({"words": 0}, "words is 0; .* has 1 to 431"),
+        ({"words": 432}, "words is 432"),
     ],
 )
 def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:

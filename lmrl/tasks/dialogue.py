@@ -160,6 +160,8 @@ class QuestionGame(TextEnv, Generic[Table]):
         hidden: which things may be hidden: `all`; `held-out`, every fifth of the table; or
             `training`, the others. Held-out things are unseen by a policy whose episodes, data and
             rollouts alike, were all made with `training`.
+        things: how many of them are in the game, at equal distances in the table: the others are
+            neither hidden nor guessed by the players; None is all. Fewer are an easier game.
     """
 
     oracle_option = "oracle"
@@ -178,6 +180,7 @@ class QuestionGame(TextEnv, Generic[Table]):
         max_turns: int = TURNS,
         faithful: bool = False,
         hidden: str = "all",
+        things: int | None = None,
     ) -> None:
         if type(max_turns) is not int or max_turns < 1:
             raise UsageError(
@@ -190,6 +193,16 @@ class QuestionGame(TextEnv, Generic[Table]):
         self.max_turns = max_turns
         self.faithful = faithful
         self.hidden = hidden
+        listed = self.listed()
+        if things is not None and not (type(things) is int and 1 <= things <= len(listed)):
+            raise UsageError(
+                f"{self.game} option things is {things!r}; the table has 1 to {len(listed)}"
+            )
+        self.in_game: Sequence[int] = listed
+        self.possible = self.facts.all
+        if things is not None:
+            self.in_game = [listed[i * len(listed) // things] for i in range(things)]
+            self.possible = sum(1 << number for number in self.in_game)
         self.state: QuestionsState | None = None
 
     @abstractmethod
@@ -207,9 +220,9 @@ class QuestionGame(TextEnv, Generic[Table]):
     def choices(self) -> Sequence[int]:
         """Return the things that may be hidden."""
         if self.hidden == "all":
-            return self.listed()
+            return self.in_game
         held_out = self.hidden == "held-out"
-        return [n for n in self.listed() if (n % HELD_OUT == HELD_OUT - 1) is held_out]
+        return [n for n in self.in_game if (n % HELD_OUT == HELD_OUT - 1) is held_out]
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
@@ -294,7 +307,7 @@ class QuestionGame(TextEnv, Generic[Table]):
     def any_question(self, rng: random.Random) -> str:
         """Return any question: about a property, or one time in five a name."""
         if rng.random() < GUESSES:
-            return self.guess(rng, rng.choice(members(self.facts.all)))
+            return self.guess(rng, rng.choice(members(self.possible)))
         return self.any_property(rng)
 
     def _player(self, rng: random.Random, smart: float) -> Player:
@@ -303,13 +316,13 @@ class QuestionGame(TextEnv, Generic[Table]):
         It learns from every answer, and guesses once two things are left or the last question has
         come.
         """
-        left, question, turns, asked = self.facts.all, "", 0, set[str]()
+        left, question, turns, asked = self.possible, "", 0, set[str]()
 
         def play(observation: str) -> str:
             nonlocal left, question, turns
             if turns:
                 # An oracle that contradicts the table: think again.
-                left = self.learned(left, question, observation.strip()) or self.facts.all
+                left = self.learned(left, question, observation.strip()) or self.possible
             turns += 1
             if rng.random() >= smart:
                 question = self.any_question(rng)

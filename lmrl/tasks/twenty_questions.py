@@ -151,6 +151,7 @@ class TwentyQuestions(QuestionGame[Knowledge]):
         max_turns: questions until the episode ends.
         faithful: behave as the published code does, quirks included.
         hidden: `all`, `training` or `held-out`: which things may be hidden.
+        things: how many things of the table are in the game, at equal distances; None is all.
     """
 
     game = "twenty-questions"
