@@ -90,6 +90,13 @@ _FO_MC = replace(
     data=DataConfig(episodes=1500, batch=64),
 )
 
+# Values are in units of the range of returns, so beta is what ILQL has, times 20.
+_FO_QSFT = replace(
+    _FO_ILQL,
+    algorithm=QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=160.0),
+    data=DataConfig(episodes=1500, batch=64),
+)
+
 # As published: the successful episodes. The best tenth of them is mostly the work of the optimal
 # players in the data.
 _FO_FILTERED = replace(
@@ -253,30 +260,32 @@ def _untuned(task: str, size: Size) -> dict[str, Experiment]:
     }
 
 
-def _by_lines(bc: Experiment, lowest: float, beta: float) -> dict[str, Experiment]:
+def _by_lines(bc: Experiment, lowest: float, beta: float, lam: float) -> dict[str, Experiment]:
     """Return presets of a task whose turns are two tokens, for each offline algorithm and PPO.
 
     Args:
         bc: the cloning preset that the others start from.
         lowest: return; no value begins above it.
         beta: weight of the values.
+        lam: of TD(λ).
     """
     values = replace(
         bc,
         start=f"{bc.task}-bc",
-        updates=1500,
-        save_every=500,
-        evaluation=replace(bc.evaluation, every=500, every_episodes=200),
+        updates=1000,
+        save_every=250,
+        evaluation=replace(bc.evaluation, every=250, every_episodes=200),
         learner=replace(bc.learner, optimiser=replace(bc.learner.optimiser, lr=1e-3)),
     )
     mc = MC(gamma=0.95, cql=0.05, value_start=lowest, beta=beta)
     ilql = ILQL(gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, value_start=lowest, beta=beta)
-    qsft = QSFT(gamma=0.95, lowest=lowest, polyak=0.02, beta=beta)
+    # Its values are in units of the range of returns.
+    qsft = QSFT(gamma=0.95, lowest=lowest, polyak=0.02, beta=-lowest * beta)
     algorithms: dict[str, AnyAlgorithm] = {
         "filtered-bc": FilteredBC(share=0.1, observation_weight=1.0),
         "mc": mc,
         "ilql": ilql,
-        "td-lambda": replace(ilql, lam=0.9),
+        "td-lambda": replace(ilql, lam=lam),
         "qsft": qsft,
     }
     ppo = replace(
@@ -318,9 +327,10 @@ _WORDLE = Experiment(
 _TWENTY_QUESTIONS = replace(
     _WORDLE,
     task="twenty-questions",
-    options={},
+    options={"things": 40},
+    updates=3000,
     model=replace(_LINES, context=384, lines=1100),
-    data=DataConfig(episodes=20_000, batch=32),
+    data=DataConfig(episodes=40_000, batch=32),
     rollouts=replace(_WORDLE.rollouts, max_tokens=24),
 )
 
@@ -333,6 +343,7 @@ PRESETS: dict[str, Experiment] = {
     "maze-fo-online-ilql": _FO_ONLINE_ILQL,
     "maze-fo-mc": _FO_MC,
     "maze-fo-ilql": _FO_ILQL,
+    "maze-fo-qsft": _FO_QSFT,
     "maze-po-bc": _PO,
     "maze-po-filtered-bc": _PO_FILTERED,
     "maze-po-mc": _PO_MC,
@@ -343,8 +354,8 @@ PRESETS: dict[str, Experiment] = {
     "maze-po-bc-gpt2": _paper_bc(_PO, 512),
     "maze-po-ppo-gpt2": _paper_ppo(_PO_PPO, 512, "maze-po-bc-gpt2"),
 }
-PRESETS |= _by_lines(_WORDLE, lowest=-6.0, beta=8.0)
-PRESETS |= _by_lines(_TWENTY_QUESTIONS, lowest=-20.0, beta=8.0)
+PRESETS |= _by_lines(_WORDLE, lowest=-6.0, beta=8.0, lam=0.5)
+PRESETS |= _by_lines(_TWENTY_QUESTIONS, lowest=-20.0, beta=2.0, lam=0.9)
 for _task, _size in SIZES.items():
     PRESETS |= _untuned(_task, _size)
 

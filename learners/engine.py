@@ -91,6 +91,13 @@ def join_group(rank: int, world: int, address: str, port: int, device: str, seco
         timeout=timedelta(seconds=seconds),
         verbose=False,
     )
+    if device == "cpu":
+        # DeepSpeed gives every rank of a machine a shared buffer of 69 MB and never removes it:
+        # each run would cost memory until the next boot. Once all ranks have it open, its name is
+        # not needed any more, and what is mapped goes with the last process, however that ends.
+        torch.distributed.barrier()
+        name = f"deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{rank}"
+        Path("/dev/shm", name).unlink(missing_ok=True)
 
 
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:

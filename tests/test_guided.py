@@ -25,6 +25,7 @@ from cluster.weights import push  # noqa: E402
 from learners.guided import combine, guide_of, make_guided  # noqa: E402
 from learners.ilql import ILQL  # noqa: E402
 from learners.model import load_causal_lm  # noqa: E402
+from learners.qsft import QSFT  # noqa: E402
 from lmrl.rollout import play  # noqa: E402
 from lmrl.schema import to_table  # noqa: E402
 from lmrl.tasks import make  # noqa: E402
@@ -79,8 +80,20 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
         ids = torch.as_tensor(row.astype(np.int64))[None]
         with torch.no_grad():
             base = policy.head(policy.trunk(ids)[0])
-            q = torch.stack([head(critic.trunk(ids)[0])[0] for head in heads])
-        logp = combine(base, q, beta, top_p).log_softmax(-1)
+            q = [head(critic.trunk(ids)[0])[0] for head in heads]
+        logp = combine(base, q, beta, top_p, guide.reading).log_softmax(-1)
+        found.append(logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy())
+    return found
+
+
+def twin_of_start(checkpoint: Path, rows: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the start policy's log-probs of all tokens but the first."""
+    plain = load_causal_lm(checkpoint)
+    found = []
+    for row in rows:
+        ids = torch.as_tensor(row.astype(np.int64))[None]
+        with torch.no_grad():
+            logp = plain.head(plain.trunk(ids)[0]).log_softmax(-1)
         found.append(logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy())
     return found
 
@@ -107,13 +120,9 @@ def test_before_any_training_it_samples_as_the_start_policy(
     guided: House, checkpoint: Path
 ) -> None:
     scores = ray.get(guided.samplers[0].score.remote(guided.probes))
-    plain = load_causal_lm(checkpoint)
-    for row, score in zip(guided.probes, scores, strict=True):
-        ids = torch.as_tensor(row.astype(np.int64))[None]
-        with torch.no_grad():
-            logp = plain.head(plain.trunk(ids)[0]).log_softmax(-1)
-        expected = logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy()
-        np.testing.assert_allclose(score, expected, atol=1e-4)
+    expected = twin_of_start(checkpoint, guided.probes)
+    for score, right in zip(scores, expected, strict=True):
+        np.testing.assert_allclose(score, right, atol=1e-4)
 
 
 def test_a_push_brings_the_values_and_the_twin_agrees(
@@ -189,3 +198,24 @@ def test_a_learner_goes_back_to_its_checkpoint_with_its_target(
     first = teach(guided, 3)
     guided.learners.load(tmp_path / "now")
     assert teach(guided, 3)["loss"] == pytest.approx(first["loss"], rel=1e-5)
+
+
+def test_probabilities_that_are_values_guide_too(
+    guided: House, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Q-SFT: untrained it is the start policy; after a push vLLM and the twin agree."""
+    exp = replace(guided.experiment, algorithm=QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=4.0))
+    make_guided(exp.algorithm, checkpoint, tmp_path / "start")
+    with launch(exp, checkpoint, served=tmp_path / "start") as house:
+        assert push(house, 0).max_abs < 1e-4
+        before = ray.get(house.samplers[0].score.remote(house.probes))
+        for score, expected in zip(before, twin_of_start(checkpoint, house.probes), strict=True):
+            np.testing.assert_allclose(score, expected, atol=1e-4)
+        teach(house, 12)
+        report = push(house, 1)
+        assert report.max_abs < 1e-4 and report.pushed_again == 0
+        after = ray.get(house.samplers[0].score.remote(house.probes))
+        assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 0.01
+        folder = saved(house, tmp_path, checkpoint)
+        for score, expected in zip(after, twin(folder, house.probes, 4.0), strict=True):
+            np.testing.assert_allclose(score, expected, atol=1e-4)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 
-from lmrl.env import Player, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.grammar import Grammar, listed
 from lmrl.tasks.oracle import HEADER, NO, TURNS, UNKNOWN, YES, Oracle, as_oracle, read_prompt
@@ -171,6 +171,8 @@ class QuestionGame(TextEnv, Generic[Table]):
     """What messages call a hidden thing."""
     smart: ClassVar[float]
     """How often the `mixture` player asks what the optimal one would ask."""
+    score_ranges: ClassVar[Mapping[int, ScoreRange]] = {}
+    """Ranges of the game with so many things, where they are known."""
     max_turns: int = TURNS
     reward_range: tuple[float, float] = (-1.0, 0.0)
 
@@ -203,6 +205,7 @@ class QuestionGame(TextEnv, Generic[Table]):
         if things is not None:
             self.in_game = [listed[i * len(listed) // things] for i in range(things)]
             self.possible = sum(1 << number for number in self.in_game)
+            self.score_range = self.score_ranges.get(things, self.score_range)
         self.state: QuestionsState | None = None
 
     @abstractmethod

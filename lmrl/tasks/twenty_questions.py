@@ -164,6 +164,10 @@ class TwentyQuestions(QuestionGame[Knowledge]):
     thing = "object"
     smart = 0.29  # with it the mixture player was measured to return -17.3
     score_range = ScoreRange(worst=-20.0, data=-17.3, best=-12.6)
+    # 6,000 episodes of `mixture` and 3,000 of `optimal`
+    score_ranges: ClassVar[Mapping[int, ScoreRange]] = {
+        40: ScoreRange(worst=-20.0, data=-13.3, best=-5.27)
+    }
     wordings: ClassVar[Mapping[str, Wording]] = wordings()
 
     def table(self) -> Knowledge:
