@@ -14,13 +14,14 @@ from cluster.oracle import check_oracle
 from learners.bc import BC
 from learners.cql import CQL
 from learners.filtered_bc import FilteredBC, OnlineFilteredBC
+from learners.guided import guide_of
 from learners.ilql import ILQL, OnlineILQL
 from learners.learner import LearnerConfig
 from learners.mc import MC
 from learners.ppo import PPO
 from learners.qsft import QSFT
 from learners.start import ModelConfig, context_of
-from lmrl.data import files, mixture
+from lmrl.data import check_for, mixture
 from lmrl.errors import UsageError
 from lmrl.tasks import make
 
@@ -211,6 +212,8 @@ class Experiment:
         for name, value in positive.items():
             if not value > 0:
                 raise UsageError(f"{name} is {value}; it has to be above 0")
+        if self.model.lines < 0:
+            raise UsageError(f"model.lines is {self.model.lines}; give 0 for none, or more")
         if not 0.0 <= self.algorithm.replay < 1.0:
             raise UsageError(
                 f"algorithm.replay is {self.algorithm.replay}; it is a share, 0 or more and below 1"
@@ -227,6 +230,11 @@ class Experiment:
             )
         if self.model.path is not None:
             positions = context_of(Path(self.model.path))
+            if guide_of(Path(self.model.path)) is not None:
+                raise UsageError(
+                    f"model.path {self.model.path} is a value-guided policy, which is for sampling "
+                    "only; give the plain policy that its run started from"
+                )
             if positions < self.model.context:
                 raise UsageError(
                     f"model.context {self.model.context} exceeds the {positions} positions of "
@@ -239,7 +247,9 @@ class Experiment:
             )
         if self.data.path is not None:
             for path in mixture(self.data.path):
-                files(path)
+                check_for(path, self.task)
+                if isinstance(self.algorithm, FilteredBC) and not self.algorithm.on_policy:
+                    self.algorithm.chosen(path)
         if self.max_staleness != 0:
             raise UsageError(
                 f"max_staleness is {self.max_staleness}; this release trains synchronously, set 0"

@@ -260,11 +260,14 @@ def _untuned(task: str, size: Size) -> dict[str, Experiment]:
     }
 
 
-def _by_lines(bc: Experiment, lowest: float, beta: float, lam: float) -> dict[str, Experiment]:
+def _by_lines(
+    bc: Experiment, updates: int, lowest: float, beta: float, lam: float
+) -> dict[str, Experiment]:
     """Return presets of a task whose turns are two tokens, for each offline algorithm and PPO.
 
     Args:
         bc: the cloning preset that the others start from.
+        updates: of the others.
         lowest: return; no value begins above it.
         beta: weight of the values.
         lam: of TD(λ).
@@ -272,7 +275,7 @@ def _by_lines(bc: Experiment, lowest: float, beta: float, lam: float) -> dict[st
     values = replace(
         bc,
         start=f"{bc.task}-bc",
-        updates=1000,
+        updates=updates,
         save_every=250,
         evaluation=replace(bc.evaluation, every=250, every_episodes=200),
         learner=replace(bc.learner, optimiser=replace(bc.learner.optimiser, lr=1e-3)),
@@ -354,8 +357,8 @@ PRESETS: dict[str, Experiment] = {
     "maze-po-bc-gpt2": _paper_bc(_PO, 512),
     "maze-po-ppo-gpt2": _paper_ppo(_PO_PPO, 512, "maze-po-bc-gpt2"),
 }
-PRESETS |= _by_lines(_WORDLE, lowest=-6.0, beta=8.0, lam=0.5)
-PRESETS |= _by_lines(_TWENTY_QUESTIONS, lowest=-20.0, beta=2.0, lam=0.9)
+PRESETS |= _by_lines(_WORDLE, updates=1000, lowest=-6.0, beta=8.0, lam=0.5)
+PRESETS |= _by_lines(_TWENTY_QUESTIONS, updates=500, lowest=-20.0, beta=2.0, lam=0.9)
 for _task, _size in SIZES.items():
     PRESETS |= _untuned(_task, _size)
 

@@ -21,9 +21,8 @@ from cluster.experiment import Experiment
 from cluster.launch import House
 from cluster.stream import episodes, training_job
 from learners.filtered_bc import FilteredBC
-from lmrl.data import files, load_mixture, mixture, stored_returns, write
+from lmrl.data import files, load_mixture, mixture, write
 from lmrl.data.generate import episodes as scripted
-from lmrl.errors import UsageError
 from lmrl.schema import to_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -115,25 +114,10 @@ class Stored:
         return batch
 
     def _keep(self) -> dict[Path, NDArray[np.bool_]] | None:
-        """Return which episodes of each data set the algorithm learns from; None is all.
-
-        Raises:
-            UsageError: if it would be none.
-        """
+        """Return which episodes of each data set the algorithm learns from; None is all."""
         if not isinstance(self.exp.algorithm, FilteredBC):
             return None
-        kept = {}
-        for path in self.parts:
-            returns = stored_returns(path)
-            kept[path] = np.zeros(len(returns), np.bool_)
-            kept[path][self.exp.algorithm.keep(returns)] = True
-            if not kept[path].any():
-                raise UsageError(
-                    f"none of the {len(returns)} episodes of {path} is good enough for "
-                    f"{self.exp.algorithm.name}; raise algorithm.share or lower "
-                    "algorithm.threshold"
-                )
-        return kept
+        return {path: self.exp.algorithm.chosen(path) for path in self.parts}
 
 
 class Fresh:

@@ -6,12 +6,15 @@ here every turn of a chosen episode counts.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.bc import BC
+from lmrl.data import stored_returns
+from lmrl.errors import UsageError
 
 
 def keep_share(
@@ -57,6 +60,22 @@ class FilteredBC(BC):
         if self.threshold is not None:
             return keep_above(returns, self.threshold)
         return keep_share(returns, self.share, self.ties)
+
+    def chosen(self, path: Path) -> NDArray[np.bool_]:
+        """Return which episodes of a data set are cloned `[episodes]`.
+
+        Raises:
+            UsageError: if it would be none.
+        """
+        returns = stored_returns(path)
+        result = np.zeros(len(returns), np.bool_)
+        result[self.keep(returns)] = True
+        if not result.any():
+            raise UsageError(
+                f"none of the {len(returns)} episodes of {path} is good enough for {self.name}; "
+                "raise algorithm.share or lower algorithm.threshold"
+            )
+        return result
 
 
 @dataclass(frozen=True)

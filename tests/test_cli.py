@@ -1,11 +1,16 @@
 """The command line: figures as JSON, and one clear sentence with exit code 2 for bad input."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from learners.mc import MC
 from lmrl.cli import main
+from lmrl.data import write
+from lmrl.rollout import play
+from lmrl.tasks import make
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -94,6 +99,35 @@ def test_what_cannot_start_is_refused_before_ray_starts(
     (tmp_path / "config.json").write_text('{"updatez": 1}')
     assert "updatez" in refused(capsys, "train", "maze-fo-bc", "--config", tmp_path / "config.json")
     assert ray.is_initialized() == before
+
+
+def test_data_that_cannot_be_learned_from_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    env = make("maze-fo", max_steps=3)
+    episodes = [play(env, "random", seed, "maze-fo") for seed in range(3)]
+    write(episodes, tmp_path / "maze")
+    silent = [
+        replace(e, turns=tuple(replace(turn, action="") for turn in e.turns)) for e in episodes
+    ]
+    write(silent, tmp_path / "silent")
+
+    def said(preset: str, *fields: object) -> str:
+        return refused(capsys, "train", preset, "--run-dir", tmp_path / "run", *fields)
+
+    maze = ("--data.path", tmp_path / "maze")
+    assert "has episodes of maze-fo, and the task is wordle" in said("wordle-mc", *maze)
+    mixed = f"{tmp_path / 'maze'}:0.5 {tmp_path / 'silent'}:0.5"
+    assert "no episode with an action" in said("maze-fo-ilql", "--data.path", mixed)
+    threshold = ("--algorithm.threshold", 1)
+    assert "none of the 3 episodes" in said("maze-fo-filtered-bc", *maze, *threshold)
+    assert "beta" in said("maze-fo-mc", *maze, "--algorithm.beta", "nan")
+    assert "model.lines is -1" in said("maze-fo-bc", "--model.lines", -1)
+    guided = {"n_positions": 512, "lmrl_guide": asdict(MC().guide)}
+    (tmp_path / "guided").mkdir()
+    (tmp_path / "guided" / "config.json").write_text(json.dumps(guided))
+    assert "value-guided policy" in said("maze-fo-bc", "--model.path", tmp_path / "guided")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_plan_is_printed_without_a_run(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -89,6 +90,36 @@ def files(source: Path) -> list[Path]:
             ) from error
         check(schema, str(path))
     return paths
+
+
+def check_for(source: Path, task: str) -> None:
+    """Refuse a data set that a policy for a task cannot learn from.
+
+    Args:
+        source: a folder of Parquet files, or one file.
+        task: name.
+
+    Raises:
+        DataError: if it has episodes of another task, none at all, or no action that is not empty;
+            and as `load` does.
+    """
+    said = False
+    for path in files(source):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["task"]):
+                for other in batch.column("task").unique().to_pylist():
+                    if other != task:
+                        raise DataError(
+                            f"{path} has episodes of {other}, and the task is {task}; give data of "
+                            "this task, or --task"
+                        )
+            for batch in () if said else file.iter_batches(batch_size=1024, columns=["turns"]):
+                turns = batch.column("turns").flatten()
+                if pc.sum(pc.binary_length(turns.field("action"))).as_py():
+                    said = True
+                    break
+    if not said:
+        raise DataError(f"{source} has no episode with an action in it; there is nothing to learn")
 
 
 def load(
