@@ -15,6 +15,7 @@ from torch import Tensor
 
 from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
+from learners.hl_gauss import bin_edges, cross_entropy
 from learners.model import CausalLM
 from learners.returns import Credit, lambda_returns, per_step
 from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
@@ -45,8 +46,13 @@ def ilql_terms(q: Tensor, v: Tensor, target_q: Tensor, y: Tensor, tau: float) ->
         y: targets of q `[N]`, without gradient.
         tau: expectile.
     """
-    weight = torch.where(target_q >= v.detach(), tau, 1.0 - tau)
+    weight = expectile_weight(target_q, v, tau)
     return ILQLTerms(0.5 * (q - y).square(), weight * 0.5 * (v - target_q).square())
+
+
+def expectile_weight(target_q: Tensor, v: Tensor, tau: float) -> Tensor:
+    """Return |τ − 1[Q' < V]| `[N]`, without gradient."""
+    return torch.where(target_q >= v.detach(), tau, 1.0 - tau)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,10 @@ class ILQL(Algorithm):
         value_start: every value before training. At or below the lowest return, no token looks good
             for never having been tried.
         value_scale: heads predict in units of this.
+        value_bins: a V head that predicts a distribution over so many bins and learns by
+            cross-entropy (`learners.hl_gauss`); 0 is the expectile regression of a number. The mean
+            of the weighted targets is the expectile, so both have the same solution.
+        value_bounds: lowest and highest value of the bins.
         bootstrap: where an episode that was cut is continued: after the environment's last reply,
             or after the last action.
         beta: the sampler's weight of Q: it samples from softmax(log π_start + β min Q).
@@ -85,6 +95,8 @@ class ILQL(Algorithm):
     head: HeadKind = "mlp"
     value_start: float = 0.0
     value_scale: float = 1.0
+    value_bins: int = 0
+    value_bounds: tuple[float, float] = (-100.0, 0.0)
     bootstrap: Literal["reply", "action"] = "reply"
     beta: float = 4.0
     top_p: float = 1.0
@@ -119,6 +131,8 @@ class ILQL(Algorithm):
             self.value_scale,
             with_v=True,
             nll=self.cql > 0,
+            bins=self.value_bins,
+            bounds=self.value_bounds,
         )
 
     def prepare(
@@ -154,12 +168,17 @@ class ILQL(Algorithm):
             y = targets["reward"] + targets["discount"] * targets["v_next"]
         target_q = targets["target_q"].amin(0)
         terms = ilql_terms(out.q, out.v, target_q, y, self.tau)
-        total = terms.q.sum() + terms.v.sum() + self.cql * out.nll.sum()
+        v_loss = terms.v.sum()
+        if out.bins is not None:
+            edges = bin_edges(*self.value_bounds, self.value_bins)
+            cost = cross_entropy(out.bins.float(), target_q, edges)
+            v_loss = (expectile_weight(target_q, out.v, self.tau) * cost).sum()
+        total = terms.q.sum() + v_loss + self.cql * out.nll.sum()
         return Terms(
             total / normaliser,
             {
                 "q_loss": terms.q.detach().sum() / len(out.q),
-                "v_loss": terms.v.detach().sum(),
+                "v_loss": v_loss.detach(),
                 "cql_loss": out.nll.detach().sum() / len(out.q),
                 "q": out.q.detach().mean(0).sum(),
                 "v": out.v.detach().sum(),

@@ -16,6 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from learners.algorithm import Following, Now
 from learners.batch import Batch, Micro
+from learners.hl_gauss import BinnedValueHead
 from learners.model import CausalLM, Inputs, LanguageModel
 
 HeadKind = Literal["mlp", "linear"]
@@ -30,11 +31,13 @@ class ValueOutputs(NamedTuple):
         nll: cross-entropy of the actions under each Q head read as logits, summed over the entries
             that are actions `[heads]`; zeros without gradient or if nobody asked for it.
         v: of the entries' states `[E]`; zeros without a V head.
+        bins: logits of the bins of V `[E, K]`, of a V head that has some; else None.
     """
 
     q: Tensor
     nll: Tensor
     v: Tensor
+    bins: Tensor | None = None
 
 
 class Head(nn.Module):
@@ -178,6 +181,8 @@ class ValueNetwork(nn.Module):
         with_v: whether there is a V head.
         nll: whether the loss needs cross-entropies of the Q values.
         chunk: states whose Q values exist at one time.
+        bins: of a V head that predicts a distribution over so many; 0 predicts a number.
+        bounds: lowest and highest value of the bins.
     """
 
     def __init__(
@@ -192,13 +197,21 @@ class ValueNetwork(nn.Module):
         with_v: bool,
         nll: bool,
         chunk: int = 256,
+        bins: int = 0,
+        bounds: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
         super().__init__()
         self.trunk = trunk
         self.q_heads: Any = nn.ModuleList(
             Head(width, outputs, start, kind, scale) for _ in range(heads)
         )
-        self.v_head = Head(width, 1, start, kind, scale) if with_v else None
+        self.v_head: Any = None
+        if with_v:
+            self.v_head = (
+                BinnedValueHead(width, start, *bounds, bins)
+                if bins
+                else Head(width, 1, start, kind, scale)
+            )
         self.nll, self.chunk = nll, chunk
 
     def forward(self, inputs: Inputs) -> ValueOutputs:
@@ -225,11 +238,15 @@ class ValueNetwork(nn.Module):
             taken, cost = head(states[at], token, counts, self.chunk)
             q.append(taken[where])
             nll.append(cost)
+        bins = None
         if self.v_head is None:
             v = q[0].new_zeros(len(inputs.entry_state))
+        elif isinstance(self.v_head, BinnedValueHead):
+            logits = self.v_head(states)
+            v, bins = self.v_head.value(logits)[inputs.entry_state], logits[inputs.entry_state]
         else:
             v = self.v_head(states)[0].squeeze(-1)[inputs.entry_state]
-        return ValueOutputs(torch.stack(q), torch.stack(nll), v)
+        return ValueOutputs(torch.stack(q), torch.stack(nll), v, bins)
 
     def target_values(self, inputs: Inputs, states: Tensor, reference: CausalLM | None) -> Tensor:
         """Return what a slow copy of this network says at the entries `[heads, E]`.
@@ -266,10 +283,24 @@ def value_network(
     scale: float,
     with_v: bool,
     nll: bool,
+    bins: int = 0,
+    bounds: tuple[float, float] = (-1.0, 1.0),
 ) -> ValueNetwork:
     """Return a value network around a language model; see `ValueNetwork` for the arguments."""
     outputs, width = freeze_output(trunk).shape
-    return ValueNetwork(trunk, heads, width, outputs, start, kind, scale, with_v, nll)
+    return ValueNetwork(
+        trunk,
+        heads,
+        width,
+        outputs,
+        start,
+        kind,
+        scale,
+        with_v,
+        nll,
+        bins=bins,
+        bounds=bounds,
+    )
 
 
 def freeze_output(trunk: CausalLM) -> Tensor:
@@ -392,4 +423,5 @@ def following(
     }
     with torch.enable_grad():
         count = len(acts)  # entries are in order, so actions come before bootstrap entries
-        return ValueOutputs(out.q[:, :count], out.nll, out.v[:count]), columns
+        bins = None if out.bins is None else out.bins[:count]
+        return ValueOutputs(out.q[:, :count], out.nll, out.v[:count], bins), columns

@@ -335,9 +335,18 @@ def optimal_q() -> np.ndarray:
     [
         ILQL(gamma=GAMMA, tau=0.999, cql=0.0, polyak=0.2, head="linear"),
         ILQL(gamma=GAMMA, tau=0.999, cql=0.0, polyak=0.2, head="linear", lam=0.5),
+        ILQL(
+            gamma=GAMMA,
+            tau=0.999,
+            cql=0.0,
+            polyak=0.2,
+            head="linear",
+            value_bins=41,
+            value_bounds=(-10.0, 0.5),
+        ),
         MC(gamma=GAMMA, cql=0.0, head="linear"),
     ],
-    ids=["ilql", "td-lambda", "mc"],
+    ids=["ilql", "td-lambda", "hl-gauss", "mc"],
 )
 def test_the_values_of_a_small_maze_are_optimal(algorithm: Any) -> None:
     walks = [walk(cell, move) for cell in GRID.starts for move in MOVES]
@@ -345,7 +354,11 @@ def test_the_values_of_a_small_maze_are_optimal(algorithm: Any) -> None:
     batch = collate(data)
     size = len(GRID.cells)
     heads = 1 if isinstance(algorithm, MC) else 2
-    net = ValueNetwork(Table(size), heads, size, size, 0.0, "linear", 1.0, heads == 2, nll=False)
+    bins = {} if isinstance(algorithm, MC) else {"bins": algorithm.value_bins}
+    bounds = {"bounds": algorithm.value_bounds} if bins else {}
+    net = ValueNetwork(
+        Table(size), heads, size, size, 0.0, "linear", 1.0, heads == 2, nll=False, **bins, **bounds
+    )
     net = net.double()
     target = Target(net, algorithm.follows) if algorithm.follows else None
     optimiser = torch.optim.Adam(net.parameters(), lr=0.05)
