@@ -260,16 +260,13 @@ def _untuned(task: str, size: Size) -> dict[str, Experiment]:
     }
 
 
-def _by_lines(
-    bc: Experiment, updates: int, lowest: float, beta: float, lam: float
-) -> dict[str, Experiment]:
+def _by_lines(bc: Experiment, updates: int, ilql: ILQL, lam: float) -> dict[str, Experiment]:
     """Return presets of a task whose turns are two tokens, for each offline algorithm and PPO.
 
     Args:
         bc: the cloning preset that the others start from.
         updates: of the others.
-        lowest: return; no value begins above it.
-        beta: weight of the values.
+        ilql: the others that learn values have what they share with it.
         lam: of TD(λ).
     """
     values = replace(
@@ -280,10 +277,16 @@ def _by_lines(
         evaluation=replace(bc.evaluation, every=250, every_episodes=200),
         learner=replace(bc.learner, optimiser=replace(bc.learner.optimiser, lr=1e-3)),
     )
-    mc = MC(gamma=0.95, cql=0.05, value_start=lowest, beta=beta)
-    ilql = ILQL(gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, value_start=lowest, beta=beta)
+    lowest, gamma = ilql.value_start, ilql.gamma
+    mc = MC(
+        gamma=gamma,
+        cql=ilql.cql,
+        value_start=lowest,
+        value_scale=ilql.value_scale,
+        beta=ilql.beta,
+    )
     # Its values are in units of the range of returns.
-    qsft = QSFT(gamma=0.95, lowest=lowest, polyak=0.02, beta=-lowest * beta)
+    qsft = QSFT(gamma=gamma, lowest=lowest, polyak=ilql.polyak, beta=-lowest * ilql.beta)
     algorithms: dict[str, AnyAlgorithm] = {
         "filtered-bc": FilteredBC(share=0.1, observation_weight=1.0),
         "mc": mc,
@@ -357,8 +360,21 @@ PRESETS: dict[str, Experiment] = {
     "maze-po-bc-gpt2": _paper_bc(_PO, 512),
     "maze-po-ppo-gpt2": _paper_ppo(_PO_PPO, 512, "maze-po-bc-gpt2"),
 }
-PRESETS |= _by_lines(_WORDLE, updates=1000, lowest=-6.0, beta=8.0, lam=0.5)
-PRESETS |= _by_lines(_TWENTY_QUESTIONS, updates=500, lowest=-20.0, beta=2.0, lam=0.9)
+PRESETS |= _by_lines(
+    _WORDLE,
+    updates=1000,
+    ilql=ILQL(gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, value_start=-6.0, beta=8.0),
+    lam=0.5,
+)
+PRESETS |= _by_lines(
+    _TWENTY_QUESTIONS,
+    updates=500,
+    # No win in twenty questions is worth -12.8 at this discount.
+    ilql=ILQL(
+        gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, value_start=-12.9, value_scale=5.0, beta=2.0
+    ),
+    lam=0.9,
+)
 for _task, _size in SIZES.items():
     PRESETS |= _untuned(_task, _size)
 
