@@ -12,7 +12,7 @@ from benchmarks.record import load
 from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
-OFFLINE = ("maze-fo", "maze-po", "wordle")
+OFFLINE = ("maze-fo", "maze-po", "wordle", "twenty-questions")
 PAGES = (ROOT / "README.md", ROOT / "docs" / "tasks.md", ROOT / "docs" / "algorithms.md")
 
 
