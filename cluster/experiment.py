@@ -184,8 +184,11 @@ class Experiment:
         """Most tokens of a turn's context: what the model has less the longest action."""
         return self.model.context - self.rollouts.max_tokens
 
-    def check(self) -> None:
+    def check(self, training: bool = True) -> None:
         """Refuse what cannot work, before anything expensive starts.
+
+        Args:
+            training: whether something is to be learned, or a checkpoint only played.
 
         Raises:
             UsageError: with the field, its value and the remedy.
@@ -230,7 +233,7 @@ class Experiment:
             )
         if self.model.path is not None:
             positions = context_of(Path(self.model.path))
-            if guide_of(Path(self.model.path)) is not None:
+            if training and guide_of(Path(self.model.path)) is not None:
                 raise UsageError(
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
                     "only; give the plain policy that its run started from"

@@ -166,7 +166,7 @@ def serving(
         evaluation=sizes,
         oracle=oracle or ChatConfig(),
     )
-    exp.check()
+    exp.check(training=False)
     place = exp.placement
     return replace(
         exp,
