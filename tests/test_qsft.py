@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from learners.algorithm import Now
 from learners.batch import collate, micros
 from learners.guided import combine, ratios
-from learners.model import Inputs
+from learners.learner import Group
+from learners.model import CausalLM, Inputs
 from learners.qsft import QSFT, LikelihoodNetwork, qsft_terms
 from learners.values import Target, following
 from lmrl.errors import UsageError
@@ -23,15 +24,16 @@ GRID = grid("umaze")
 SIZE = len(GRID.cells)
 
 
-class Table(nn.Module):
+class Table(CausalLM):
     """A language model whose logits are a table of the newest token's."""
 
     def __init__(self, logits: Tensor) -> None:
-        super().__init__()
-        self.embedding = nn.Linear(*reversed(logits.shape), bias=False).double()
-        self.embedding.weight = nn.Parameter(logits.T.clone())
+        tokens, outputs = logits.shape
+        embedding = nn.Linear(tokens, outputs, bias=False).double()
+        embedding.weight = nn.Parameter(logits.T.clone())
         config = SimpleNamespace(tie_word_embeddings=False)
-        self.model = SimpleNamespace(get_output_embeddings=lambda: self.embedding, config=config)
+        super().__init__(SimpleNamespace(get_output_embeddings=lambda: embedding, config=config))
+        self.embedding = embedding
 
     def trunk(self, tokens: Tensor) -> Tensor:
         return nn.functional.one_hot(tokens, self.embedding.weight.shape[1]).double()
@@ -67,7 +69,7 @@ def step_of(
         for micro, inputs in passes:
             rows[:, micro.entry] = target.values(inputs, net).numpy()
         now = replace(now, target_q=rows)
-    columns, *_ = algorithm.prepare(batch, now, None, {})  # type: ignore[arg-type]
+    columns, *_ = algorithm.prepare(batch, now, Group(0, 1, "cpu"), {})
     net.zero_grad()
     total = torch.zeros((), dtype=torch.float64)
     for micro, inputs in passes:
@@ -89,7 +91,7 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
     base, slow = (torch.randn(size, size, dtype=torch.float64) for _ in range(2))
     algorithm = QSFT(gamma=0.9, lowest=-5.0, highest=0.0, support=0.2)
     reference = Table(base)
-    net = LikelihoodNetwork(Table(base), algorithm.support, chunk=3).double()  # type: ignore
+    net = LikelihoodNetwork(Table(base), algorithm.support, chunk=3).double()
     data = []
     for number in range(5):
         turns = tuple(
@@ -99,7 +101,7 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
         ending, final = (TERMINATED, NO_IDS) if number % 2 else (TRUNCATED, np.array([3], np.int32))
         data.append(Trajectory("made-up", {}, 0, turns, ending, "", final, len(final)))
     batch = collate(data)
-    target = Target(net, algorithm.follows, reference)  # type: ignore[arg-type]
+    target = Target(net, algorithm.follows, reference)
     with torch.no_grad():
         target.network.double().q_heads[0].weight.copy_(slow.T)
 
@@ -183,8 +185,8 @@ def test_a_small_maze_reaches_its_fixed_point_and_the_best_moves() -> None:
         ratio = (share * w + share * rest / (SIZE - 1)) / share
 
     algorithm = QSFT(gamma=gamma, lowest=low, support=0.1, polyak=0.2)
-    net = LikelihoodNetwork(Table(base), algorithm.support).double()  # type: ignore[arg-type]
-    target = Target(net, algorithm.follows, Table(base))  # type: ignore[arg-type]
+    net = LikelihoodNetwork(Table(base), algorithm.support).double()
+    target = Target(net, algorithm.follows, Table(base))
     target.network.double()
     optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=0.05)
     for step in range(400):
