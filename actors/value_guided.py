@@ -44,7 +44,7 @@ class ValueGuidedForCausalLM(nn.Module):
         self.critic = inner("critic")
         guide = config.lmrl_guide
         self.beta, self.top_p = float(guide["beta"]), float(guide["top_p"])
-        self.heads, self.reading = int(guide["heads"]), guide["reading"]
+        self.heads, self.reading = int(guide["heads"]), guide.get("reading", "value")
         for number in range(1, self.heads + 1):
             head = Head(
                 config.hidden_size, config.vocab_size, 0.0, guide["kind"], float(guide["scale"])

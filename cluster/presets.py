@@ -1,9 +1,9 @@
 """`PRESETS`: named experiments, tasks x algorithms x sizes. A preset is a value; change any field
 of it on the command line.
 
-The tiny size (2 layers, width 64) trains on two CPU cores in minutes. The names that end in `-gpt2`
-have the paper's size and hyper-parameters (arXiv 2311.18232, table 3); give them pretrained weights
-with `--model.path`.
+The tiny size (2 layers, width 64 or 128) trains on two CPU cores in minutes. The names that end in
+`-gpt2` have the paper's size and hyper-parameters (arXiv 2311.18232, table 3); give them pretrained
+weights with `--model.path`.
 """
 
 from dataclasses import replace

@@ -7,6 +7,9 @@ ours (`actors.value_guided` serves it in vLLM):
     policy.*   the start policy under its Hugging Face names
     critic.*   the trunk of the value network, likewise
     q1.*, q2.* the Q heads (`learners.values.Head`)
+
+Q is what the heads say or, for Q-SFT, what follows from the probabilities that they give
+(`Guide.reading`).
 """
 
 import json
