@@ -2,7 +2,9 @@
 DeepSpeed lives in this file.
 """
 
+import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,10 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learners.model import Inputs, Network
+from learners.model import Inputs, Network, PerToken
 from learners.values import ValueNetwork
 
 Trained = Network | ValueNetwork
+
+HEAD = re.compile(r"q\d+\.")
+"""Names of Q heads' weights on their way to a sampler (`ValueNetwork.exported`)."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,10 @@ class OptimiserConfig:
         decay: `none`, or `linear` to 0 over `updates` of the run.
         clip: global gradient norm; 0 does not clip.
         zero: DeepSpeed ZeRO stage, 0 to 3.
-        dtype: of weights and activations.
+        zero_whole: under ZeRO 3, number of elements up to which a parameter is not sharded: each
+            rank keeps all of it, and no pass gathers it.
+        dtype: type of matrix products in the language models. Weights, gradients, the optimiser's
+            state, value heads and losses are float32.
     """
 
     lr: float = 1e-4
@@ -46,6 +54,7 @@ class OptimiserConfig:
     decay: Literal["none", "linear"] = "none"
     clip: float = 1.0
     zero: Literal[0, 1, 2, 3] = 0
+    zero_whole: int = 100_000
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -128,7 +137,7 @@ class Engine:
     """A network under DeepSpeed.
 
     Args:
-        network: in float32; DeepSpeed casts it to the configured type.
+        network: in float32.
         config: of the optimiser.
         device: `cpu` or `cuda`.
     """
@@ -148,6 +157,11 @@ class Engine:
             config=self._settings(),
             dist_init_required=False,
         )
+        if config.zero == 3:
+            for module in network.modules():
+                if isinstance(module, PerToken):
+                    for parameter in module.reads():
+                        deepspeed.zero.register_external_parameter(module, parameter)
 
     def _settings(self) -> dict[str, Any]:
         config = self.config
@@ -156,8 +170,10 @@ class Engine:
             "gradient_accumulation_steps": 1,
             "steps_per_print": 10**9,
             "gradient_clipping": config.clip,
-            "bf16": {"enabled": config.dtype == "bfloat16"},
-            "zero_optimization": {"stage": config.zero},
+            "zero_optimization": {
+                "stage": config.zero,
+                "stage3_param_persistence_threshold": config.zero_whole,
+            },
             "zero_allow_untested_optimizer": True,
             # The client's AdamW is used as it is; DeepSpeed's own would be compiled for a minute.
             "zero_force_ds_cpu_optimizer": False,
@@ -186,16 +202,26 @@ class Engine:
         self.engine.set_gradient_accumulation_boundary(last)
 
     def step(self) -> float:
-        """Update the weights; return the gradient's global norm before clipping."""
+        """Update the weights; return the norm of all ranks' gradient before clipping.
+
+        A gradient whose norm is not finite is dropped: weights and the optimiser's state stay what
+        they are. The norm is the same on every rank, so all ranks drop it or none does.
+        """
         factor = self._schedule()
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
-        norm = self._own_norm() if self.config.zero == 0 else None
-        self.engine.step()
+        if self.config.zero == 0:
+            norm = self._own_norm()
+            if not math.isfinite(norm):
+                self.engine.zero_grad()
+                return norm
+            self.engine.step()
+        else:
+            self.engine.step()  # looks at the norm itself
+            if self.engine.optimizer.overflow:
+                return math.inf
+            norm = float(self.engine.get_global_grad_norm())
         self.steps += 1
-        if norm is None:
-            measured = self.engine.get_global_grad_norm()
-            norm = float(measured) if measured is not None else float("nan")
         return norm
 
     def _schedule(self) -> float:
@@ -232,6 +258,9 @@ class Engine:
         parts: list[NDArray[np.uint8]] = []
         used = 0
         for name, tensor in self.named_weights():
+            if not HEAD.match(name):
+                # As the matrix products read them; the sampler would round them likewise.
+                tensor = tensor.to(getattr(torch, self.config.dtype))
             flat = tensor.contiguous().cpu().view(-1).view(torch.uint8).numpy().copy()
             if parts and used + len(flat) > size:
                 yield Bucket(tuple(metas), np.concatenate(parts))

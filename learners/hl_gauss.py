@@ -55,7 +55,7 @@ class BinnedValueHead(nn.Module):
 
     def __init__(self, width: int, start: float, low: float, high: float, bins: int) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, bins)
+        self.linear = nn.Linear(width, bins, dtype=torch.float32)
         edges = bin_edges(low, high, bins)
         self.register_buffer("edges", edges, persistent=False)
         nn.init.zeros_(self.linear.weight)

@@ -6,10 +6,12 @@ algorithm `prepare` targets, then pass over minibatches: forward, loss, backward
 makes the same number of passes and steps, whatever its share, because each one is a collective.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Literal
 
@@ -44,7 +46,7 @@ class LearnerConfig:
         micro_tokens: padded tokens of one forward pass.
         windows: how histories longer than the task's window become rows, see
             `learners.batch.collate`; `strided` is for learning from data sets.
-        max_skips: updates in a row that may be skipped for a loss that is not a number.
+        max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
         timeout: seconds until a collective that does not finish is an error.
     """
 
@@ -70,6 +72,16 @@ class Group:
     def largest(self, *values: float) -> list[float]:
         """Return the maxima of `values` over all ranks."""
         return self._reduce(values, torch.distributed.ReduceOp.MAX)
+
+    def each(self, value: Any) -> list[Any]:
+        """Return the values of all ranks, in order of the ranks.
+
+        A checkpoint's state is written by rank 0, so what differs by rank has to be gathered.
+        """
+        found = [value] * self.world
+        if self.world > 1:
+            torch.distributed.all_gather_object(found, value)
+        return found
 
     def _reduce(self, values: tuple[float, ...], how: Any) -> list[float]:
         if self.world == 1:
@@ -119,18 +131,18 @@ class Learner:
         self.checkpoint = checkpoint
         self.state = algorithm.start_state()
         self.rng = np.random.default_rng([seed, rank])
-        self.skips = 0
+        self.skipped = self.skipped_in_a_row = 0
         self.updates, self.updates_done = updates, 0
         join_group(rank, world, address, port, device, config.timeout)
         torch.manual_seed(seed)  # the same heads on every rank
+        compute = getattr(torch, config.optimiser.dtype)
         self.reference = (
-            load_causal_lm(checkpoint, getattr(torch, config.optimiser.dtype))
-            .to(self.device)
-            .requires_grad_(False)
+            load_causal_lm(checkpoint, compute).to(self.device).requires_grad_(False)
             if algorithm.reference
             else None
         )
-        network: Any = algorithm.network(lambda: load_causal_lm(checkpoint)).to(self.device)
+        network: Any = algorithm.network(lambda: load_causal_lm(checkpoint, compute))
+        network = network.to(self.device)
         self.target = target_of(network, algorithm.follows, self.reference)
         self.engine = Engine(network, config.optimiser, device)
 
@@ -144,10 +156,11 @@ class Learner:
 
         Args:
             tables: episodes in Arrow form. Every rank gets all of them and reads its share.
-            auxiliary: episodes of a data set for a behaviour-cloning term.
+            auxiliary: episodes of a data set for a behaviour-cloning term: one table for each
+                optimiser step, from the first again if there are more steps.
 
         Raises:
-            RunError: if the loss was not a number too often in a row.
+            RunError: if the gradient was not finite too often in a row.
         """
         began = time.perf_counter()
         self.engine.progress = self.updates_done / max(self.updates, 1)
@@ -155,7 +168,7 @@ class Learner:
         batch = self._collate(tables)
         if not self.group.total(batch.actions)[0]:  # nothing was good enough to be cloned
             return {"optimiser_steps": 0.0, "action_tokens": 0.0, "episodes": 0.0}
-        extra = self._collate(auxiliary) if auxiliary else None
+        clones = cycle(auxiliary) if auxiliary else None
         now = self._now(batch)
         columns, metrics, state = self._prepare(batch, now)
         prepared = time.perf_counter()
@@ -163,6 +176,7 @@ class Learner:
         stopped = False
         for _ in range(self.algorithm.epochs):
             for segments in self._minibatches(batch):
+                extra = None if clones is None else self._collate([next(clones)])
                 counted.append(self._step(batch, segments, columns, now, extra))
                 if self.algorithm.stop(counted[-1]):
                     stopped = True
@@ -173,11 +187,12 @@ class Learner:
         seconds = time.perf_counter() - began
         tokens, actions, episodes = self.group.total(batch.tokens, batch.actions, batch.episodes)
         for key in counted[0]:
-            metrics[key] = float(np.mean([m[key] for m in counted]))
+            metrics[key] = _mean([m[key] for m in counted])
         return metrics | {
             "optimiser_steps": float(len(counted)),
             "stopped_early": float(stopped),
-            "skipped_total": float(self.skips),
+            "skipped_total": float(self.skipped),
+            "skipped_in_a_row": float(self.skipped_in_a_row),
             "lr": self.engine.optimiser.param_groups[0]["lr"],
             "tokens": tokens,
             "action_tokens": actions,
@@ -196,6 +211,7 @@ class Learner:
             table = table.take(self.algorithm.keep(table_returns(table)))
         lengths = pc.list_value_length(table["turns"]).to_numpy()
         mine = shares(lengths, self.group.world)[self.group.rank]
+        mine = pa.array(mine, pa.int64())  # named, because a rank's share may be empty
         trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]
         follows = self.algorithm.follows
         return collate(
@@ -296,7 +312,6 @@ class Learner:
         normaliser = max(self.algorithm.weight(int(actions), int(observed)), 1e-8)
         extra_passes = self._passes(extra, None, bootstraps=False) if extra is not None else []
         sums: dict[str, float] = {}
-        finite = True
         for index, micro in enumerate(passes):
             last = index == len(passes) - 1 and not extra_passes
             self.engine.accumulate(last)
@@ -312,26 +327,26 @@ class Learner:
                 )
                 targets |= after
             terms = self.algorithm.loss(out, targets, normaliser)
-            finite &= self._backward(terms, last)
+            self._backward(terms, last)
             for name, value in {**terms.sums, "loss": terms.loss.detach() * actions}.items():
                 sums[name] = sums.get(name, 0.0) + float(value)
         if extra_passes:
-            finite &= self._clone(extra_passes, sums, actions)
+            self._clone(extra_passes, sums, actions)
         norm = self.engine.step()
-        if self.target is not None:
+        taken = math.isfinite(norm)
+        if taken and self.target is not None:
             self.target.follow(self.engine.network, self.engine.whole)
+        self._count_skips(not taken)
         names = sorted(sums)
-        *means, bad = self.group.total(*(sums[name] for name in names), 0.0 if finite else 1.0)
-        self._count_skips(bad > 0)
+        means = self.group.total(*(sums[name] for name in names))
         metrics = {n: v / max(actions, 1.0) for n, v in zip(names, means, strict=True)}
         return metrics | {"grad_norm": norm}
 
-    def _clone(self, passes: list[Micro], sums: dict[str, float], actions: float) -> bool:
+    def _clone(self, passes: list[Micro], sums: dict[str, float], actions: float) -> None:
         """Add the gradient of the behaviour-cloning term on data, with a normaliser of its own."""
         from learners.bc import bc_loss
 
         count = max(self.group.total(sum(len(m.entry) for m in passes))[0], 1.0)
-        finite = True
         for index, micro in enumerate(passes):
             last = index == len(passes) - 1
             self.engine.accumulate(last)
@@ -339,27 +354,25 @@ class Learner:
             loss = bc_loss(out.logprob, normaliser=count)
             # The critic took no part; a zero keeps its gradients defined on every rank.
             terms = Terms(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
-            finite &= self._backward(terms, last)
+            self._backward(terms, last)
             sums["bc_loss"] = sums.get("bc_loss", 0.0) + float(loss) * actions
-        return finite
 
-    def _backward(self, terms: Terms, last: bool) -> bool:
-        """Accumulate a gradient; a loss that is not a number adds none. Return whether it was."""
+    def _backward(self, terms: Terms, last: bool) -> None:
+        """Accumulate a gradient; that of a loss which is not finite is not finite either."""
         loss = terms.loss * self.group.world
-        finite = bool(torch.isfinite(loss))
-        if not finite:
-            # Every rank must still run the backward collectives, on a gradient of exactly zero.
-            loss = sum((p * 0.0).sum() for p in self.engine.network.parameters())  # type: ignore
+        if not torch.isfinite(loss):
+            # It then makes the norm of all ranks' gradient not finite, and no rank takes the step.
+            loss = loss * math.nan
         self.engine.backward(loss, last)
-        return finite
 
     def _count_skips(self, bad: bool) -> None:
-        self.skips = self.skips + 1 if bad else 0
-        if self.skips >= self.config.max_skips:
+        self.skipped += bad
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if bad else 0
+        if self.skipped_in_a_row >= self.config.max_skips:
             raise RunError(
-                f"the loss was not a number in {self.skips} steps in a row; lower "
-                f"learner.optimiser.lr ({self.config.optimiser.lr:g}) or start from the last "
-                "checkpoint"
+                f"the gradient was not finite in {self.skipped_in_a_row} optimiser steps in a row, "
+                f"and none of these steps was taken; lower learner.optimiser.lr "
+                f"({self.config.optimiser.lr:g}) or start from the last checkpoint"
             )
 
     def _inputs(self, micro: Micro) -> Inputs:
@@ -450,9 +463,11 @@ class Learner:
             path / "deepspeed",
             {
                 "algorithm_state": self.state,
-                "order": self.rng.bit_generator.state,
-                "torch": torch.get_rng_state(),
-                "skips": self.skips,
+                "generators": self.group.each(
+                    {"order": self.rng.bit_generator.state, "torch": torch.get_rng_state()}
+                ),
+                "skipped": self.skipped,
+                "skipped_in_a_row": self.skipped_in_a_row,
                 "updates_done": self.updates_done,
                 "target": None if self.target is None else self.target.state(),
             },
@@ -462,12 +477,19 @@ class Learner:
         """Go back to what `save` wrote; every rank has to call this."""
         state = self.engine.load(Path(folder) / "deepspeed")
         self.state = state["algorithm_state"]
-        self.skips = state["skips"]
+        self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
         self.updates_done = state["updates_done"]
-        self.rng.bit_generator.state = state["order"]
-        torch.set_rng_state(state["torch"])
+        mine = state["generators"][self.group.rank]
+        self.rng.bit_generator.state = mine["order"]
+        torch.set_rng_state(mine["torch"])
         if self.target is not None:
             self.target.restore(state["target"])
+
+
+def _mean(values: list[float]) -> float:
+    """Return the mean of the finite values; not a number if there are none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.mean(finite)) if finite else math.nan
 
 
 def shares(lengths: NDArray[np.integer], world: int) -> list[list[int]]:

@@ -5,6 +5,7 @@ entry needs it: no `[R, T, V]` tensor ever exists.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
@@ -86,7 +87,8 @@ class Network(nn.Module):
         self.critic = critic
         self.value_head = value_head
         self.value_scale = value_scale
-        self.chunk = chunk
+        output = policy.output if isinstance(policy, CausalLM) else None
+        self.per_token = PerToken(cast(LanguageModel, policy).head, _likelihoods, chunk, output)
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield what a sampler needs: the policy under its Hugging Face names, tied tensors under
@@ -99,7 +101,11 @@ class Network(nn.Module):
         """Return log-probabilities and values at the entries; float32 whatever the trunk's type."""
         hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens)
         states = hidden[inputs.state_row, inputs.state_col]
-        token_logprob, entropy = self._vocabulary(states, inputs)
+        token_logprob, entropy = self.per_token(
+            states,
+            torch.cat([inputs.entry_state, inputs.seen_state]),
+            torch.cat([inputs.entry_token, inputs.seen_token]),
+        )
         entries = len(inputs.entry_state)
         if self.value_head is None:
             value = states.new_zeros(entries, dtype=torch.float32)
@@ -119,63 +125,120 @@ class Network(nn.Module):
             logprob=token_logprob[:entries],
             seen_logprob=token_logprob[entries:],
             value=value,
-            entropy=entropy[inputs.entry_state],
+            entropy=entropy[:entries],
             bins=bins,
         )
 
-    def _vocabulary(self, states: Tensor, inputs: Inputs) -> tuple[Tensor, Tensor]:
-        """Return log-probs of entry and observation tokens, and the entropy of each state `[S]`.
 
-        States are taken in chunks; with gradient, a chunk's logits are computed again on the way
-        back rather than kept.
+class PerToken(nn.Module):
+    """Figures of the distribution over the vocabulary at some tokens, a chunk of states at a time.
+
+    With gradient, the logits of a chunk are computed again in the backward pass instead of kept.
+
+    No other module reads the output embedding during training. Under ZeRO 3 the embedding is
+    gathered when this module is entered, once in the forward and once in the backward pass. So the
+    number of collectives does not depend on the number of chunks, in which ranks differ.
+
+    Args:
+        read: function from states `[S, H]` to logits `[S, V]`.
+        figures: function from logits `[S, V]`, the state `[E]` and the token `[E]` of each entry to
+            figures `[2, E]`.
+        chunk: number of states whose logits exist at one time.
+        output: module whose parameters `read` uses; None if they are never sharded.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[Tensor], Tensor],
+        figures: Callable[[Tensor, Tensor, Tensor], Tensor],
+        chunk: int,
+        output: nn.Module | None = None,
+    ) -> None:
+        super().__init__()
+        self.read, self.figures, self.chunk = read, figures, chunk
+        self.output = (output,)  # in a tuple: the module is a part of the model, not of this one
+
+    def reads(self) -> list[nn.Parameter]:
+        """Return the parameters of other modules that `forward` uses."""
+        return [] if self.output[0] is None else list(self.output[0].parameters())
+
+    def forward(self, states: Tensor, which: Tensor, token: Tensor) -> Tensor:
+        """Return figures `[2, E]`, in float32 at least.
+
+        Args:
+            states: hidden states `[S, H]`.
+            which: state of each entry `[E]`.
+            token: token of each entry `[E]`.
         """
-        which = torch.cat([inputs.entry_state, inputs.seen_state])
-        token = torch.cat([inputs.entry_token, inputs.seen_token])
         if len(states) <= self.chunk:
-            return _gather(self.policy.head, states, which, token)
-        logprob = states.new_zeros(len(which), dtype=torch.float32)
-        entropy = []
+            return self._chunk(states, which, token)
+        found = states.new_zeros(2, len(which), dtype=at_least_float32(states.dtype))
+        rows = torch.arange(2, device=states.device)[:, None]
         for start in range(0, len(states), self.chunk):
-            part = states[start : start + self.chunk]
             here = torch.nonzero((which >= start) & (which < start + self.chunk)).squeeze(-1)
-            lp, ent = checkpoint(
-                _gather,
-                self.policy.head,
-                part,
+            part = checkpoint(
+                self._chunk,
+                states[start : start + self.chunk],
                 which[here] - start,
                 token[here],
                 use_reentrant=False,
             )
-            logprob = logprob.index_put((here,), lp)
-            entropy.append(ent)
-        return logprob, torch.cat(entropy)
+            found = found.index_put((rows, here), part)
+        return found
+
+    def _chunk(self, states: Tensor, which: Tensor, token: Tensor) -> Tensor:
+        logits = self.read(states)
+        return self.figures(logits.to(at_least_float32(logits.dtype)), which, token)
 
 
-def _gather(head: Any, states: Tensor, which: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
-    logp = F.log_softmax(head(states).float(), dim=-1)
+def at_least_float32(kind: torch.dtype) -> torch.dtype:
+    """Return the type itself if it is float32 or float64, else float32."""
+    return kind if kind in (torch.float32, torch.float64) else torch.float32
+
+
+def _likelihoods(logits: Tensor, which: Tensor, token: Tensor) -> Tensor:
+    """Return the log-prob of each token, and the entropy of its state without gradient."""
+    logp = F.log_softmax(logits, dim=-1)
     entropy = -(logp.detach().exp() * logp.detach()).sum(-1)
-    return logp[which, token], entropy
+    return torch.stack([logp[which, token], entropy[which]])
 
 
 class CausalLM(nn.Module):
-    """Any Hugging Face causal language model as trunk and head.
+    """Any Hugging Face causal language model as trunk and head, with weights in float32.
 
     Args:
         model: from `AutoModelForCausalLM`.
+        compute: type of matrix products and their results. In bfloat16 only these are cast
+            (`torch.autocast`): weights, their gradients and norms stay in float32.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, compute: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.model = model
+        self.compute = compute
+
+    @property
+    def output(self) -> nn.Module:
+        """The output embedding."""
+        module: nn.Module = self.model.get_output_embeddings()
+        return module
+
+    def _precision(self, device: torch.device) -> AbstractContextManager[Any]:
+        if self.compute == torch.float32:
+            return nullcontext()
+        return torch.autocast(device.type, self.compute)
 
     def trunk(self, tokens: Tensor) -> Tensor:
         """Return the last hidden states after the final norm `[R, T, H]`."""
-        hidden: Tensor = self.model.base_model(input_ids=tokens, use_cache=False)[0]
+        with self._precision(tokens.device):
+            hidden: Tensor = self.model.base_model(input_ids=tokens, use_cache=False)[0]
         return hidden
 
     def head(self, states: Tensor) -> Tensor:
         """Return logits `[S, V]`."""
-        logits: Tensor = self.model.get_output_embeddings()(states)
+        with self._precision(states.device):
+            # Without the module's hooks: under ZeRO 3 `PerToken` gathers its parameters.
+            logits: Tensor = self.output.forward(states)
         return logits
 
 
@@ -189,7 +252,7 @@ class ValueHead(nn.Module):
 
     def __init__(self, width: int, start: float) -> None:
         super().__init__()
-        self.linear = nn.Linear(width, 1)
+        self.linear = nn.Linear(width, 1, dtype=torch.float32)
         nn.init.zeros_(self.linear.weight)
         nn.init.constant_(self.linear.bias, start)
 
@@ -232,11 +295,15 @@ def actor_critic(
     return Network(policy, trunk, head, scale)
 
 
-def load_causal_lm(path: str | Path, dtype: torch.dtype = torch.float32) -> CausalLM:
+def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> CausalLM:
     """Return the language model of a checkpoint directory, without dropout.
 
     Old log-probabilities and new ones have to come from the same function, so every dropout rate
     of the configuration is set to 0 rather than switched by train and eval modes.
+
+    Args:
+        path: a checkpoint directory.
+        compute: see `CausalLM`; the weights are float32.
 
     Raises:
         UsageError: if the directory holds no model, or one whose logits are not simply
@@ -251,7 +318,7 @@ def load_causal_lm(path: str | Path, dtype: torch.dtype = torch.float32) -> Caus
         for name, value in list(config.to_dict().items()):
             if ("drop" in name) and isinstance(value, float):
                 setattr(config, name, 0.0)
-        model = AutoModelForCausalLM.from_pretrained(str(path), config=config, dtype=dtype)
+        model = AutoModelForCausalLM.from_pretrained(str(path), config=config, dtype=torch.float32)
     except (OSError, ValueError) as error:
         raise UsageError(f"no language model could be read from {path}: {error}") from error
     wrapped = CausalLM(model)
@@ -264,4 +331,5 @@ def load_causal_lm(path: str | Path, dtype: torch.dtype = torch.float32) -> Caus
             f"{type(model).__name__} post-processes its logits, which the learner does not model; "
             "choose an architecture whose logits are a linear map of the last hidden state"
         )
+    wrapped.compute = compute
     return wrapped

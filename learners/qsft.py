@@ -24,12 +24,11 @@ from typing import ClassVar, Literal
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
 from learners.guided import ratios
-from learners.model import CausalLM, Inputs
+from learners.model import CausalLM, Inputs, PerToken
 from learners.returns import Credit
 from learners.values import ValueNetwork, ValueOutputs, freeze_output
 from lmrl.errors import UsageError
@@ -44,6 +43,14 @@ def qsft_terms(taken: Tensor, others: Tensor, w: Tensor) -> Tensor:
         w: values of the actions, between 0 and 1, without gradient `[N]`.
     """
     return -(w * taken + (1.0 - w) * others)
+
+
+def _likelihoods(logits: Tensor, which: Tensor, token: Tensor) -> Tensor:
+    """Return the log-prob of each token, and the mean of those of all others."""
+    logp = logits.log_softmax(-1)
+    taken = logp[which, token]
+    others = (logp.sum(-1)[which] - taken) / (logp.shape[-1] - 1)
+    return torch.stack([taken, others])
 
 
 class LikelihoodNetwork(ValueNetwork):
@@ -64,29 +71,19 @@ class LikelihoodNetwork(ValueNetwork):
         outputs, width = embedding.shape
         super().__init__(trunk, 1, width, outputs, 0.0, "linear", 1.0, False, False, chunk)
         self.support = support
+        self.per_token = PerToken(self._logits, _likelihoods, chunk, self.q_heads[0])
         with torch.no_grad():
             self.q_heads[0].weight.copy_(embedding)
 
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
         """Return `q` `[2, E]`, given hidden states `[S, H]`."""
-        which, token = inputs.entry_state, inputs.entry_token
-        q = torch.zeros(2, len(which), device=states.device)
-        both = torch.arange(2, device=states.device)[:, None]
-        for start in range(0, len(states), self.chunk):
-            part = states[start : start + self.chunk]
-            here = torch.nonzero((which >= start) & (which < start + self.chunk)).squeeze(-1)
-            found = checkpoint(
-                self._likelihoods, part, which[here] - start, token[here], use_reentrant=False
-            )
-            q = q.to(found.dtype).index_put((both, here), found)
-        return ValueOutputs(q, q.new_zeros(1), q.new_zeros(len(which)))
+        q = self.per_token(states, inputs.entry_state, inputs.entry_token)
+        return ValueOutputs(q, q.new_zeros(1), q.new_zeros(q.shape[1]))
 
-    def _likelihoods(self, states: Tensor, which: Tensor, token: Tensor) -> Tensor:
-        logits = self.q_heads[0](states)[0]
-        logp = logits.to(torch.promote_types(logits.dtype, torch.float32)).log_softmax(-1)
-        taken = logp[which, token]
-        others = (logp.sum(-1)[which] - taken) / (logp.shape[-1] - 1)
-        return torch.stack([taken, others])
+    def _logits(self, states: Tensor) -> Tensor:
+        # Without the module's hooks: under ZeRO 3 `PerToken` gathers its parameters.
+        logits: Tensor = self.q_heads[0].forward(states)[0]
+        return logits
 
     def target_values(self, inputs: Inputs, states: Tensor, reference: CausalLM | None) -> Tensor:
         """Return max p / π over the tokens that π supports, at the entries' states `[1, E]`."""
@@ -98,7 +95,7 @@ class LikelihoodNetwork(ValueNetwork):
                 reference.head(base[start : start + self.chunk]),
                 self.support,
             ).amax(-1)
-            for start in range(0, len(states), self.chunk)
+            for start in range(0, max(len(states), 1), self.chunk)  # a pass may be empty
         ]
         return torch.cat(best)[inputs.entry_state][None]
 

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 from learners.algorithm import Following, Now
 from learners.batch import Batch, Micro
 from learners.hl_gauss import BinnedValueHead
-from learners.model import CausalLM, Inputs, LanguageModel
+from learners.model import CausalLM, Inputs, LanguageModel, at_least_float32
 
 HeadKind = Literal["mlp", "linear"]
 
@@ -60,14 +60,15 @@ class Head(nn.Module):
         super().__init__()
         self.scale, self.outputs = scale, outputs
         if kind == "mlp":
-            self.hidden_weight = nn.Parameter(torch.empty(width, width))
-            self.hidden_bias = nn.Parameter(torch.zeros(width))
+            self.hidden_weight = nn.Parameter(torch.empty(width, width, dtype=torch.float32))
+            self.hidden_bias = nn.Parameter(torch.zeros(width, dtype=torch.float32))
             nn.init.trunc_normal_(self.hidden_weight, std=width**-0.5, a=-2.0, b=2.0)
         else:
             self.register_parameter("hidden_weight", None)
             self.register_parameter("hidden_bias", None)
-        self.weight = nn.Parameter(torch.zeros(outputs, width))
-        self.bias = nn.Parameter(torch.full((outputs,), start / scale))
+        # Named, because the sampler's engine builds its model under another default type.
+        self.weight = nn.Parameter(torch.zeros(outputs, width, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.full((outputs,), start / scale, dtype=torch.float32))
 
     def forward(
         self,
@@ -93,15 +94,11 @@ class Head(nn.Module):
             return values if self.scale == 1.0 else self.scale * values, none
         if counts is None:
             picked = (states * self.weight[tokens]).sum(-1) + self.bias[tokens]
-            return self.scale * picked.to(_at_least_float32(picked.dtype)), none
+            return self.scale * picked.to(at_least_float32(picked.dtype)), none
         taken, nll = TakenAndNll.apply(  # type: ignore[no-untyped-call]
             states, self.weight, self.bias, tokens, counts, self.scale, chunk
         )
         return taken, nll
-
-
-def _at_least_float32(kind: torch.dtype) -> torch.dtype:
-    return kind if kind in (torch.float32, torch.float64) else torch.float32
 
 
 class TakenAndNll(torch.autograd.Function):
@@ -124,7 +121,7 @@ class TakenAndNll(torch.autograd.Function):
         chunk: int,
     ) -> tuple[Tensor, Tensor]:
         """Return values of tokens and Σ counts × cross-entropy."""
-        kind = _at_least_float32(states.dtype)
+        kind = at_least_float32(states.dtype)
         taken = states.new_empty(len(states), dtype=kind)
         nll = states.new_zeros((), dtype=kind)
         d_states = torch.empty_like(states)

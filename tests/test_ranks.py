@@ -1,0 +1,138 @@
+"""A group of ranks with unequal loads learns what one rank learns, at every ZeRO stage."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PROGRAM = """
+import json, sys
+from dataclasses import replace
+import numpy as np
+from learners.bc import BC
+from learners.cql import CQL
+from learners.engine import OptimiserConfig
+from learners.filtered_bc import OnlineFilteredBC
+from learners.ilql import ILQL, OnlineILQL
+from learners.learner import Learner, LearnerConfig
+from learners.mc import MC
+from learners.ppo import PPO
+from learners.qsft import QSFT
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+
+checkpoint, out, folder, port, rank, world = sys.argv[1:]
+env = make("maze-po", max_steps=6)
+episodes = [play(env, "random", seed, "maze-po") for seed in range(3)]
+one = to_table(episodes[:1])
+uneven = to_table(episodes)
+PPO_ = PPO(kl_coef=0.1, epochs=2, minibatch=0, kl_stop=None, value_scale=10.0)
+empty = {
+    "bc": BC(observation_weight=0.5),
+    "ppo": replace(PPO_, bc_coef=0.3),
+    "mc": MC(value_start=-5.0, cql=0.1),
+    "ilql": ILQL(value_start=-5.0, cql=0.1, polyak=0.5),
+}
+cases = {f"{name} {z}": (one, algorithm, z) for name, algorithm in empty.items() for z in range(4)}
+cases |= {
+    "online_ilql 0": (one, OnlineILQL(minibatch=1, epochs=1), 0),
+    "sarsa 0": (one, CQL(value_start=-5.0), 0),
+    "qsft 0": (one, QSFT(lowest=-20.0), 0),
+    "uneven_ppo 3": (uneven, PPO_, 3),
+    "uneven_td 3": (uneven, ILQL(lam=0.5, value_start=-5.0), 3),
+    "uneven_qsft 3": (uneven, QSFT(lowest=-20.0), 3),
+    "none_chosen 0": (uneven, OnlineFilteredBC(share=0.1), 0),
+    "one_chosen 0": (uneven, OnlineFilteredBC(share=0.4), 0),
+    "no_episodes 0": (uneven.slice(0, 0), PPO_, 0),
+}
+if world == "1":  # what the other stages have to agree with
+    cases = {name[:-1] + "0": (table, a, 0) for name, (table, a, _) in cases.items()}
+weights, metrics = {}, {}
+for name, (table, algorithm, zero) in cases.items():
+    config = LearnerConfig(
+        # A large epsilon: Adam turns rounding of near-zero gradients into whole steps.
+        optimiser=OptimiserConfig(lr=1e-2, head_lr=1e-2, zero=zero, eps=1e-1, zero_whole=0),
+        micro_tokens=200, threads=1,
+    )
+    learner = Learner(
+        algorithm, config, checkpoint, 56, rank=int(rank), world=int(world), port=int(port)
+    )
+    if hasattr(learner.engine.network, "per_token"):
+        learner.engine.network.per_token.chunk = 4
+    extra = [one] if algorithm.bc_coef else None
+    got = [learner.update([table], extra) for _ in range(2)][-1]
+    if name == "mc 2":
+        own = learner.rng.bit_generator.state
+        learner.save(folder)
+        learner.rng.random()
+        learner.load(folder)
+        assert learner.rng.bit_generator.state == own, "the generator of another rank"
+    metrics[name] = {k: v for k, v in got.items() if not k.endswith(("seconds", "per_s"))}
+    weights[name] = np.concatenate([
+        t.double().cpu().numpy().ravel() for _, t in learner.engine.named_weights()
+    ])
+    learner.engine.engine.destroy()
+if rank == "0":
+    np.savez(out, **weights)
+    print(json.dumps(metrics))
+"""
+
+
+def group(checkpoint: Path, out: Path, world: int) -> tuple[Any, dict[str, dict[str, float]]]:
+    """Run every case on a group of ranks; return the weights and the metrics of each case."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    ranks = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-c",
+                PROGRAM,
+                *map(str, (checkpoint, out, out.parent, port, rank, world)),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+            cwd=ROOT,
+        )
+        for rank in range(world)
+    ]
+    try:
+        outputs = [process.communicate(timeout=140) for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
+    for process, (_, errors) in zip(ranks, outputs, strict=True):
+        assert process.returncode == 0, errors[-3000:]
+    return np.load(out), json.loads(outputs[0][0].strip().splitlines()[-1])
+
+
+def test_ranks_with_unequal_loads_learn_what_one_rank_learns(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """`empty`: the second rank has no episode. `uneven`: ranks have different numbers of states,
+    and so of chunks, while ZeRO 3 gathers every parameter."""
+    expected, alone = group(checkpoint, tmp_path / "one.npz", 1)
+    found, together = group(checkpoint, tmp_path / "two.npz", 2)
+    for name in together:
+        plain = name[:-1] + "0"
+        np.testing.assert_allclose(found[name], expected[plain], rtol=0, atol=1e-6, err_msg=name)
+        for key, value in alone[plain].items():
+            if key != "distinct_rows":
+                assert together[name][key] == pytest.approx(value, rel=1e-4, abs=1e-5), (name, key)
+    assert alone["none_chosen 0"]["optimiser_steps"] == alone["no_episodes 0"]["episodes"] == 0
+    assert alone["one_chosen 0"]["episodes"] == 1
