@@ -21,6 +21,7 @@ from typing import Any
 
 from benchmarks.record import save, train
 from cluster.presets import preset
+from lmrl.runlog import RunLog
 
 
 def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:
@@ -33,9 +34,10 @@ def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any
         first: a finished run of the same seed whose data and start policy are taken over.
     """
     if first is not None:
-        for part in ("start", "data"):
-            if (first / part).exists():
-                shutil.copytree(first / part, folder / part, symlinks=True)
+        with RunLog(folder).locked():
+            for part in ("start", "data"):
+                if (first / part).exists():
+                    shutil.copytree(first / part, folder / part, symlinks=True)
     summary, wall = train(name, seed, folder)
     lines = (folder / "scores.jsonl").read_text().splitlines()
     curve = [

@@ -101,6 +101,7 @@ class PlacementConfig:
         sampler_cpus, simulator_cpus, learner_cpus: CPUs of one actor each.
         sampler_gpus, learner_gpus: GPUs of one actor each, if the device is cuda.
         timeout: seconds until actors that cannot be placed or started are an error.
+        unresponsive: seconds without a sign of life after which a sampler or simulator is replaced.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -110,6 +111,7 @@ class PlacementConfig:
     sampler_gpus: float = 0.5
     learner_gpus: float = 0.5
     timeout: float = 300.0
+    unresponsive: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ class PushConfig:
 
     Attributes:
         bucket_megabytes: size of one message.
-        deadline: seconds for each phase of a push.
+        deadline: seconds for each phase of a push, and for each table of episodes to arrive.
         tolerance: largest difference of log-probs that the parity gate allows; None is 1e-3 in
             float32 and 5e-2 in bfloat16.
         probes: sequences that the gate compares.
@@ -146,7 +148,8 @@ class Experiment:
         oracle: the instruct model that answers for the task (its oracle or buyer); without one the
             task's scripted one does.
         failures: share of failed episodes that stops the run.
-        save_every: updates between checkpoints; 0 saves the last only.
+        save_every: updates between checkpoints; 0 saves by time and the last one only.
+        save_minutes: minutes after which a checkpoint is saved in any case; 0 never does so.
         keep: checkpoints that stay on disk, the best one not counted.
     """
 
@@ -159,6 +162,7 @@ class Experiment:
     max_staleness: int = 0
     failures: float = 0.1
     save_every: int = 0
+    save_minutes: float = 10.0
     keep: int = 2
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)

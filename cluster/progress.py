@@ -18,11 +18,11 @@ from rich.progress import Progress as Bar
 
 from cluster.evaluate import mean_return
 from cluster.experiment import Experiment
+from cluster.fields import RECORD
 from cluster.launch import House
 from cluster.ledger import Ledger
 from cluster.source import Batch, Position, Source
 from cluster.weights import PushReport
-from lmrl.errors import UsageError
 from lmrl.runlog import RunLog, write_json
 from lmrl.score import Score
 
@@ -55,6 +55,7 @@ class Progress:
         )
         self.row = self.bar.add_task(exp.algorithm.name, total=exp.updates, line="")
         self.began = 0.0  # of the loop, for the time that is left
+        self.saved = 0.0  # when the last checkpoint was written
         self.first = 0
         self.told = 0.0
 
@@ -70,8 +71,6 @@ class Progress:
     ) -> None:
         self.bar.stop()
         self.log.close()
-        if error is not None:
-            self.log.status(phase="stopped", error=f"{type(error).__name__}: {error}")
 
     def pushed(self, report: PushReport) -> None:
         """Count a push."""
@@ -95,7 +94,7 @@ class Progress:
                 "rollout/staleness": float(batch.staleness),
             }
             for index, table in enumerate(batch.tables):
-                self.log.trajectories(f"update-{update:05d}-{index}", table)
+                self.log.trajectories("training", f"update-{update:05d}-{index}", table)
         if self.last_push is not None:
             record |= self.last_push.metrics()
         self.log.metrics(update, record)
@@ -135,7 +134,7 @@ class Progress:
 
     def ready(self) -> None:
         """Start the clock for the time that is left: from here on there are only updates."""
-        self.began = time.monotonic()
+        self.began = self.saved = time.monotonic()
 
     def evaluation_due(self, update: int) -> int:
         """Return how many episodes are to be scored after an update; 0 is none."""
@@ -145,7 +144,7 @@ class Progress:
     def scored(self, label: str, score: Score, table: pa.Table, update: int) -> None:
         """Record a score; the last one of a label stays in the summary."""
         self.scores[label] = score.to_json()
-        self.log.trajectories(f"evaluation-{label}-{update:05d}", table)
+        self.log.trajectories("evaluation", f"{label}-{update:05d}", table)
         self.log.line("scores.jsonl", {"policy": label, "update": update, **score.to_json()})
         low, high = score.ci95
         self.console.print(
@@ -158,7 +157,7 @@ class Progress:
     def selected(self, score: Score, table: pa.Table, update: int) -> None:
         """Record a score on the way, and remember the best one."""
         label = self.exp.algorithm.name
-        self.log.trajectories(f"selection-{label}-{update:05d}", table)
+        self.log.trajectories("selection", f"{label}-{update:05d}", table)
         record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
         self.log.line("scores.jsonl", record)
         self.log.metrics(update, {"evaluation/return": score.return_mean})
@@ -180,7 +179,9 @@ class Progress:
         """Return whether a checkpoint follows this update."""
         every = self.exp.save_every
         improved = self.best is not None and self.best[1] == update
-        return update == self.exp.updates or improved or bool(every and update % every == 0)
+        late = time.monotonic() - self.saved > 60.0 * self.exp.save_minutes > 0.0
+        due = bool(every and update % every == 0)
+        return update == self.exp.updates or improved or due or late
 
     def save(self, update: int, house: House, source: Source) -> None:
         """Write a checkpoint, whole or not at all."""
@@ -188,10 +189,13 @@ class Progress:
         with self.log.phase("save"):
             with self.log.checkpoint(update) as folder:
                 house.learners.save(folder)
+                # So that a checkpoint is scored as here, wherever it is moved to.
+                write_json(folder / RECORD, self.exp.to_json())
                 write_json(folder / "state.json", self._state(update, house, source))
             if self.best is not None and self.best[1] == update:
                 self.log.link("best", self.log.folder / "checkpoints" / f"step-{update}")
             self.log.prune(self.exp.keep)
+        self.saved = time.monotonic()
 
     def _state(self, update: int, house: House, source: Source) -> dict[str, Any]:
         return {
@@ -203,23 +207,20 @@ class Progress:
             "pushes": self.pushes,
             "parity": self.parity,
             "seconds": self.log.seconds,
+            "lengths": self.log.lengths(),
         }
 
     def restore(self, house: House, source: Source) -> int:
-        """Go back to the last checkpoint and return its update.
+        """Go back to the last checkpoint and return its update; 0 if there is none yet.
 
-        Raises:
-            UsageError: if the run directory has none.
+        What was recorded after it is deleted, since it is recorded again.
         """
         folder = self.log.folder / "checkpoints" / "last"
-        file = folder / "state.json"
-        if not file.exists():
-            raise UsageError(
-                f"{self.log.folder} has no checkpoint to resume from; start it again with "
-                "--overwrite"
-            )
+        if not folder.exists():
+            self.log.rewind(0, {})
+            return 0
         assert house.learners is not None
-        state = json.loads(file.read_text())
+        state = json.loads((folder / "state.json").read_text())
         house.learners.load(folder.resolve())
         source.position = Position(**state["position"])
         house.ledger = Ledger(**state["ledger"])
@@ -228,6 +229,9 @@ class Progress:
         for name, seconds in state["seconds"].items():
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + seconds
         self.first = int(state["update"])
+        self.log.rewind(self.first, state["lengths"])
+        if self.best is not None and self.best[1] == self.first:
+            self.log.link("best", folder.resolve())  # if the run ended between the two links
         return self.first
 
     def finish(self, house: House) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from cluster.experiment import Experiment
 from cluster.launch import House
 from cluster.stream import episodes, training_job
 from learners.filtered_bc import FilteredBC
-from lmrl.data import files, load_mixture, mixture, write
+from lmrl.data import files, load_mixture, mixture, write_new
 from lmrl.data.generate import episodes as scripted
 from lmrl.schema import to_table
 from lmrl.tasks import make
@@ -176,8 +176,9 @@ class Fresh:
         if self.replay is None or not fresh:
             return []
         count = round(fresh * share / (1.0 - share))
-        # Rounds are read back from the run directory, so that a resumed run replays them too.
-        rounds = sorted((self.folder / "trajectories").glob("update-*.parquet"))
+        # Rounds are read back from the run directory, so that a resumed run replays them too. A
+        # resume deletes those that were played after its checkpoint.
+        rounds = sorted((self.folder / "trajectories" / "training").glob("update-*.parquet"))
         old = count // 2 if rounds else 0
         self.replay.position = self.position
         tables = [to_table(self.replay.next(count - old))]
@@ -220,12 +221,10 @@ def data_set(exp: Experiment, folder: Path) -> Path:
     """Return the data set that the task's scripted players make in `folder`, once."""
     if not folder.exists():
         env = make(exp.task, **exp.options)
-        temporary = folder.with_name(f".{folder.name}.tmp")
         made = scripted(
             env, exp.task, exp.data.episodes, first_seed(exp), exp.data.player, exp.options
         )
-        write(made, temporary)
-        temporary.rename(folder)
+        write_new(made, folder)
     return folder
 
 

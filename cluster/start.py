@@ -72,5 +72,6 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
     log = RunLog(folder)
     checkpoint = folder / "checkpoints" / "last"
     if not log.finished:
-        train(first, log, overwrite=True, verbose=verbose)
+        # What an earlier start of this run was interrupted in goes on.
+        train(first, log, resume=log.holds_run, verbose=verbose)
     return Start(checkpoint.resolve(), base.algorithm.name)

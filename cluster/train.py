@@ -22,7 +22,6 @@ from cluster.progress import Progress
 from cluster.source import Source, batches
 from cluster.start import served, starting_point
 from cluster.weights import push
-from lmrl.errors import UsageError
 from lmrl.runlog import RunLog, provenance
 
 
@@ -38,18 +37,21 @@ def train(
     Args:
         exp: the experiment.
         log: of the run directory.
-        resume: go on from the last checkpoint in it.
-        overwrite: replace a run that is there.
+        resume: go on from the last checkpoint in it; without one, from the start.
+        overwrite: replace a run that is there, once this one has saved a checkpoint.
         verbose: let the actors' logs through.
 
     Raises:
-        UsageError: for what cannot work, before any actor starts; nothing of the run is left.
+        UsageError: for what cannot work, before any actor starts; nothing of the run is left. Also
+            if the run directory holds another run or foreign files, or another process uses it.
         RunError: if the run has to stop; its last checkpoint stays.
     """
     exp.check()
-    with log.discarding(UsageError), ExitStack() as stack:
+    with ExitStack() as stack:
+        stack.enter_context(log.locked())
         if not resume:
             log.prepare({**exp.to_json(), "provenance": provenance()}, overwrite)
+        stack.enter_context(log.ending())
         stack.enter_context(ray_session(verbose))
         choose_device(exp, ray.cluster_resources())
         with log.phase("start_policy"):

@@ -228,7 +228,7 @@ def _run(folder: Path, config: Mapping[str, Any], policy: str, at: str) -> Run:
     if label not in updates:
         raise unknown(f"policy of {folder}:", policy, updates)
     update = updates[label]
-    file = folder / "trajectories" / f"evaluation-{label}-{update:05d}.parquet"
+    file = folder / "trajectories" / "evaluation" / f"{label}-{update:05d}.parquet"
     return Run(
         folder, policy, config["seed"], update, stored_returns(file), dict(_flat(config, ""))
     )

@@ -20,6 +20,10 @@ class RunError(RuntimeError):
     """A run that had to stop: what failed, where, and what can be done."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a name that is not in `known`, with the nearest known one."""
     known = sorted(known)

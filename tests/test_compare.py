@@ -45,7 +45,9 @@ def store(
             row = {"policy": label, "update": update, "return_mean": float(np.mean(returns))}
             file.write(json.dumps(row) + "\n")
             table = to_table([episode(i, total) for i, total in enumerate(returns)])
-            write_table(table, folder / "trajectories" / f"evaluation-{label}-{update:05d}.parquet")
+            write_table(
+                table, folder / "trajectories" / "evaluation" / f"{label}-{update:05d}.parquet"
+            )
     return folder
 
 
@@ -155,5 +157,5 @@ def test_what_cannot_be_compared_is_refused(
     assert "given twice" in refused(good, good)
     assert "seed 0: the same run twice" in refused(good, store(tmp_path / "again", scores))
     assert "did you mean 'ppo'" in refused(good, "--policy", "pppo")
-    (good / "trajectories" / "evaluation-ppo-00001.parquet").unlink()
+    (good / "trajectories" / "evaluation" / "ppo-00001.parquet").unlink()
     assert "no data set" in refused(good)
