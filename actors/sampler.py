@@ -122,7 +122,10 @@ class Answers:
             waiter.set_result(Replies.pack(ready))
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0, max_concurrency=32)
+# A thread of its own answers whether the actor is alive, however many callers wait for replies.
+@ray.remote(
+    max_restarts=-1, max_task_retries=0, max_concurrency=32, concurrency_groups={"health": 1}
+)
 class Sampler:
     """A policy sampler.
 
@@ -273,6 +276,7 @@ class Sampler:
         """Take the version away: nobody gets answers until the next complete push."""
         self._ask(self.engine.quarantine)
 
+    @ray.method(concurrency_group="health")
     def state(self) -> dict[str, Any]:
         """Return version, process and usage."""
         return {

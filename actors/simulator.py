@@ -27,6 +27,7 @@ from actors.sampler import Contexts
 from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale
 from lmrl.codec import Codec
 from lmrl.env import Player
+from lmrl.errors import RunError
 from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
 from lmrl.tasks import make
@@ -44,11 +45,13 @@ class SimulatorConfig:
         count: actors.
         flush: finished episodes that travel together.
         patience: seconds to wait for a sampler that restarts or is being loaded.
+        reply_timeout: seconds for a sampler's next reply; past it another sampler is asked.
     """
 
     count: int = 1
     flush: int = 64
     patience: float = 300.0
+    reply_timeout: float = 600.0
 
 
 class Failure(NamedTuple):
@@ -191,7 +194,8 @@ class _Batch:
         return finished
 
 
-@ray.remote(max_restarts=-1, max_task_retries=0)
+# A thread of its own answers whether the actor is alive, while another plays.
+@ray.remote(max_restarts=-1, max_task_retries=0, concurrency_groups={"health": 1})
 class Simulator:
     """Plays episodes.
 
@@ -220,9 +224,10 @@ class Simulator:
         self.jobs = 0
         self.oracle = chat_model(chat, chat_samplers or [], chat_version) if chat else None
 
-    def ready(self) -> int:
-        """Return the process id, once the actor is up."""
-        return os.getpid()
+    @ray.method(concurrency_group="health")
+    def state(self) -> dict[str, Any]:
+        """Return the process, once the actor is up."""
+        return {"pid": os.getpid()}
 
     def play(self, job: Job) -> Iterator[Finished]:
         """Yield the job's episodes as they finish, in batches; order is not kept."""
@@ -252,12 +257,16 @@ class Simulator:
         """Yield answers for running episodes until none is left; the caller applies each.
 
         After a sampler failed, everything that it had not answered is asked again elsewhere.
+
+        Raises:
+            RunError: if no sampler answers.
         """
-        own = failures = 0
+        own = failures = timeouts = 0
         asked: set[int] = set()
-        client = f"{ray.get_runtime_context().get_actor_id()}/{self.jobs}"
+        name = f"{ray.get_runtime_context().get_actor_id()}/{self.jobs}"
         attempt = 0
-        deadline = time.monotonic() + self.config.patience
+        patience, reply_timeout = self.config.patience, self.config.reply_timeout
+        deadline = time.monotonic() + patience
         while batch.running:
             new = [
                 Request(key, episode.context, request_seed(job.decoding.seed, episode))
@@ -267,24 +276,40 @@ class Simulator:
             if not new and not asked:
                 batch.collect(patient=True)  # every episode waits for the task's model
                 continue
-            sampler = self.samplers[own]
+            sampler, client = self.samplers[own], f"{name}/{attempt}"
             try:
-                replies = ray.get(
-                    sampler.generate.remote(f"{client}/{attempt}", Contexts.pack(new), job.decoding)
-                )
-            except (ray.exceptions.RayActorError, SamplerStale, EngineFailed) as error:
+                answer = sampler.generate.remote(client, Contexts.pack(new), job.decoding)
+                replies = ray.get(answer, timeout=reply_timeout)
+            except (
+                ray.exceptions.RayActorError,
+                ray.exceptions.GetTimeoutError,
+                SamplerStale,
+                EngineFailed,
+            ) as error:
                 failures += isinstance(error, EngineFailed)
+                if isinstance(error, ray.exceptions.GetTimeoutError):
+                    timeouts += 1
+                    deadline = time.monotonic() + patience
+                    sampler.forget.remote(client)
+                if timeouts >= len(self.samplers):
+                    raise RunError(
+                        f"no sampler answered within {reply_timeout:g} s each; they may be "
+                        "overloaded: lower rollouts.in_flight, or raise simulator.reply_timeout"
+                    ) from error
                 if time.monotonic() > deadline or failures > ENGINE_FAILURES:
-                    raise
-                # Dead, restarting, or without weights: another sampler, or the same one later.
-                # A new client name, so that late answers to the old one are never taken.
+                    raise RunError(
+                        f"no sampler answers (simulator.patience is {patience:g} s); the last "
+                        f"error: {getattr(error, 'cause', error)}"
+                    ) from error
+                # Dead, restarting, silent, or without weights: another sampler, or the same one
+                # later. A new client name, so that late answers to the old one are never taken.
                 own = (own + 1) % len(self.samplers)
                 attempt += 1
                 asked.clear()
                 time.sleep(0.2)
                 continue
             deadline = time.monotonic() + self.config.patience
-            failures = 0
+            failures = timeouts = 0
             asked.update(request.key for request in new)
             for key, reply in replies.unpack():
                 asked.discard(key)

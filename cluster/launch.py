@@ -20,12 +20,14 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from actors.chat import ChatConfig
 from actors.sampler import Sampler
 from actors.simulator import Simulator
+from cluster.address import ray_address
 from cluster.experiment import Experiment
 from cluster.learner_group import LearnerGroup
 from cluster.ledger import Ledger
 from cluster.oracle import chat_actors
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
+from lmrl.interrupt import sigterm_raises
 from lmrl.rollout import play
 from lmrl.tasks import make
 from lmrl.trajectory import Ids
@@ -68,24 +70,38 @@ class House:
 
 @contextmanager
 def ray_session(verbose: bool = False) -> Iterator[None]:
-    """Join the cluster that the environment names, or start a private local Ray and end it."""
+    """Join the cluster that RAY_ADDRESS names, or start a private local Ray and end it.
+
+    SIGTERM raises `lmrl.errors.Terminated` in the block.
+
+    Raises:
+        UsageError: if there is no cluster at RAY_ADDRESS.
+        RunError: if Ray cannot be started or joined.
+    """
     if ray.is_initialized():
         yield
         return
-    joins = bool(os.environ.get("RAY_ADDRESS"))
+    address = ray_address()
+    local = address == "local"
     # Ray starts workers at the lowest priority; here they are the whole work of the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    ray.init(
-        address=None if joins else "local",
-        include_dashboard=None if joins else False,
-        log_to_driver=verbose,
-        logging_level=logging.INFO if verbose else logging.ERROR,
-        configure_logging=False,
-    )
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with sigterm_raises():
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=False if local else None,
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                configure_logging=False,
+            )
+        except (RuntimeError, OSError) as error:
+            raise RunError(f"Ray cannot be {'started' if local else 'joined'}: {error}") from error
+        # Ray's own handler ends the processes below this one first, which then cannot end cleanly.
+        with sigterm_raises():
+            try:
+                yield
+            finally:
+                ray.shutdown()
 
 
 def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
@@ -218,7 +234,7 @@ def launch(
             for i in range(exp.simulator.count)
         ]
         waits = [s.state.remote() for s in samplers + oracles] + [
-            s.ready.remote() for s in simulators
+            s.state.remote() for s in simulators
         ]
         _await_actors(waits, learner_group, exp)
         yield House(exp, samplers, simulators, learner_group, probe_texts(exp, codec))

@@ -11,9 +11,9 @@ from typing import Any
 import ray
 
 from cluster.experiment import Experiment
+from cluster.waits import NoAnswer, fetch
 from learners.algorithm import Metrics
 from learners.learner import Learner
-from lmrl.errors import RunError
 from lmrl.trajectory import Ids
 
 
@@ -42,7 +42,9 @@ class LearnerGroup:
     ) -> None:
         self.exp = exp
         host = _Host.options(**slots[0]).remote()  # type: ignore[attr-defined]
-        address, port = ray.get(host.endpoint.remote(), timeout=exp.placement.timeout)
+        address, port = fetch(
+            host.endpoint.remote(), exp.placement.timeout, "the node of learner rank 0"
+        )
         ray.kill(host)
         rank_class = ray.remote(Learner)
         self.ranks = [
@@ -79,14 +81,28 @@ class LearnerGroup:
         return result
 
     def buckets(self, size: int) -> Iterator[Any]:
-        """Yield references to weight buckets, owned by this process, as rank 0 makes them."""
+        """Yield references to weight buckets, owned by this process, as rank 0 makes them.
+
+        Raises:
+            RunError: if a rank does not make its next bucket in time.
+        """
         streams = [
             rank.weights.options(num_returns="streaming").remote(size) for rank in self.ranks
         ]
-        yield from streams[0]
-        for other in streams[1:]:
-            for _ in other:
+        yield from self._items(0, streams[0])
+        for rank, other in enumerate(streams[1:], 1):
+            for _ in self._items(rank, other):
                 pass
+
+    def _items(self, rank: int, stream: Any) -> Iterator[Any]:
+        while True:
+            ready, _ = ray.wait([stream], num_returns=1, timeout=self.exp.learner.timeout)
+            if not ready:
+                raise self._late([rank], "weights")
+            try:
+                yield next(stream)
+            except StopIteration:
+                return
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an existing folder."""
@@ -111,9 +127,12 @@ class LearnerGroup:
             ray.get(ready)
             if not ready:
                 names = [rank for rank, ref in enumerate(calls) if ref in open_calls]
-                raise RunError(
-                    f"learner rank(s) {names} did not finish '{what}' within "
-                    f"{self.exp.learner.timeout:g} s; raise learner.timeout, or see the worker "
-                    "logs in Ray's session directory"
-                )
+                raise self._late(names, what)
         return ray.get(calls)
+
+    def _late(self, ranks: list[int], what: str) -> NoAnswer:
+        return NoAnswer(
+            f"learner rank(s) {ranks} did not finish '{what}' within "
+            f"{self.exp.learner.timeout:g} s; raise learner.timeout, or see the worker logs in "
+            "Ray's session directory"
+        )

@@ -10,6 +10,7 @@ import ray
 
 from actors.chat import ChatConfig, ChatOracle, Patient, chat_model, weights_version
 from actors.sampler import Sampler
+from cluster.waits import fetch
 from learners.convert import resolve
 from learners.start import context_of
 from lmrl.codec import Codec
@@ -113,7 +114,7 @@ def serving_at(config: ChatConfig, timeout: float = 300.0) -> Iterator[Callable[
     slot = {"num_cpus": config.cpus, "num_gpus": config.gpus if device == "cuda" else 0}
     served, actors, version = chat_actors(config, device, [slot] * config.sampler.count)
     try:
-        ray.get([actor.state.remote() for actor in actors], timeout=timeout)
+        fetch([actor.state.remote() for actor in actors], timeout, "the sampler of the model")
         yield lambda temperature: chat_model(
             replace(served, temperature=temperature), actors, version
         )

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
-
 from actors.sampler import Contexts
 from actors.simulator import request_seed
 from actors.vllm_engine import Decoding, Request
@@ -15,6 +13,7 @@ from cluster.experiment import EvaluationConfig
 from cluster.launch import launch, ray_session
 from cluster.score import serving
 from cluster.stream import evaluation_job
+from cluster.waits import fetch
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.human import Game
@@ -32,6 +31,7 @@ class Served:
     codec: Codec
     max_context: int
     decoding: Decoding
+    timeout: float
 
     def start(self, env: TextEnv, seed: int, task: str, options: Mapping[str, Any]) -> Game:
         """Begin an episode."""
@@ -42,9 +42,8 @@ class Served:
         request = Request(0, episode.context, request_seed(self.decoding.seed, episode))
         # A client of its own for each turn: an answer that nobody waited for is never taken.
         client = f"partner/{episode.seed}/{len(episode.turns)}/{id(episode)}"
-        replies = ray.get(
-            self.sampler.generate.remote(client, Contexts.pack([request]), self.decoding)
-        )
+        answer = self.sampler.generate.remote(client, Contexts.pack([request]), self.decoding)
+        replies = fetch(answer, self.timeout, "the policy's sampler")
         ((_, reply),) = replies.unpack()
         self.sampler.forget.remote(client)
         return reply
@@ -85,5 +84,6 @@ def serving_partners(
             house = stack.enter_context(launch(exp, path, learners=False))
             decoding = evaluation_job(house, [], name).decoding
             codec = Codec.load(path)
-            served[name] = Served(house.samplers[0], codec, exp.max_context, decoding)
+            timeout = exp.simulator.reply_timeout
+            served[name] = Served(house.samplers[0], codec, exp.max_context, decoding, timeout)
         yield served

@@ -14,7 +14,8 @@ import ray
 from actors.simulator import Failure, Finished, Job
 from actors.vllm_engine import Decoding
 from cluster.launch import House
-from cluster.weights import Healer
+from cluster.waits import fetch
+from cluster.weights import ActorMonitor
 from lmrl.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,16 @@ class Assignment:
 def episodes(house: House, job: Job) -> Iterator[Finished]:
     """Yield the episodes of a job as they finish, dealt over all simulators.
 
-    A job that needs the policy waits until a sampler holds weights. Failed episodes are counted,
-    reported to `house.failures` and not yielded; everything else that started is yielded once.
+    A job that needs the policy waits until a sampler holds weights. An actor that dies or does not
+    respond is replaced, and what it had not finished is asked for again. Failed episodes are
+    counted, reported to `house.failures` and not yielded; everything else that started is yielded
+    once.
 
     Raises:
-        RunError: if more than the experiment's share of episodes fails.
+        RunError: if more than the experiment's share of episodes fails, or no sampler answers.
     """
     house.ledger.started += len(job.seeds)
-    healer = Healer(house)
+    monitor = ActorMonitor(house)
     running: dict[Any, Assignment] = {}
     count = len(house.simulators)
     for index in range(count):
@@ -50,11 +53,15 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
     failed = 0
     while running:
         ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
-        healer.look()
+        monitor.poll()
         for stream in ready:
             assignment = running[stream]
             try:
-                finished: Finished = ray.get(next(stream))
+                finished: Finished = fetch(
+                    next(stream),
+                    house.experiment.push.deadline,
+                    f"the episodes of simulator {assignment.simulator}",
+                )
             except StopIteration:
                 del running[stream]
                 if assignment.owed:
@@ -75,6 +82,10 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
                 again = assignment.job._replace(seeds=sorted(assignment.owed))
                 _submit(house, running, assignment.simulator, again)
                 continue
+            except ray.exceptions.RayTaskError as error:
+                if isinstance(error.cause, RunError):  # as a sentence, without the actor's trace
+                    raise RunError(str(error.cause)) from None
+                raise
             assignment.owed -= set(finished.table["seed"].to_pylist())
             assignment.owed -= {failure.seed for failure in finished.failures}
             failed += len(finished.failures)

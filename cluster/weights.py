@@ -3,11 +3,13 @@
 Phases: open the update on all samplers; hand each bucket over as the learner makes it; close the
 update under the new version; compare log-probs on fixed probes. Each phase has a deadline and an
 error that names the phase and who did not answer. A sampler that died, or missed a phase, has no
-version and answers nobody; `heal` pushes to it again once it is back.
+version and answers nobody; `ActorMonitor` pushes to it again once it is back. One that does not
+respond while others do is replaced: its process ends, and Ray starts it again.
 """
 
 import logging
 import time
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,10 +18,14 @@ import ray
 
 from actors.vllm_engine import SamplerStale
 from cluster.launch import House, Weights
+from cluster.waits import NoAnswer, fetch
 from lmrl.errors import RunError
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
+
+REPLACEMENTS = 3
+"""How often one actor is replaced within a job before the run stops."""
 
 LOST = (ray.exceptions.RayActorError, SamplerStale)
 """A sampler that is dead, or that was restarted within a push and missed its beginning."""
@@ -56,7 +62,7 @@ def push(house: House, version: int) -> PushReport:
     """Bring the learner's weights to every sampler that is alive, and check them.
 
     Raises:
-        RunError: if a phase exceeds its deadline, or a sampler fails the gate twice.
+        RunError: if no sampler finishes a phase within its deadline, or one fails the gate twice.
     """
     assert house.learners is not None
     began = time.perf_counter()
@@ -76,7 +82,8 @@ def push(house: House, version: int) -> PushReport:
     house.weights = Weights(version, buckets, expected)
     pushed = time.perf_counter()
     gaps, again = _gate(house, samplers)
-    megabytes = sum(len(ray.get(b).data) for b in buckets) / 2**20
+    deadline = house.experiment.push.deadline
+    megabytes = sum(len(fetch(b, deadline, "a weight bucket").data) for b in buckets) / 2**20
     return PushReport(
         version,
         1e3 * (pushed - began),
@@ -113,12 +120,12 @@ def _gate(house: House, samplers: list[Any]) -> tuple[list[np.ndarray], int]:
         if not gap.max() <= limit:  # also true for a gap that is not a number
             refused += 1
             log.warning("%s; pushing again", _worst(house, sampler, answers[sampler], limit))
-            ray.get(sampler.quarantine.remote(), timeout=house.experiment.push.deadline)
+            _phase(house, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
             load_again(house, sampler)
             second = _await(house, "gate", [(sampler, sampler.score.remote(house.probes))], True)
             gap = _gap(second[sampler], house.weights.expected)
             if not gap.max() <= limit:
-                ray.get(sampler.quarantine.remote(), timeout=house.experiment.push.deadline)
+                _phase(house, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
                 raise RunError(
                     "the parity gate failed twice: "
                     f"{_worst(house, sampler, second[sampler], limit)}; the sampler's weights are "
@@ -157,20 +164,28 @@ def _phase(
 def _await(
     house: House, name: str, calls: list[tuple[Any, Any]], strict: bool = False
 ) -> dict[Any, Any]:
-    """Return the last answer of each sampler; a dead one is left out, or raised if `strict`.
+    """Return the last answer of each sampler. One that is dead is left out, and so is one that does
+    not answer while others do, which is replaced; either is an error if `strict`.
 
     Raises:
-        RunError: if the deadline passes, naming the phase and the samplers.
+        NoAnswer: if nobody answers within the deadline, naming the phase and the samplers.
     """
     deadline = house.experiment.push.deadline
     refs = [ref for _, ref in calls]
     _, late = ray.wait(refs, num_returns=len(refs), timeout=deadline) if refs else ([], [])
-    if late:
-        names = sorted({house.samplers.index(s) for s, ref in calls if ref in late})
-        raise RunError(
+    silent = {sampler for sampler, ref in calls if ref in late}
+    if silent:
+        names = sorted(house.samplers.index(sampler) for sampler in silent)
+        sentence = (
             f"weight push, phase {name}: sampler(s) {names} did not answer within {deadline:g} s "
             "(push.deadline)"
         )
+        if strict or len(silent) == len({sampler for sampler, _ in calls}):
+            raise NoAnswer(sentence)
+        log.warning("%s; replaced", sentence)
+        for sampler in silent:
+            replace_actor(sampler)
+        calls = [(sampler, ref) for sampler, ref in calls if sampler not in silent]
     answers: dict[Any, Any] = {}
     lost: set[Any] = set()
     for sampler, ref in calls:
@@ -184,39 +199,82 @@ def _await(
     return {sampler: answer for sampler, answer in answers.items() if sampler not in lost}
 
 
-class Healer:
-    """Watches the samplers while episodes are played, and pushes to those that came back without
-    weights.
+def replace_actor(actor: Any) -> None:
+    """End an actor's process, also one that is stopped; Ray starts it again."""
+    ray.kill(actor, no_restart=False)
+
+
+class ActorMonitor:
+    """Watches samplers and simulators while episodes are played. Samplers that came back without
+    weights get the current ones; an actor that does not respond is replaced.
 
     Args:
-        house: of the run.
-        every: seconds between two looks.
+        house: the actors of the run.
+        every: seconds between two polls.
     """
 
     def __init__(self, house: House, every: float = 1.0) -> None:
         self.house, self.every = house, every
-        self.next_look = time.monotonic() + every
+        self.polled = time.monotonic()
         self.asked: dict[Any, Any] = {}
+        self.silent: dict[Any, float] = {}
+        self.replaced: Counter[str] = Counter()
 
-    def look(self) -> None:
-        """Ask samplers for their version, without waiting; reload those that answered none."""
-        if self.house.weights is None or time.monotonic() < self.next_look:
+    def poll(self) -> None:
+        """Ask every actor for a sign of life, without waiting, and act on what was answered.
+
+        Raises:
+            RunError: if an actor had to be replaced too often, or fails the gate twice.
+        """
+        now = time.monotonic()
+        if now - self.polled < self.every:
             return
-        self.next_look = time.monotonic() + self.every
-        for sampler in self.house.samplers:
-            if sampler not in self.asked:
-                self.asked[sampler] = sampler.state.remote()
+        # Nothing could be answered while this process itself was stopped or busy.
+        passed = min(now - self.polled, 2 * self.every)
+        self.polled = now
+        for actor in self.house.samplers + self.house.simulators:
+            if actor not in self.asked:
+                self.asked[actor] = actor.state.remote()
+                self.silent[actor] = 0.0
         ready, _ = ray.wait(list(self.asked.values()), num_returns=len(self.asked), timeout=0)
-        for sampler in [s for s, ref in self.asked.items() if ref in ready]:
-            try:
-                state = ray.get(self.asked.pop(sampler))
-                if state["version"] != self.house.weights.version:
-                    load_again(self.house, sampler)
-                    _gate(self.house, [sampler])
-                    log.warning(
-                        "sampler %d was restarted and holds version %d again",
-                        self.house.samplers.index(sampler),
-                        self.house.weights.version,
-                    )
-            except LOST:
-                continue  # still dead or restarting: asked again at the next look
+        for actor, ref in list(self.asked.items()):
+            if ref in ready:
+                del self.asked[actor]
+                self._answered(actor, ref)
+                continue
+            self.silent[actor] += passed
+            if self.silent[actor] > self.house.experiment.placement.unresponsive:
+                self._replace(actor, f"gave no sign of life for {self.silent[actor]:.0f} s")
+
+    def _answered(self, actor: Any, ref: Any) -> None:
+        weights = self.house.weights
+        try:
+            state = ray.get(ref)
+            if weights is None or actor not in self.house.samplers:
+                return
+            if state["version"] != weights.version:
+                load_again(self.house, actor)
+                _gate(self.house, [actor])
+                log.warning(
+                    "%s was restarted and holds version %d again",
+                    self._name(actor),
+                    weights.version,
+                )
+        except LOST:
+            return  # still dead or restarting: asked again at the next poll
+        except NoAnswer as error:
+            self._replace(actor, str(error))
+
+    def _replace(self, actor: Any, reason: str) -> None:
+        name = self._name(actor)
+        self.asked.pop(actor, None)
+        self.replaced[name] += 1
+        if self.replaced[name] > REPLACEMENTS:
+            raise RunError(f"{name} was replaced {REPLACEMENTS} times and again {reason}")
+        log.warning("%s %s; replaced", name, reason)
+        replace_actor(actor)
+
+    def _name(self, actor: Any) -> str:
+        if actor in self.house.samplers:
+            return f"sampler {self.house.samplers.index(actor)}"
+        return f"simulator {self.house.simulators.index(actor)}"

@@ -3,12 +3,13 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pytest
 
@@ -17,12 +18,12 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ray = pytest.importorskip("ray")
 
 from actors.sampler import Contexts  # noqa: E402
-from actors.simulator import Job  # noqa: E402
+from actors.simulator import Job, Simulator, SimulatorConfig  # noqa: E402
 from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
 from cluster.launch import House, Weights  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
-from cluster.weights import _gate, load_again, push  # noqa: E402
+from cluster.weights import _await, _gate, load_again, push  # noqa: E402
 from learners.engine import Bucket  # noqa: E402
 from lmrl.errors import RunError, UsageError  # noqa: E402
 from lmrl.schema import from_table  # noqa: E402
@@ -243,7 +244,7 @@ def test_a_killed_actor_loses_no_episode(house: House, victim: str) -> None:
     if victim == "sampler":
         pid = ray.get(house.samplers[0].state.remote())["pid"]
     else:
-        pid = ray.get(house.simulators[0].ready.remote())
+        pid = ray.get(house.simulators[0].state.remote())["pid"]
     seeds = list(range(48))
     with fresh_ledger(house) as ledger:
         work = job(house, seeds, options={"max_steps": 30}, at_once=16)
@@ -259,6 +260,96 @@ def test_a_killed_actor_loses_no_episode(house: House, victim: str) -> None:
     state = ray.get(house.samplers[0].state.remote())
     assert state["version"] == house.weights.version
     assert _gate(house, list(house.samplers))[1] == 0
+
+
+def test_frozen_actors_are_replaced_and_lose_no_episode(house: House) -> None:
+    """A process that is stopped keeps its connections open and answers nothing."""
+    exp = house.experiment
+    house.experiment = replace(exp, placement=replace(exp.placement, unresponsive=3.0))
+    frozen = [ray.get(actor.state.remote())["pid"] for actor in both(house)]
+    seeds = list(range(48))
+    with fresh_ledger(house) as ledger:
+        work = job(house, seeds, options={"max_steps": 30}, at_once=16)
+        arrived: list[Trajectory] = []
+        for finished in episodes(house, work):
+            if not arrived:
+                for pid in frozen:
+                    os.kill(pid, signal.SIGSTOP)
+            arrived += from_table(finished.table)
+            ledger.trained += finished.table.num_rows
+        assert sorted(t.seed for t in arrived) == seeds
+    house.experiment = exp
+    for actor, pid in zip(both(house), frozen, strict=True):
+        assert ray.get(actor.state.remote(), timeout=60)["pid"] != pid
+        assert not psutil.pid_exists(pid)
+    assert ray.get(house.samplers[0].state.remote())["version"] == house.weights.version
+    assert _gate(house, list(house.samplers))[1] == 0
+
+
+def both(house: House) -> list[Any]:
+    return [house.samplers[0], house.simulators[0]]
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):  # replaced
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_simulator_does_not_wait_for_ever(house: House, checkpoint: Path) -> None:
+    """Without anybody who replaces the sampler, its silence is an error with a sentence."""
+    impatient = SimulatorConfig(reply_timeout=2.0)
+    simulator = Simulator.remote(
+        house.samplers, str(checkpoint), house.experiment.max_context, impatient
+    )
+    ray.get(simulator.state.remote())
+    alone = replace(house, simulators=[simulator], ledger=Ledger())
+    with (
+        stopped(ray.get(house.samplers[0].state.remote())["pid"]),
+        pytest.raises(RunError, match=r"^no sampler answered within 2 s each"),
+    ):
+        list(episodes(alone, job(house, [1])))
+    ray.kill(simulator)
+    with fresh_ledger(house):
+        assert len(play(house, job(house, [1]))) == 1
+
+
+def test_a_frozen_rank_is_named(house: House) -> None:
+    learners = house.learners
+    exp = learners.exp
+    learners.exp = replace(exp, learner=replace(exp.learner, timeout=2.0))
+    with (
+        stopped(ray.get(learners.ranks[0].ready.remote())["pid"]),
+        pytest.raises(RunError, match=r"rank\(s\) \[0\] did not finish 'weights' within 2 s"),
+    ):
+        push(house, house.weights.version + 1)
+    learners.exp = exp
+    assert push(house, house.weights.version + 1).max_abs < 1e-3
+
+
+@ray.remote(max_restarts=-1)
+class Answering:
+    def pid(self) -> int:
+        return os.getpid()
+
+
+def test_a_push_goes_on_without_a_frozen_sampler(house: House) -> None:
+    actors = [Answering.remote() for _ in range(2)]
+    pids = [ray.get(actor.pid.remote()) for actor in actors]
+    exp = house.experiment
+    two = replace(
+        house, samplers=actors, experiment=replace(exp, push=replace(exp.push, deadline=2.0))
+    )
+    with stopped(pids[0]):
+        calls = [(actor, actor.pid.remote()) for actor in actors]
+        assert _await(two, "begin", calls) == {actors[1]: pids[1]}
+        psutil.wait_procs([psutil.Process(pids[0])], timeout=30)
+    for actor in actors:
+        ray.kill(actor)
 
 
 def test_a_run_that_cannot_be_placed_starts_no_actor(local_ray: None, checkpoint: Path) -> None:
