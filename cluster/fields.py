@@ -12,6 +12,10 @@ from jsonargparse import ArgumentParser
 
 from cluster.experiment import AnyAlgorithm, Experiment
 from lmrl.errors import UsageError, unknown
+from lmrl.runlog import MARKER
+
+RECORD = "experiment.json"
+"""The file of a checkpoint that holds the experiment it is of."""
 
 ALGORITHMS = {cls.name: cls for cls in typing.get_args(AnyAlgorithm)}
 
@@ -106,6 +110,22 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
         return _build(parser, parser.parse_object(plain))
     except Exception as error:  # the library raises several kinds
         raise UsageError(f"{path}: {_sentence(error)}") from error
+
+
+def recorded(checkpoint: Path) -> Experiment | None:
+    """Return the experiment that made a checkpoint: the one that it carries, or that of the run
+    directory it lies in, as a start policy does. None if there is neither.
+
+    Raises:
+        UsageError: if the record cannot be read.
+    """
+    folder = checkpoint.resolve()
+    if (folder / RECORD).exists():
+        return read_config(folder / RECORD)
+    for home in folder.parents[:2]:
+        if (home / MARKER).is_file() and (home / "config.json").exists():
+            return read_config(home / "config.json")
+    return None
 
 
 def flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
-import ray
 
 from actors.chat import ChatConfig, Patient
 from actors.prompted import Prompted, examples
 from cluster import oracle as answering
 from cluster.evaluate import evaluate
 from cluster.experiment import EvaluationConfig, Experiment, RolloutConfig
+from cluster.fields import recorded
 from cluster.launch import House, check_context, launch, ray_session
+from cluster.waits import fetch
 from learners.bc import BC
 from learners.guided import guide_of
 from learners.rerank import Reranker, move_accuracy
@@ -138,7 +139,7 @@ def serving(
     options: dict[str, Any],
     sizes: EvaluationConfig,
     max_tokens: int = 16,
-    context: int = 1024,
+    context: int | None = None,
     share: float = 1.0,
     oracle: ChatConfig | None = None,
 ) -> Experiment:
@@ -150,21 +151,28 @@ def serving(
         options: of the task.
         sizes: episodes, first seed and temperature.
         max_tokens: longest action.
-        context: most tokens of context and action; less if the model has fewer positions.
+        context: most tokens of context and action; less if the model has fewer positions. None is
+            what the checkpoint was trained with, or 1024 where that is not known.
         share: of the resources that one such experiment takes by itself.
-        oracle: the model that answers for the task; None is the task's own scripted one.
+        oracle: the model that answers for the task; None is the one that the checkpoint was trained
+            with, or the task's own scripted one.
 
     Raises:
         UsageError: for a checkpoint that is none, or what `Experiment.check` refuses.
     """
+    positions = context_of(checkpoint)
+    made = recorded(checkpoint) or Experiment(task, BC(), model=ModelConfig(context=1024))
     exp = Experiment(
         task=task,
         algorithm=BC(),
         options=options,
-        model=ModelConfig(path=str(checkpoint), context=min(context_of(checkpoint), context)),
+        model=ModelConfig(
+            path=str(checkpoint), context=min(positions, context or made.model.context)
+        ),
         rollouts=RolloutConfig(max_tokens=max_tokens),
         evaluation=sizes,
-        oracle=oracle or ChatConfig(),
+        sampler=replace(made.sampler, count=1),
+        oracle=oracle or made.oracle,
     )
     exp.check(training=False)
     place = exp.placement
@@ -228,7 +236,8 @@ def _guided(house: House, beta: float | None) -> Iterator[None]:
     if beta is None:
         yield
         return
-    ray.get([sampler.guide.remote(beta) for sampler in house.samplers])
+    deadline = house.experiment.push.deadline
+    fetch([sampler.guide.remote(beta) for sampler in house.samplers], deadline, "a sampler")
     before = _processes(house)
     yield
     if _processes(house) != before:
@@ -236,7 +245,9 @@ def _guided(house: House, beta: float | None) -> Iterator[None]:
 
 
 def _processes(house: House) -> list[int]:
-    return [state["pid"] for state in ray.get([s.state.remote() for s in house.samplers])]
+    deadline = house.experiment.placement.timeout
+    states = fetch([s.state.remote() for s in house.samplers], deadline, "a sampler")
+    return [state["pid"] for state in states]
 
 
 @contextmanager
@@ -246,7 +257,7 @@ def checkpoint_contestant(
     options: dict[str, Any],
     sizes: EvaluationConfig,
     max_tokens: int = 16,
-    context: int = 1024,
+    context: int | None = None,
     oracle: ChatConfig | None = None,
     guided: bool = False,
 ) -> Iterator[Checkpoint]:
@@ -258,7 +269,8 @@ def checkpoint_contestant(
         options: of the task.
         sizes: episodes, first seed and temperature.
         max_tokens: longest action.
-        context: most tokens of context and action; less if the model has fewer positions.
+        context: most tokens of context and action; less if the model has fewer positions. None is
+            what the checkpoint was trained with, or 1024 where that is not known.
         oracle: the model that answers for the task; None is the task's own scripted one.
         guided: whether β is to be changed.
 
@@ -283,7 +295,7 @@ def score_checkpoint(
     suite: Mapping[str, dict[str, Any]],
     sizes: EvaluationConfig,
     max_tokens: int = 16,
-    context: int = 1024,
+    context: int | None = None,
 ) -> dict[str, Scored | str]:
     """Return the score of a checkpoint and its episodes for each entry of a suite.
 
@@ -293,7 +305,8 @@ def score_checkpoint(
         suite: options of the task by name; see `score_suite`.
         sizes: episodes, first seed and temperature.
         max_tokens: longest action.
-        context: most tokens of context and action; less if the model has fewer positions.
+        context: most tokens of context and action; less if the model has fewer positions. None is
+            what the checkpoint was trained with, or 1024 where that is not known.
 
     Raises:
         UsageError: for a checkpoint that is none, what `Experiment.check` refuses, or a context

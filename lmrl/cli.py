@@ -8,14 +8,16 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lmrl.errors import RunError, UsageError, unknown
+from lmrl.errors import RunError, Terminated, UsageError, unknown
+from lmrl.interrupt import sigterm_raises
 
 USAGE = 2
 INTERRUPTED = 130
+TERMINATED = 143
 DIFFERENCES = 20
 """How many differing episodes `lmrl replay` prints."""
 
@@ -24,7 +26,7 @@ EXAMPLES = """examples:
   lmrl data generate maze-fo --episodes 1500 --out data/maze
   lmrl data import wordle train_data.jsonl --out data/wordle
   lmrl train maze-fo-ppo --run-dir runs/demo         BC, then PPO from it, scores at the end
-  lmrl evaluate --checkpoint runs/demo/checkpoints/last --task maze-fo --episodes 200
+  lmrl evaluate --checkpoint runs/demo/checkpoints/last
   lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo --episodes 20
   lmrl compare runs/ppo-0 runs/ppo-1 runs/ilql-0     groups of runs, with intervals
   lmrl doctor                                        is everything installed as it should be?
@@ -46,7 +48,8 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    0, 1 for a run that failed or data that do not replay, 2 for bad input.
+    0, 1 for a run that failed or data that do not replay, 2 for bad input, 130 after Ctrl-C, 143
+    after SIGTERM.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -56,16 +59,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UsageError(f"unrecognized arguments: {' '.join(rest)}; see 'lmrl --help'")
         options.fields_given = rest  # of the experiment; `_train` knows them
         command: Callable[[argparse.Namespace], int] = options.command
-        return command(options)
+        with sigterm_raises():
+            return command(options)
     except UsageError as error:
         print(f"lmrl: {error}", file=sys.stderr)
         return USAGE
     except RunError as error:
         print(f"lmrl: the run stopped: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("lmrl: interrupted; a training run goes on with --resume", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as error:
+        ended, code = ("interrupted", INTERRUPTED)
+        if isinstance(error, Terminated):
+            ended, code = ("terminated", TERMINATED)
+        print(f"lmrl: {ended}; a training run goes on with --resume", file=sys.stderr)
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -198,9 +205,9 @@ def _parser() -> Parser:
         add(
             "evaluate",
             "score a checkpoint, a scripted player or a prompted model on fixed seeds",
-            "lmrl evaluate --checkpoint runs/demo/checkpoints/last --task maze-fo --episodes 200\n"
-            "  lmrl evaluate --checkpoint runs/ilql/checkpoints/last --task maze-fo "
-            "--temperature 0 1 --beta 1 4 16\n"
+            "lmrl evaluate --checkpoint runs/demo/checkpoints/last\n"
+            "  lmrl evaluate --checkpoint runs/ilql/checkpoints/last --temperature 0 1 "
+            "--beta 1 4 16\n"
             "  lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo\n"
             "  lmrl evaluate --player optimal --task twenty-questions --oracle smollm2",
             _evaluate,
@@ -258,20 +265,20 @@ def _evaluate_arguments(evaluate: Parser) -> None:
     who.add_argument(
         "--policy", choices=("prompt",), help="an instruct model that is told the rules: --model"
     )
-    evaluate.add_argument("--task", required=True)
+    evaluate.add_argument("--task", help="needed unless the checkpoint records it")
     evaluate.add_argument(
         "--suite",
         choices=("robustness",),
         help="score the task and all its variants (lmrl tasks --json lists them)",
     )
-    evaluate.add_argument("--episodes", type=int, default=200)
-    evaluate.add_argument("--first-seed", type=int, default=1_000_000_000)
+    evaluate.add_argument("--episodes", type=int, help="(the run's, or 200)")
+    evaluate.add_argument("--first-seed", type=int, help="(the run's, or 1000000000)")
     evaluate.add_argument(
         "--temperature",
         type=float,
         nargs="+",
         metavar="T",
-        help="0 is greedy (1; of prompted models 0); several make a sweep",
+        help="0 is greedy (the run's, or 1; of prompted models 0); several make a sweep",
     )
     evaluate.add_argument(
         "--beta",
@@ -280,7 +287,9 @@ def _evaluate_arguments(evaluate: Parser) -> None:
         metavar="B",
         help="weight of the values in a value-guided policy (its own); several make a sweep",
     )
-    evaluate.add_argument("--max-tokens", type=int, help="of an action (16; of prompted models 32)")
+    evaluate.add_argument(
+        "--max-tokens", type=int, help="of an action (the run's, or 16; of prompted models 32)"
+    )
     evaluate.add_argument(
         "--rerank",
         choices=("last", "sum"),
@@ -288,7 +297,7 @@ def _evaluate_arguments(evaluate: Parser) -> None:
         "its log-probability, or its Q value at the last token or summed over its tokens; "
         "the best one at --temperature 0",
     )
-    evaluate.add_argument("--options", type=_options, default={}, help="of the task, as JSON")
+    evaluate.add_argument("--options", type=_options, help="of the task, as JSON (the run's)")
     evaluate.add_argument("--out", type=Path, help="folder for the episodes")
     _oracle(evaluate)
     prompt = evaluate.add_argument_group("with --policy prompt")
@@ -539,26 +548,31 @@ def _train(options: argparse.Namespace) -> int:
     if resume:
         if options.preset or options.fields_given:
             raise UsageError("--resume takes a run directory alone; its fields are in config.json")
-        exp = read_config(options.resume / "config.json")
         log = RunLog(options.resume)
-        if log.finished:
-            raise UsageError(f"{options.resume} has ended; its figures are in summary.json")
+        log.check_marked()
+    elif options.preset is None:
+        raise UsageError(f"give a preset: {', '.join(PRESETS)}")
     else:
-        if options.preset is None:
-            raise UsageError(f"give a preset: {', '.join(PRESETS)}")
-        exp = preset(options.preset)
-        if options.config is not None:
-            exp = read_config(options.config, exp)
-        exp = change(exp, options.fields_given)
         log = RunLog(options.run_dir or Path("runs") / options.preset)
-    if options.fields:
-        print(describe_fields(exp))
-        return 0
-    exp.check()
-    if options.dry_run:
-        print(json.dumps(exp.to_json(), indent=2) if options.json else _plan(exp, log.folder))
-        return 0
-    summary = train(exp, log, resume, options.overwrite, options.verbose)
+    with ExitStack() as stack:
+        if resume:
+            stack.enter_context(log.locked())
+            exp = read_config(log.folder / "config.json")
+            if log.finished:
+                raise UsageError(f"{log.folder} has ended; its figures are in summary.json")
+        else:
+            exp = preset(options.preset)
+            if options.config is not None:
+                exp = read_config(options.config, exp)
+            exp = change(exp, options.fields_given)
+        if options.fields:
+            print(describe_fields(exp))
+            return 0
+        exp.check()
+        if options.dry_run:
+            print(json.dumps(exp.to_json(), indent=2) if options.json else _plan(exp, log.folder))
+            return 0
+        summary = train(exp, log, resume, options.overwrite, options.verbose)
     print(json.dumps(summary, indent=2) if options.json else summary_table(summary, log.folder))
     return 0
 
@@ -648,9 +662,7 @@ def _reranked(options: argparse.Namespace) -> int:
 
 
 def _check_evaluate(options: argparse.Namespace) -> None:
-    """Refuse options that do not go together, and fill in what depends on who plays."""
-    if options.episodes < 1:
-        raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
+    """Refuse options that do not go together."""
     for temperature in options.temperature or ():
         if temperature < 0:
             raise UsageError(f"--temperature is {temperature:g}; give 0 or more")
@@ -674,10 +686,46 @@ def _check_evaluate(options: argparse.Namespace) -> None:
     for name in ("endpoint", "data"):
         if not prompted and getattr(options, name) is not None:
             raise UsageError(f"--{name} is for --policy prompt")
-    if options.temperature is None:
-        options.temperature = [0.0 if prompted else 1.0]
-    if options.max_tokens is None:
-        options.max_tokens = 32 if prompted else 16
+    _fill_evaluate(options)
+    if options.episodes < 1:
+        raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
+    if options.out and any(options.out.glob("*.parquet")):
+        raise UsageError(f"{options.out} holds episodes already; choose another folder with --out")
+
+
+def _fill_evaluate(options: argparse.Namespace) -> None:
+    """Fill in what was not given: a checkpoint is scored as in its own run."""
+    prompted = options.policy == "prompt"
+    values: dict[str, Any] = {
+        "options": {},
+        "episodes": 200,
+        "first_seed": 1_000_000_000,
+        "temperature": [0.0 if prompted else 1.0],
+        "max_tokens": 32 if prompted else 16,
+    }
+    if options.checkpoint:
+        from cluster.fields import recorded
+
+        made = recorded(options.checkpoint)
+        if made is not None:
+            if options.task not in (None, made.task):
+                raise UsageError(
+                    f"{options.checkpoint} was trained on {made.task}, and --task is "
+                    f"{options.task}; leave --task out, or give a checkpoint of that task"
+                )
+            values = {
+                "task": made.task,
+                "options": made.options,
+                "episodes": made.evaluation.episodes,
+                "first_seed": made.evaluation.first_seed,
+                "temperature": [made.evaluation.temperature],
+                "max_tokens": made.rollouts.max_tokens,
+            }
+    for name, value in values.items():
+        if getattr(options, name) is None:
+            setattr(options, name, value)
+    if options.task is None:
+        raise UsageError("give a task with --task; nothing records which one this policy plays")
 
 
 @contextmanager

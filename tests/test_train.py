@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from lmrl.cli import main
+from lmrl.runlog import MARKER, RunLog
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -37,6 +38,16 @@ def lines(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def cut(finished: Path, folder: Path) -> Path:
+    """Copy a run of four updates as it would be if it had died before it saved the fourth."""
+    shutil.copytree(finished, folder, symlinks=True)
+    (folder / "summary.json").unlink()
+    shutil.rmtree(folder / "checkpoints" / "step-4")
+    (folder / "checkpoints" / "last").unlink()
+    (folder / "checkpoints" / "last").symlink_to("step-2")
+    return folder
+
+
 def test_the_summary_adds_up(finished: Path) -> None:
     summary = json.loads((finished / "summary.json").read_text())
     ledger = summary["ledger"]
@@ -56,7 +67,11 @@ def test_the_summary_adds_up(finished: Path) -> None:
 def test_every_episode_is_on_disk_with_its_version(finished: Path) -> None:
     from lmrl.data import load
 
-    played = [t for t in load(finished / "trajectories") if t.player.startswith("v")]
+    played = list(load(finished / "trajectories" / "training"))
+    assert {path.name for path in (finished / "trajectories").iterdir()} == {
+        "training",
+        "evaluation",
+    }
     summary = json.loads((finished / "summary.json").read_text())
     assert len(played) == summary["ledger"]["trained"]
     assert len({t.seed for t in played}) == len(played)
@@ -86,20 +101,17 @@ def test_a_finished_run_is_not_overwritten(
 
 
 def test_a_resumed_run_is_the_unbroken_one(finished: Path, tmp_path: Path) -> None:
-    """As after a crash behind update 2: the same episodes, the same losses, the same weights."""
+    """As after a crash behind update 4: the same episodes, the same losses, the same weights, and
+    nothing is recorded twice."""
     from safetensors.torch import load_file
 
-    broken = tmp_path / "broken"
-    shutil.copytree(finished, broken, symlinks=True)
-    (broken / "summary.json").unlink()
-    shutil.rmtree(broken / "checkpoints" / "step-4")
-    last = broken / "checkpoints" / "last"
-    last.unlink()
-    last.symlink_to("step-2")
+    broken = cut(finished, tmp_path / "broken")
     assert main(["train", "--resume", str(broken)]) == 0
-    whole, resumed = lines(finished), lines(broken)[4:]
-    assert [line["update"] for line in resumed] == [3, 4]
-    for before, after in zip(whole[2:], resumed, strict=True):
+    whole, resumed = lines(finished), lines(broken)
+    assert [line["update"] for line in resumed] == [1, 2, 3, 4]
+    scored = [json.loads(row) for row in (broken / "scores.jsonl").read_text().splitlines()]
+    assert [(row["policy"], row["update"]) for row in scored] == [("start", 0), ("ppo", 4)]
+    for before, after in zip(whole[2:], resumed[2:], strict=True):
         for name in ("rollout/return", "rollout/episodes", "learner/loss", "learner/grad_norm"):
             assert after[name] == pytest.approx(before[name], rel=1e-3, abs=1e-4), name
     ours = load_file(broken / "checkpoints" / "step-4" / "model.safetensors")
@@ -109,15 +121,18 @@ def test_a_resumed_run_is_the_unbroken_one(finished: Path, tmp_path: Path) -> No
     assert summary["ledger"] == json.loads((finished / "summary.json").read_text())["ledger"]
 
 
-def test_a_checkpoint_is_evaluated_by_name(
-    finished: Path, capsys: pytest.CaptureFixture[str]
+def test_a_checkpoint_is_scored_as_in_its_run(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = finished / "checkpoints" / "last"
-    arguments = ["evaluate", "--checkpoint", str(folder), "--task", "maze-fo", "--episodes", "8"]
-    options = ["--options", '{"max_steps": 6}', "--max-tokens", "8", "--json"]
-    assert main([*arguments, *options]) == 0
+    """Task, options, seeds, limits and context are the run's; a moved checkpoint carries them."""
+    moved = tmp_path / "moved"
+    shutil.copytree(finished / "checkpoints" / "last", moved, symlinks=False)
+    assert main(["evaluate", "--checkpoint", str(moved), "--task", "wordle"]) == 2
+    assert "was trained on maze-fo, and --task is wordle" in capsys.readouterr().err
+    assert main(["evaluate", "--checkpoint", str(moved), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["episodes"] == 8 and -28 <= record["return_mean"] <= 0
+    trained = json.loads((finished / "summary.json").read_text())["scores"]["ppo"]
+    assert {name: record[name] for name in trained} == pytest.approx(trained)
 
 
 @pytest.mark.parametrize(
@@ -148,16 +163,25 @@ def test_a_run_that_cannot_start_replaces_nothing(
     local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
+    with RunLog(folder).locked():
+        (folder / "config.json").write_text("{}")
+        (folder / "thesis.tex").write_text("years of work")
     arguments = ["train", "maze-fo-bc", "--run-dir", str(folder), "--overwrite"]
     assert main([*arguments, "--sampler.count", "99"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert (folder / "config.json").read_text() == "{}"
+    assert {path.name for path in folder.iterdir()} == {MARKER, "config.json", "thesis.tex"}
 
 
-def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
-    """As at a terminal: the signal reaches the whole process group, and nothing is left running."""
+@pytest.mark.parametrize(
+    ("number", "code", "ended"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_a_signal_ends_a_run_cleanly(
+    tmp_path: Path, number: signal.Signals, code: int, ended: str
+) -> None:
+    """Nothing is left running, and the run directory says what happened. Ctrl-C reaches the whole
+    process group, as at a terminal; SIGTERM the process alone, as from a process manager."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "lmrl", "train", "maze-fo-bc", "--run-dir", str(run)]
     process = subprocess.Popen(
@@ -172,37 +196,56 @@ def test_ctrl_c_ends_cleanly(tmp_path: Path) -> None:
         time.sleep(0.5)
     children = psutil.Process(process.pid).children(recursive=True)
     assert any("Sampler" in " ".join(child.cmdline()) for child in children)
-    os.killpg(process.pid, signal.SIGINT)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors[-2000:]
-    assert "interrupted" in errors and "Traceback" not in errors
-    assert json.loads((run / "status.json").read_text())["phase"] == "stopped"
+    assert process.returncode == code, errors[-2000:]
+    assert ended in errors and "Traceback" not in errors and "SIG" not in errors
+    assert json.loads((run / "status.json").read_text())["phase"] == ended
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
 
 
-@pytest.mark.parametrize("kind", ["online-filtered-bc", "online-ilql"])
-def test_an_online_run_of_another_kind_goes_on_where_it_was(
-    kind: str, local_ray: None, checkpoint: Path, tmp_path: Path
-) -> None:
-    """Its rounds are counted, replayed ones are not, and a resumed run comes to the same end."""
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    fields = ["--model.path", str(checkpoint), *SMALL, "--data.episodes", "40"]
-    assert main(["train", f"maze-fo-{kind}", "--run-dir", str(whole), *fields]) == 0
-    summary = json.loads((whole / "summary.json").read_text())
-    ledger = summary["ledger"]
+def online(kind: str, folder: Path, checkpoint: Path, *fields: str) -> dict[str, float]:
+    """Run an online preset, and return its ledger once it adds up."""
+    command = ["train", f"maze-fo-{kind}", "--run-dir", str(folder), *SMALL, *fields]
+    command += ["--model.path", str(checkpoint), "--data.episodes", "40"]
+    assert main([*command, "--evaluation.start_episodes", "0"]) == 0
+    ledger: dict[str, float] = json.loads((folder / "summary.json").read_text())["ledger"]
     ended = ledger["trained"] + ledger["evaluated"] + ledger["stale"] + ledger["failed"]
-    assert ledger["started"] == ended and ledger["trained"] >= 4 * 16
-    shutil.copytree(whole, cut, symlinks=True)
-    (cut / "summary.json").unlink()
-    shutil.rmtree(cut / "checkpoints" / "step-4")
-    (cut / "checkpoints" / "last").unlink()
-    (cut / "checkpoints" / "last").symlink_to("step-2")
-    for update in (3, 4):
-        for file in (cut / "trajectories").glob(f"update-{update:05d}-*"):
-            file.unlink()
-    assert main(["train", "--resume", str(cut)]) == 0
-    again = lines(cut)[-2:]
-    for before, after in zip(lines(whole)[2:], again, strict=True):
+    assert ledger["started"] == ended
+    return ledger
+
+
+def test_online_filtered_bc_counts_its_rounds(
+    local_ray: None, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    ledger = online("online-filtered-bc", run, checkpoint, "--updates", "2", "--keep", "1")
+    assert ledger["trained"] >= 2 * 16
+
+
+def test_a_resumed_run_replays_what_the_unbroken_one_did(
+    local_ray: None, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Replayed rounds are not counted, and none is read that was played after the checkpoint."""
+    whole = tmp_path / "whole"
+    assert online("online-ilql", whole, checkpoint)["trained"] >= 4 * 16
+    broken = cut(whole, tmp_path / "broken")
+    assert main(["train", "--resume", str(broken)]) == 0
+    for before, after in zip(lines(whole), lines(broken), strict=True):
         assert after["learner/loss"] == pytest.approx(before["learner/loss"], rel=1e-4)
         assert after["rollout/return"] == before["rollout/return"]
+
+
+def test_training_episodes_are_a_data_set(
+    finished: Path, local_ray: None, checkpoint: Path, tmp_path: Path
+) -> None:
+    """As docs/running.md writes it; the episodes of evaluations are not among them."""
+    run = tmp_path / "run"
+    command = ["train", "maze-fo-bc", "--data.path", str(finished / "trajectories" / "training")]
+    fields = [*SMALL, "--updates", "1", "--evaluation.start_episodes", "0"]
+    assert main([*command, "--run-dir", str(run), "--model.path", str(checkpoint), *fields]) == 0
+    assert json.loads((run / "summary.json").read_text())["updates"] == 1
