@@ -23,6 +23,7 @@ from cluster.launch import House
 from cluster.ledger import Ledger
 from cluster.source import Batch, Position, Source
 from cluster.weights import PushReport
+from lmrl.errors import UsageError
 from lmrl.runlog import RunLog, write_json
 from lmrl.score import Score
 
@@ -214,11 +215,19 @@ class Progress:
         """Go back to the last checkpoint and return its update; 0 if there is none yet.
 
         What was recorded after it is deleted, since it is recorded again.
+
+        Raises:
+            UsageError: if the last checkpoint has been moved or deleted.
         """
         folder = self.log.folder / "checkpoints" / "last"
-        if not folder.exists():
+        if not folder.is_symlink():
             self.log.rewind(0, {})
             return 0
+        if not (folder / "state.json").exists():
+            raise UsageError(
+                f"{folder} points at {folder.readlink()}, which is not a whole checkpoint; point "
+                "it at another one, or start the run again with --overwrite"
+            )
         assert house.learners is not None
         state = json.loads((folder / "state.json").read_text())
         house.learners.load(folder.resolve())

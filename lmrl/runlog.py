@@ -187,6 +187,8 @@ class RunLog:
                     ) from None
                 time.sleep(0.05)  # it has locked the file, and not yet written its id
                 continue
+            except OSError as error:  # some network file systems have no locks
+                log.warning("%s cannot be locked (%s); let one process work on it", path, error)
             if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 break
             file.close()  # removed by the process that held it: lock the one that is there now
@@ -284,7 +286,7 @@ class RunLog:
         """Finish what a process that was killed had begun."""
         self._finish_moving()
         if self._replaced.exists():
-            if (self.folder / "checkpoints" / "last").exists():
+            if (self.folder / "checkpoints" / "last").is_symlink():
                 self.settle()
             else:
                 self._put_back()

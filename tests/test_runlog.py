@@ -276,6 +276,13 @@ def test_a_run_without_a_checkpoint_begins_again(tmp_path: Path) -> None:
     assert progress.restore(nothing, nothing) == 0  # type: ignore[arg-type]
     assert not (tmp_path / "scores.jsonl").exists()
 
+    log.line("scores.jsonl", {"policy": "random"})
+    (tmp_path / "checkpoints").mkdir()
+    log.link("last", tmp_path / "checkpoints" / "step-7")  # which somebody has deleted
+    with pytest.raises(UsageError, match="points at step-7, which is not a whole checkpoint"):
+        progress.restore(nothing, nothing)  # type: ignore[arg-type]
+    assert (tmp_path / "scores.jsonl").exists()
+
 
 def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")

@@ -125,14 +125,21 @@ def test_a_checkpoint_is_scored_as_in_its_run(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Task, options, seeds, limits and context are the run's; a moved checkpoint carries them."""
+    from lmrl.data import load
+
     moved = tmp_path / "moved"
     shutil.copytree(finished / "checkpoints" / "last", moved, symlinks=False)
     assert main(["evaluate", "--checkpoint", str(moved), "--task", "wordle"]) == 2
     assert "was trained on maze-fo, and --task is wordle" in capsys.readouterr().err
-    assert main(["evaluate", "--checkpoint", str(moved), "--json"]) == 0
+    out = tmp_path / "out"
+    assert main(["evaluate", "--checkpoint", str(moved), "--json", "--out", str(out)]) == 0
     record = json.loads(capsys.readouterr().out)
     trained = json.loads((finished / "summary.json").read_text())["scores"]["ppo"]
-    assert {name: record[name] for name in trained} == pytest.approx(trained)
+    assert {name: record[name] for name in trained} == trained
+    stored = load(finished / "trajectories" / "evaluation" / "ppo-00004.parquet")
+    for here, there in zip(load(out), stored, strict=True):
+        assert here.seed == there.seed and here.options == there.options
+        assert [turn.action for turn in here.turns] == [turn.action for turn in there.turns]
 
 
 @pytest.mark.parametrize(
