@@ -5,28 +5,71 @@ A target becomes a Gaussian around it, cut into the bins' probabilities; a value
 bins' centres. How large rewards are does not matter to the loss.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from lmrl.errors import UsageError
 
-def bin_edges(low: float, high: float, bins: int) -> Tensor:
-    """Return the borders of `bins` equal bins `[K + 1]`."""
-    return torch.linspace(low, high, bins + 1)
+WIDTH = 0.75
+"""σ of a target's Gaussian, in units of a bin (section 4.1 of the paper)."""
+REACH = 3.0
+"""How many σ the bins reach beyond the lowest and the highest value. The mean of a Gaussian that is
+cut off at a bound lies inside it, so the bound itself could not be learned."""
+FEWEST = 8
+"""Fewest bins: 2 x REACH x WIDTH = 4.5 of them lie beyond the bounds."""
 
 
-def target_distribution(y: Tensor, edges: Tensor, width: float = 0.75) -> Tensor:
-    """Return the bins' probabilities of targets `[N, K]`.
-
-    pₖ ∝ Φ((bₖ₊₁ − y) / σ) − Φ((bₖ − y) / σ), normalised to the mass inside the range.
+def check_bins(bins: int, bounds: tuple[float, float] | None) -> None:
+    """Refuse a number of bins, or bounds, with which no value can be learned.
 
     Args:
-        y: targets `[N]`; those outside the range are moved to its border.
+        bins: number of bins; 0 has none and needs no bounds.
+        bounds: lowest and highest value.
+
+    Raises:
+        UsageError: with the field, its value and the remedy.
+    """
+    if not bins:
+        return
+    if bins < FEWEST:
+        raise UsageError(f"algorithm.value_bins is {bins}; give 0 for none, or {FEWEST} or more")
+    if bounds is None:
+        raise UsageError(
+            f"algorithm.value_bins {bins} needs algorithm.value_bounds: give the lowest and the "
+            "highest return of an episode of the task, like '[-101, 0]' for the mazes"
+        )
+    if not bounds[0] < bounds[1]:
+        raise UsageError(
+            f"algorithm.value_bounds {bounds[0]:g}, {bounds[1]:g}: give the lower one first"
+        )
+
+
+def clipped_targets(y: Any, bounds: tuple[float, float] | None) -> Any:
+    """Return how many targets `[N]` lie outside the bounds and are moved to them, a scalar."""
+    assert bounds is not None
+    return ((y < bounds[0]) | (y > bounds[1])).sum()
+
+
+def bin_edges(low: float, high: float, bins: int) -> Tensor:
+    """Return the borders of `bins` equal bins `[K + 1]`, 3 σ farther than `low` and `high`."""
+    beyond = REACH * WIDTH * (high - low) / (bins - 2.0 * REACH * WIDTH)
+    return torch.linspace(low - beyond, high + beyond, bins + 1)
+
+
+def target_distribution(y: Tensor, edges: Tensor) -> Tensor:
+    """Return the bins' probabilities of targets `[N, K]`.
+
+    pₖ ∝ Φ((bₖ₊₁ − y) / σ) − Φ((bₖ − y) / σ), normalised to the mass inside the bins.
+
+    Args:
+        y: targets `[N]`; those less than 3 σ from the ends of the bins are moved there.
         edges: `[K + 1]`.
-        width: σ in units of a bin.
     """
     edges = edges.to(y)
-    sigma = width * (edges[1] - edges[0])
-    inside = y.clamp(edges[0].item(), edges[-1].item())
+    sigma = WIDTH * (edges[1] - edges[0])
+    inside = y.clamp((edges[0] + REACH * sigma).item(), (edges[-1] - REACH * sigma).item())
     below = torch.erf((edges - inside[:, None]) / (sigma * 2.0**0.5))
     mass = (below[:, 1:] - below[:, :-1]).clamp(min=0.0)
     return mass / mass.sum(-1, keepdim=True)
@@ -49,7 +92,7 @@ class BinnedValueHead(nn.Module):
     Args:
         width: H.
         start: value before any training.
-        low, high: range of values.
+        low, high: lowest and highest value.
         bins: K.
     """
 

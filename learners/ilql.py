@@ -15,7 +15,7 @@ from torch import Tensor
 
 from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
-from learners.hl_gauss import bin_edges, cross_entropy
+from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
 from learners.model import CausalLM
 from learners.returns import Credit, lambda_returns, per_step
 from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
@@ -76,7 +76,7 @@ class ILQL(Algorithm):
         value_bins: a V head that predicts a distribution over so many bins and learns by
             cross-entropy (`learners.hl_gauss`); 0 is the expectile regression of a number. The mean
             of the weighted targets is the expectile, so both have the same solution.
-        value_bounds: lowest and highest value of the bins.
+        value_bounds: lowest and highest return of an episode, which the bins have to hold.
         bootstrap: where an episode that was cut is continued: after the environment's last reply,
             or after the last action.
         beta: the sampler's weight of Q: it samples from softmax(log π_start + β min Q).
@@ -96,7 +96,7 @@ class ILQL(Algorithm):
     value_start: float = 0.0
     value_scale: float = 1.0
     value_bins: int = 0
-    value_bounds: tuple[float, float] = (-100.0, 0.0)
+    value_bounds: tuple[float, float] | None = None
     bootstrap: Literal["reply", "action"] = "reply"
     beta: float = 4.0
     top_p: float = 1.0
@@ -104,6 +104,14 @@ class ILQL(Algorithm):
 
     name: ClassVar[str] = "ilql"
     q_heads: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        """Refuse bins without bounds.
+
+        Raises:
+            UsageError: with the fields.
+        """
+        check_bins(self.value_bins, self.value_bounds)
 
     @property
     def evaluates(self) -> bool:
@@ -169,10 +177,13 @@ class ILQL(Algorithm):
         target_q = targets["target_q"].amin(0)
         terms = ilql_terms(out.q, out.v, target_q, y, self.tau)
         v_loss = terms.v.sum()
+        clipped: dict[str, Tensor] = {}
         if out.bins is not None:
+            assert self.value_bounds is not None
             edges = bin_edges(*self.value_bounds, self.value_bins)
             cost = cross_entropy(out.bins.float(), target_q, edges)
             v_loss = (expectile_weight(target_q, out.v, self.tau) * cost).sum()
+            clipped["value_targets_clipped"] = clipped_targets(target_q, self.value_bounds)
         total = terms.q.sum() + v_loss + self.cql * out.nll.sum()
         return Terms(
             total / normaliser,
@@ -184,6 +195,7 @@ class ILQL(Algorithm):
                 "v": out.v.detach().sum(),
                 "target_q": target_q.sum(),
                 "y": y.sum(),
+                **clipped,
             },
         )
 

@@ -267,7 +267,7 @@ def actor_critic(
     start: float,
     scale: float,
     bins: int = 0,
-    bounds: tuple[float, float] = (-1.0, 1.0),
+    bounds: tuple[float, float] | None = None,
 ) -> Network:
     """Return a policy with a critic.
 
@@ -277,7 +277,7 @@ def actor_critic(
         start: value of every state before training, in reward units.
         scale: the critic predicts in units of this.
         bins: of a critic that predicts a distribution over so many; 0 predicts a number.
-        bounds: lowest and highest value of the bins.
+        bounds: lowest and highest value that the bins have to hold; needed with bins.
     """
     policy = load()
     if critic == "none":
@@ -289,9 +289,10 @@ def actor_critic(
         trunk.model.get_output_embeddings().weight.requires_grad_(
             trunk.model.config.tie_word_embeddings
         )
-    head: nn.Module = (
-        BinnedValueHead(width, start, *bounds, bins) if bins else ValueHead(width, start / scale)
-    )
+    head: nn.Module = ValueHead(width, start / scale)
+    if bins:
+        assert bounds is not None
+        head = BinnedValueHead(width, start, *bounds, bins)
     return Network(policy, trunk, head, scale)
 
 

@@ -16,9 +16,14 @@ from torch import Tensor
 
 from learners.algorithm import Algorithm, Columns, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
-from learners.hl_gauss import bin_edges, cross_entropy
+from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
 from learners.model import CausalLM, Critic, Network, Outputs, actor_critic
 from learners.returns import Credit, adapted_kl, gae, per_step, whiten
+from lmrl.errors import UsageError
+
+LOG_RATIO = 20.0
+"""Largest log of a probability ratio that enters an exponential. The ratio of 5e8 is far outside
+every clip, and its sums stay finite in float32."""
 
 
 class PPOTerms(NamedTuple):
@@ -27,7 +32,7 @@ class PPOTerms(NamedTuple):
     Attributes:
         policy: max(−A ρ, −A clip(ρ)).
         value: half the squared error, the larger one of clipped and unclipped.
-        ratio: ρ = exp(log π − log π_old).
+        ratio: ρ = exp(log π − log π_old), the log between -20 and 20.
         approx_kl: ρ − 1 − log ρ, an estimate of KL(π_old ‖ π).
         policy_clipped, value_clipped: 1 where the clipped term is strictly the larger.
     """
@@ -62,7 +67,7 @@ def ppo_terms(
         value_clip: of the value's change; None does not clip.
         value_scale: value errors are measured in units of this.
     """
-    log_ratio = logprob - old_logprob
+    log_ratio = (logprob - old_logprob).clamp(-LOG_RATIO, LOG_RATIO)
     ratio = log_ratio.exp()
     plain = -advantage * ratio
     clipped = -advantage * ratio.clamp(1.0 - clip, 1.0 + clip)
@@ -99,16 +104,18 @@ class PPO(Algorithm):
         value_start: value of every state before training, in reward units.
         value_bins: a critic that predicts a distribution over so many bins and learns by
             cross-entropy (`learners.hl_gauss`); 0 predicts a number. Values are not clipped then.
-        value_bounds: lowest and highest value of the bins.
+        value_bounds: lowest and highest return of an episode, which the bins have to hold.
         critic: `head` shares the policy's trunk, `trunk` has one of its own.
         kl_coef: weight of log π − log π_start in the reward, per action token.
-        kl_target: if given, the coefficient adapts towards this many nats per token.
+        kl_target: if given, the coefficient, which then has to begin above 0, adapts until
+            `kl_to_start` is this many nats per token.
         kl_horizon: how slowly it adapts, in episodes.
         whiten: whether advantages of the round are whitened.
         epochs: passes over each round.
         minibatch: segments per optimiser step, all ranks together; 0 is the whole round.
         kl_stop: skip the rest of the round once a minibatch's approximate KL exceeds this.
-        bc_coef: weight of a behaviour-cloning term on `bc_data`.
+        bc_coef: weight of a behaviour-cloning term on the data set of `data.path`; each optimiser
+            step draws `data.batch` new episodes of it.
     """
 
     gamma: float = 0.99
@@ -120,7 +127,7 @@ class PPO(Algorithm):
     value_scale: float = 1.0
     value_start: float = 0.0
     value_bins: int = 0
-    value_bounds: tuple[float, float] = (-100.0, 0.0)
+    value_bounds: tuple[float, float] | None = None
     critic: Critic = "head"
     kl_coef: float = 0.01
     kl_target: float | None = None
@@ -133,6 +140,19 @@ class PPO(Algorithm):
 
     name: ClassVar[str] = "ppo"
     on_policy: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            UsageError: for a KL target without a coefficient to adapt, or bins without bounds.
+        """
+        check_bins(self.value_bins, self.value_bounds)
+        if self.kl_target is not None and not self.kl_coef > 0:
+            raise UsageError(
+                f"algorithm.kl_target {self.kl_target:g} multiplies algorithm.kl_coef by factors, "
+                f"and that is {self.kl_coef:g}; give algorithm.kl_coef a value above 0"
+            )
 
     @property
     def evaluates(self) -> bool:
@@ -165,6 +185,11 @@ class PPO(Algorithm):
         """Return old log-probs and values, advantages and value targets of a round.
 
         The reward of a token is r − kl_coef (log π − log π_start), per action token.
+
+        `kl_to_start` is the mean of ρ − 1 − log ρ with ρ = π_start / π over tokens of π, which is
+        an unbiased estimate of KL(π ‖ π_start) (Schulman 2020, "Approximating KL divergence", k3).
+        `kl_to_start_published` is the same with the inverse ratio, as the benchmark's code has it.
+        That one estimates χ²(π ‖ π_start) − KL(π ‖ π_start) and controls nothing here.
         """
         count = batch.actions
         log_ratio = now.logprob - now.reference if self.reference else np.zeros(count)
@@ -178,13 +203,15 @@ class PPO(Algorithm):
         )
         value = now.value[:count]
         error = target - value
+        bounded = np.clip(log_ratio, -LOG_RATIO, LOG_RATIO).astype(np.float64)
         sampled = batch.version >= 0
         gap = np.abs(now.logprob - batch.logprob)[sampled]
-        (n, adv, adv2, kl, err, err2, tgt, tgt2, mismatch, sampled_n, val, episodes) = ranks.total(
+        n, adv, adv2, kl, published, *rest, clipped = ranks.total(
             count,
             advantage.sum(),
             np.square(advantage).sum(),
-            (np.expm1(log_ratio) - log_ratio).sum(),
+            (np.expm1(-bounded) + bounded).sum(),
+            (np.expm1(bounded) - bounded).sum(),
             error.sum(),
             np.square(error).sum(),
             target.sum(),
@@ -193,12 +220,16 @@ class PPO(Algorithm):
             sampled.sum(),
             value.sum(),
             batch.episodes,
+            clipped_targets(target, self.value_bounds) if self.value_bins else 0,
         )
+        err, err2, tgt, tgt2, mismatch, sampled_n, val, episodes = rest
         n = max(n, 1.0)
-        mean, var = adv / n, adv2 / n - (adv / n) ** 2
+        # Of equal advantages rounding may leave a difference below 0.
+        mean, var = adv / n, max(adv2 / n - (adv / n) ** 2, 0.0)
         spread = tgt2 / n - (tgt / n) ** 2
         metrics = {
             "kl_to_start": kl / n,
+            "kl_to_start_published": published / n,
             "kl_coef": state["kl_coef"],
             "advantage_std": var**0.5,
             "value_mean": val / n,
@@ -206,6 +237,8 @@ class PPO(Algorithm):
             "explained_variance": 1.0 - (err2 / n - (err / n) ** 2) / max(spread, 1e-8),
             "sampler_gap": mismatch / max(sampled_n, 1.0),
         }
+        if self.value_bins:
+            metrics["value_targets_clipped"] = clipped / n
         if self.whiten and count:
             advantage = whiten(advantage, mean, var)
         coefficient = state["kl_coef"]
@@ -234,6 +267,7 @@ class PPO(Algorithm):
         )
         policy, value = terms.policy.sum(), terms.value.sum()
         if out.bins is not None:
+            assert self.value_bounds is not None
             edges = bin_edges(*self.value_bounds, self.value_bins)
             value = cross_entropy(out.bins.float(), targets["target"], edges).sum()
         return Terms(

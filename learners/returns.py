@@ -131,6 +131,11 @@ def adapted_kl(coefficient: float, kl: float, target: float, horizon: float, cou
         target: wanted.
         horizon: how slowly the coefficient moves, in units of `count`.
         count: what this round adds; the published benchmark passes its batch size here.
+
+    Returns:
+        The coefficient unchanged if `kl` is not finite.
     """
+    if not np.isfinite(kl):
+        return coefficient
     error = float(np.clip(kl / target - 1.0, -0.2, 0.2))
     return coefficient * (1.0 + error * count / horizon)

@@ -179,7 +179,7 @@ class ValueNetwork(nn.Module):
         nll: whether the loss needs cross-entropies of the Q values.
         chunk: states whose Q values exist at one time.
         bins: of a V head that predicts a distribution over so many; 0 predicts a number.
-        bounds: lowest and highest value of the bins.
+        bounds: lowest and highest value that the bins have to hold; needed with bins.
     """
 
     def __init__(
@@ -195,7 +195,7 @@ class ValueNetwork(nn.Module):
         nll: bool,
         chunk: int = 256,
         bins: int = 0,
-        bounds: tuple[float, float] = (-1.0, 1.0),
+        bounds: tuple[float, float] | None = None,
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -203,12 +203,11 @@ class ValueNetwork(nn.Module):
             Head(width, outputs, start, kind, scale) for _ in range(heads)
         )
         self.v_head: Any = None
-        if with_v:
-            self.v_head = (
-                BinnedValueHead(width, start, *bounds, bins)
-                if bins
-                else Head(width, 1, start, kind, scale)
-            )
+        if with_v and bins:
+            assert bounds is not None
+            self.v_head = BinnedValueHead(width, start, *bounds, bins)
+        elif with_v:
+            self.v_head = Head(width, 1, start, kind, scale)
         self.nll, self.chunk = nll, chunk
 
     def forward(self, inputs: Inputs) -> ValueOutputs:
@@ -281,7 +280,7 @@ def value_network(
     with_v: bool,
     nll: bool,
     bins: int = 0,
-    bounds: tuple[float, float] = (-1.0, 1.0),
+    bounds: tuple[float, float] | None = None,
 ) -> ValueNetwork:
     """Return a value network around a language model; see `ValueNetwork` for the arguments."""
     outputs, width = freeze_output(trunk).shape

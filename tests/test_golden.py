@@ -335,11 +335,12 @@ def rollout_to_ppo_data(case: Case, close: Close) -> None:
     assert [r["should_take_action"] for r in records] == [k.acts[1:] for k in links]
     for ours, theirs in PPO_COLUMNS.items():
         close(columns[ours], on_actions(links, [r[theirs] for r in records]), theirs)
-    close(metrics["kl_to_start"], expected["mean_kl"], "mean KL")
+    close(metrics["kl_to_start_published"], expected["mean_kl"], "mean KL")
     close(
         [
             # Only token n differs from the reference, so the mean is its own term over N.
-            algorithm.prepare(batch, only(now, n), Alone(), state)[1]["kl_to_start"] * batch.actions
+            algorithm.prepare(batch, only(now, n), Alone(), state)[1]["kl_to_start_published"]
+            * batch.actions
             for n in range(batch.actions)
         ],
         expected["action_token_kls"],

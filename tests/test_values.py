@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from learners.algorithm import Following, Now
 from learners.batch import Batch, collate, micros
 from learners.guided import combine
-from learners.hl_gauss import BinnedValueHead, bin_edges, target_distribution
+from learners.hl_gauss import BinnedValueHead, bin_edges, clipped_targets, target_distribution
 from learners.hl_gauss import cross_entropy as hl_cross_entropy
 from learners.ilql import ILQL
 from learners.mc import MC
 from learners.model import Inputs
+from learners.ppo import PPO
 from learners.returns import lambda_returns, per_step, reward_to_go
 from learners.values import Head, Target, ValueNetwork, following
+from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_FLOATS, NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn
 
@@ -91,15 +93,44 @@ def test_a_nucleus_keeps_what_the_start_policy_finds_likely() -> None:
 
 def test_targets_of_bins_are_a_gaussians_mass() -> None:
     edges = bin_edges(-10.0, 0.0, 20)
+    bin_width = float(edges[1] - edges[0])
+    assert float(edges[0]) == pytest.approx(-10.0 - 3 * 0.75 * bin_width)
+    assert float(edges[-1]) == pytest.approx(3 * 0.75 * bin_width)
     y = torch.tensor([-9.7, -5.0, -0.2, -77.0], dtype=torch.float64)
     found = target_distribution(y, edges)
-    fine = torch.linspace(-10.0, 0.0, 200_001, dtype=torch.float64)
+    fine = torch.linspace(float(edges[0]), float(edges[-1]), 200_001, dtype=torch.float64)
     for row, centre in zip(found, [-9.7, -5.0, -0.2, -10.0], strict=True):
-        density = torch.exp(-0.5 * ((fine - centre) / (0.75 * 0.5)) ** 2)
+        density = torch.exp(-0.5 * ((fine - centre) / (0.75 * bin_width)) ** 2)
         mass = torch.stack(
             [density[(fine >= a) & (fine < b)].sum() for a, b in itertools.pairwise(edges)]
         )
         torch.testing.assert_close(row, mass / mass.sum(), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("bins", [8, 50, 101])
+def test_bins_hold_every_value_between_the_bounds_and_the_bounds_themselves(bins: int) -> None:
+    edges = bin_edges(-100.0, 0.0, bins).double()
+    centres = (edges[1:] + edges[:-1]) / 2.0
+    y = torch.tensor([-100.0, -99.0, -50.0, -0.5, 0.0], dtype=torch.float64)
+    read = target_distribution(y, edges) @ centres
+    torch.testing.assert_close(read, y, atol=0.01 * float(edges[1] - edges[0]), rtol=0)
+    head = BinnedValueHead(3, 0.0, -100.0, 0.0, bins)
+    first = head.value(head(torch.zeros(1, 3))).item()
+    assert first == pytest.approx(0.0, abs=0.01 * float(edges[1] - edges[0]))
+    outside = torch.tensor([-101.0, -100.0, 0.0, 0.1, float("inf")])
+    assert int(clipped_targets(outside, (-100.0, 0.0))) == 3
+
+
+@pytest.mark.parametrize("algorithm", [PPO, ILQL])
+@pytest.mark.parametrize(
+    ("bins", "bounds", "field"),
+    [(50, None, "value_bounds"), (50, (0.0, -1.0), "value_bounds"), (5, (-1.0, 0.0), "value_bins")],
+)
+def test_bins_without_a_range_are_refused(
+    algorithm: Any, bins: int, bounds: Any, field: str
+) -> None:
+    with pytest.raises(UsageError, match=f"algorithm.{field}"):
+        algorithm(value_bins=bins, value_bounds=bounds)
 
 
 def test_a_binned_critic_starts_at_its_value_and_learns_a_mean() -> None:
