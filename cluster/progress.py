@@ -5,6 +5,7 @@ scores, the best checkpoint, and the state that a resumed run goes on from.
 """
 
 import json
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -167,7 +168,8 @@ class Progress:
             f"{score.episodes} episodes of its own",
             soft_wrap=True,
         )
-        if self.best is None or score.return_mean > self.best[0]:
+        better = self.best is None or score.return_mean > self.best[0]
+        if better and math.isfinite(score.return_mean):
             self.best = (score.return_mean, update)
 
     def best_checkpoint(self) -> tuple[int, Path] | None:

@@ -4,14 +4,17 @@ The simulator actor advances thousands of `Episode`s at once, the tests and the 
 at a time; there is no other code that plays.
 """
 
+import math
 import random
 from collections.abc import Callable, Mapping
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
+from lmrl.errors import RunError
 from lmrl.trajectory import (
     NO_FLOATS,
     NO_IDS,
@@ -31,6 +34,10 @@ class Reply(NamedTuple):
     ids: Ids
     logprobs: Floats
     versions: Ids
+
+
+class BadReward(RunError):
+    """A task gave a reward that is not a finite number."""
 
 
 class ContextTooLong(RuntimeError):
@@ -124,8 +131,18 @@ class Episode:
         self.act(text.partition(self.env.stop)[0] + self.env.stop, reply)
 
     def act(self, text: str, reply: Reply | None = None) -> None:
-        """Step the task with an action given as text."""
+        """Step the task with an action given as text.
+
+        Raises:
+            BadReward: if the reward is not a finite number.
+        """
         step = self.env.step(text)
+        # Not what `float` accepts: a text "1" is an error of the task too.
+        if not isinstance(step.reward, Real) or not math.isfinite(step.reward):
+            raise BadReward(
+                f"the reward of turn {len(self.turns) + 1} is {step.reward!r} (task {self.name}, "
+                f"seed {self.seed}); a task has to give a finite number"
+            )
         said = reply or Reply(NO_IDS, NO_FLOATS, NO_IDS)
         if reply is None and self.codec is not None:
             ids = self.codec.encode(text)

@@ -20,6 +20,7 @@ Only these names are ever deleted or replaced. Other files in the directory are 
 import fcntl
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -68,10 +69,25 @@ UPDATE = re.compile(r"-(\d{5,})(?:-\d+)?$")
 Kind = Literal["training", "selection", "evaluation"]
 
 
+def strict_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON that every reader takes: a number that is not finite becomes null."""
+
+    def finite(part: Any) -> Any:
+        if isinstance(part, float):
+            return part if math.isfinite(part) else None
+        if isinstance(part, dict):
+            return {key: finite(inner) for key, inner in part.items()}
+        if isinstance(part, list | tuple):
+            return [finite(inner) for inner in part]
+        return part
+
+    return json.dumps(finite(value), indent=indent, allow_nan=False)
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file; readers see the old one or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    temporary.write_text(strict_json(value, indent=2) + "\n")
     os.replace(temporary, path)
 
 
@@ -296,7 +312,7 @@ class RunLog:
     def line(self, name: str, record: dict[str, Any]) -> None:
         """Append a line to a .jsonl file."""
         with (self.folder / name).open("a") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(strict_json(record) + "\n")
 
     def metrics(self, update: int, metrics: dict[str, float]) -> None:
         """Record the metrics of an update."""

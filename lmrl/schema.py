@@ -124,7 +124,11 @@ def check(schema: pa.Schema, source: str) -> None:
 
 
 def from_table(table: pa.Table) -> list[Trajectory]:
-    """Return the trajectories of a table; their arrays are views into it."""
+    """Return the trajectories of a table; their arrays are views into it.
+
+    Raises:
+        DataError: if a reward is not a finite number.
+    """
     rows: list[Trajectory] = []
     for batch in table.to_batches():
         rows += _from_batch(batch)
@@ -132,13 +136,31 @@ def from_table(table: pa.Table) -> list[Trajectory]:
 
 
 def table_returns(table: pa.Table) -> np.ndarray:
-    """Return the undiscounted return of every episode `[rows]`."""
+    """Return the undiscounted return of every episode `[rows]`.
+
+    Raises:
+        DataError: if a reward is not a finite number.
+    """
     turns = table["turns"].combine_chunks()
     rewards = turns.values.field("reward").to_numpy().astype(np.float64)
-    totals = np.append(0.0, np.cumsum(rewards))
     offsets = turns.offsets.to_numpy()
+    _check_rewards(rewards, offsets)
+    totals = np.append(0.0, np.cumsum(rewards))
     returns: np.ndarray = totals[offsets[1:]] - totals[offsets[:-1]]
     return returns
+
+
+def _check_rewards(rewards: np.ndarray, offsets: np.ndarray) -> None:
+    """Refuse rewards that are not finite: they would end in every weight of a policy."""
+    inside = rewards[offsets[0] : offsets[-1]]
+    if not np.isfinite(inside).all():
+        place = int(offsets[0]) + int(np.flatnonzero(~np.isfinite(inside))[0])
+        row = int(np.searchsorted(offsets, place, "right")) - 1
+        raise DataError(
+            f"the reward of turn {place - int(offsets[row]) + 1} of episode {row + 1} of its part "
+            f"is {rewards[place]}; rewards have to be finite numbers, so make or import the data "
+            "again without this episode"
+        )
 
 
 def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
@@ -152,6 +174,7 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
     actions = field["action"].slice(low, high - low).to_pylist()
     spans = field["span"].to_numpy()
     rewards = field["reward"].to_numpy()
+    _check_rewards(rewards, bounds)
     observation_ids, action_ids = _Ragged(field["observation_ids"]), _Ragged(field["action_ids"])
     logprobs, versions = _Ragged(field["logprobs"]), _Ragged(field["versions"])
     turns = [

@@ -1,5 +1,6 @@
 """What the command line prints for a reader: records in, text out."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,16 @@ class SweepRow:
 
 
 def best_row(rows: Sequence[SweepRow]) -> SweepRow:
-    """Return the row with the highest mean return; the first of equal ones."""
-    return max(rows, key=lambda row: row.score.return_mean)
+    """Return the row with the highest mean return; the first of equal ones.
+
+    A return that is not finite is never the best of several.
+    """
+
+    def worth(row: SweepRow) -> float:
+        mean = row.score.return_mean
+        return mean if math.isfinite(mean) else -math.inf
+
+    return max(rows, key=worth)
 
 
 def sweep_table(task: str, rows: Sequence[SweepRow]) -> str:

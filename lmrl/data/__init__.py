@@ -232,6 +232,8 @@ def _read(
                         place += len(table)
                         table = table.filter(pa.array(chosen))
                     yield from from_table(table)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
 
