@@ -36,11 +36,13 @@ class Position:
         next_seed: of the next fresh episode.
         mean_length: turns per episode in the last round; 0 before the first.
         taken: episodes of the data set that have been used.
+        cloned: episodes that a behaviour-cloning term has used of its data set.
     """
 
     next_seed: int = 0
     mean_length: float = 0.0
     taken: int = 0
+    cloned: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Batch:
 
     Attributes:
         tables: episodes in Arrow form.
-        data: episodes of a data set for a behaviour-cloning term; None without one.
+        data: episodes of a data set for a behaviour-cloning term, one table for each optimiser
+            step; None without one.
         replayed: what is learned from beside the tables: episodes of a data set, or of earlier
             rounds, which were counted then.
         trained: how many episodes of this run's own are in `tables`.
@@ -159,16 +162,27 @@ class Fresh:
         # In order of their seeds: what is learned does not depend on which simulator was the first.
         table = pa.concat_tables(tables)
         tables = [table.take(pc.sort_indices(table, [("seed", "ascending")]))]
-        position.mean_length = mean_return(tables)[1]
+        if table.num_rows:
+            position.mean_length = mean_return(tables)[1]
         return Batch(
             tables,
-            [to_table(self.data.next())] if self.data else None,
+            self._cloned(tables),
             self._replayed(sum(table.num_rows for table in tables)),
             trained=sum(table.num_rows for table in tables),
             staleness=max(ages),
             tokens=sum(_action_tokens(table) for table in tables),
             seconds=time.perf_counter() - began,
         )
+
+    def _cloned(self, tables: list[pa.Table]) -> list[pa.Table] | None:
+        """Return episodes to clone in each optimiser step of an update."""
+        if self.data is None:
+            return None
+        self.data.position.taken = self.position.cloned
+        steps = self.exp.algorithm.steps(sum(segments(table) for table in tables))
+        drawn = [to_table(self.data.next()) for _ in range(steps)]
+        self.position.cloned = self.data.position.taken
+        return drawn
 
     def _replayed(self, fresh: int) -> list[pa.Table]:
         """Return episodes to learn from beside so many fresh ones."""
@@ -210,6 +224,22 @@ def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
     starts = token_ends[turns.offsets.to_numpy()]
     lowest = np.minimum.reduceat(values, starts[:-1]) if table.num_rows else np.empty(0)
     return np.where(starts[1:] > starts[:-1], lowest, default).astype(np.int64)
+
+
+def segments(table: pa.Table) -> int:
+    """Return how many rows for the network some episodes make, see `learners.batch`.
+
+    Args:
+        table: episodes in Arrow form, none of whose contexts is cut to the model's.
+    """
+    turns = table["turns"].combine_chunks()
+    spans = turns.values.field("span").to_numpy()
+    if not len(spans):
+        return 0
+    extends = np.append(False, np.diff(spans) == 2)
+    first = turns.offsets.to_numpy()[:-1]
+    extends[first[first < len(spans)]] = False
+    return int((~extends).sum())
 
 
 def _action_tokens(table: pa.Table) -> int:

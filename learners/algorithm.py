@@ -182,6 +182,14 @@ class Algorithm(ABC):
             normaliser: `weight` of the whole minibatch, all ranks together.
         """
 
+    def minibatches(self, segments: int) -> int:
+        """Return how many minibatches so many segments of all ranks are split into."""
+        return max(1, round(segments / self.minibatch)) if self.minibatch else 1
+
+    def steps(self, segments: int) -> int:
+        """Return the most optimiser steps of an update with so many segments of all ranks."""
+        return self.epochs * self.minibatches(segments)
+
     def stop(self, metrics: Metrics) -> bool:
         """Return whether the rest of the batch's minibatches are to be skipped."""
         return False

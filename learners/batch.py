@@ -138,7 +138,8 @@ def collate(
     """Return the batch of some episodes.
 
     Args:
-        trajectories: with tokens (`Codec.read` gives them to text-only data).
+        trajectories: with tokens (`Codec.read` gives them to text-only data). A last action that
+            the task did not apply is left out, see `Trajectory.executed`.
         context: most tokens of a turn's context; older items are left out as the sampler does.
         observations: whether observation tokens get columns too.
         strided: how a history that exceeds its window is cut. Exactly, each turn then has a row of
@@ -176,7 +177,7 @@ def collate(
         segment_row.append(rows[key])
         segment_turns.append(turns)
 
-    for episode, trajectory in enumerate(trajectories):
+    for episode, trajectory in enumerate(t.executed() for t in trajectories):
         items = trajectory.item_ids()
         lengths = [len(item) for item in items]
         parts: list[Ids] = []

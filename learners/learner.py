@@ -278,9 +278,7 @@ class Learner:
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
         """Yield segments of each minibatch, shuffled; as many minibatches on every rank."""
         mine = np.flatnonzero(batch.segment_turns > 0)
-        total = self.group.total(len(mine))[0]
-        size = self.algorithm.minibatch
-        parts = max(1, round(total / size)) if size else 1
+        parts = self.algorithm.minibatches(int(self.group.total(len(mine))[0]))
         yield from np.array_split(self.rng.permutation(mine), parts)
 
     def _passes(

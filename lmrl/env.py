@@ -39,7 +39,9 @@ class Step(NamedTuple):
         truncated: the episode was cut by a limit; a learner bootstraps from the last state.
         info: may hold `replaces_history` (this observation stands alone: the policy sees nothing
             older), `final_observation` (on `truncated`: the observation of the state in which the
-            episode was cut, when `text` only announces the cut), and facts of the task.
+            episode was cut, when `text` only announces the cut), `executed` (False if the last
+            action was not applied: its reward counts, but no policy learns from it), and facts of
+            the task.
     """
 
     text: str

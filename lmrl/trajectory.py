@@ -8,7 +8,7 @@ every one can be rebuilt token for token. `lmrl.schema` has the Arrow form.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,9 @@ NO_SEED = -1
 """The seed of an episode that was played elsewhere; see `Trajectory.imported`."""
 IMPORTED = "imported"
 """The fact that names the file which an episode was imported from."""
+
+EXECUTED = "executed"
+"""The fact that is False if the task did not apply the last action."""
 
 TERMINATED = "terminated"
 TRUNCATED = "truncated"
@@ -109,6 +112,24 @@ class Trajectory:
     def oldest_version(self) -> int:
         """The oldest weight version that sampled a token of this episode; -1 if none did."""
         return min((int(t.versions.min()) for t in self.turns if len(t.versions)), default=-1)
+
+    def executed(self) -> "Trajectory":
+        """Return the episode as a learner sees it: without a last action that was not applied.
+
+        Where a task says so (`executed` in its info), reward and next state do not depend on that
+        action. The episode is then cut in the state in which the action was chosen.
+        """
+        if self.info.get(EXECUTED, True):
+            return self
+        last = self.turns[-1]
+        return replace(
+            self,
+            turns=self.turns[:-1],
+            ending=TRUNCATED,
+            final=last.observation,
+            final_ids=last.observation_ids,
+            final_span=last.span,
+        )
 
     def item_ids(self) -> list[Ids]:
         """Return the tokens of every item in order, `final` last."""

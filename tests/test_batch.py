@@ -18,7 +18,7 @@ from learners.ppo import PPO
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.data import load, write
 from lmrl.errors import DataError
-from lmrl.rollout import play
+from lmrl.rollout import Episode, play
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make
 from lmrl.trajectory import (
@@ -37,6 +37,37 @@ VOCAB = 5  # so small that equal rows are common
 
 seeds = pytest.mark.parametrize("seed", range(6))
 kinds = pytest.mark.parametrize("kind", [*KINDS, "mixed"])
+
+
+def test_an_action_that_the_task_did_not_apply_is_not_learned_from() -> None:
+    """The maze's limit: the last reward counts in the score, and its action led nowhere."""
+    codec = Spelled()
+    env = make("maze-fo", max_steps=3)
+    episode = Episode(env, 5, codec, name="maze-fo")
+    while not episode.done:
+        episode.act("jump\n")
+    played = episode.trajectory()
+    assert len(played.turns) == 4 and played.total_reward == -13.0
+    batch = collate([played])
+    assert batch.turn_end.sum() == 3 and batch.reward.sum() == -12.0
+    # The episode is cut where that action was chosen: the bootstrap's row is its context.
+    last = int(batch.segment[batch.actions])
+    assert batch.rows[batch.segment_row[last]].tolist() == played.turns[3].observation_ids.tolist()
+    assert batch.next[batch.actions - 1] == batch.actions
+    published = make("maze-fo", max_steps=3, faithful=True)
+    episode = Episode(published, 5, codec, name="maze-fo")
+    while not episode.done:
+        episode.act("jump\n")
+    assert collate([episode.trajectory()]).turn_end.sum() == 4
+
+
+class Spelled:
+    """A codec of bytes."""
+
+    fingerprint = "bytes"
+
+    def encode(self, text: str) -> Ids:
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
 
 
 # -- random episodes ------------------------------------------------------------------------------

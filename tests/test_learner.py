@@ -198,6 +198,14 @@ algorithm = PPO(
 )
 config = LearnerConfig(optimiser=OptimiserConfig(lr=2e-3), threads=1)
 learner = Learner(algorithm, config, sys.argv[1], 56, port=29741)
+collate, sizes = learner._collate, []
+def counted(tables):
+    sizes.append(sum(table.num_rows for table in tables))
+    return collate(tables)
+learner._collate = counted
+learner.update([fresh], [data, data.slice(3)])
+assert sizes == [8, 8, 5], sizes  # a table for each of the two optimiser steps
+learner._collate = collate
 network = learner.engine.network
 critic = {n: p.detach().clone() for n, p in network.critic.named_parameters()}
 policy = {n: p.detach().clone() for n, p in network.policy.named_parameters()}

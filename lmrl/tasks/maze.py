@@ -321,7 +321,7 @@ class Maze(TextEnv):
             if self.faithful:
                 return Step.ended("Failure\n", -1.0, **facts)
             last = self.describe(state.position, state.goal)
-            return Step.cut("Failure\n", -1.0, final_observation=last, **facts)
+            return Step.cut("Failure\n", -1.0, final_observation=last, executed=False, **facts)
         legal = action in MOVES
         if legal:
             state.position = self.grid.move[state.position, action]

@@ -1,0 +1,70 @@
+"""Where updates' episodes come from: the cloning term's data and their position."""
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from cluster.presets import preset
+from cluster.source import Fresh, Position, segments
+from learners.batch import collate
+from learners.ppo import PPO
+from lmrl.codec import Codec
+from lmrl.data import write
+from lmrl.data.generate import episodes
+from lmrl.rollout import play
+from lmrl.schema import from_table, to_table
+from lmrl.tasks import make
+
+
+def test_each_optimiser_step_clones_new_episodes_and_a_resumed_run_goes_on(
+    tmp_path: Path,
+) -> None:
+    write(episodes(make("maze-fo"), "maze-fo", 200, 0, "optimal", {}), tmp_path / "data")
+    exp = preset("maze-fo-ppo")
+    exp = replace(
+        exp,
+        algorithm=PPO(bc_coef=1.0, epochs=2, minibatch=8, kl_coef=0.0),
+        data=replace(exp.data, path=str(tmp_path / "data"), batch=3),
+    )
+    env = make("maze-fo", max_steps=15)
+    rounds = [
+        [to_table([play(env, "random", 10 * number + seed, "maze-fo") for seed in range(4)])]
+        for number in range(3)
+    ]
+
+    def seeds(source: Fresh, number: int) -> list[list[int]]:
+        tables = source._cloned(rounds[number])
+        assert tables is not None
+        return [table["seed"].to_pylist() for table in tables]
+
+    whole = Fresh(exp, tmp_path)
+    drawn = [seeds(whole, number) for number in range(3)]
+    for steps, tables in zip(drawn, rounds, strict=True):
+        assert len(steps) == 2 * round(segments(tables[0]) / 8) > 2
+        assert all(len(step) == 3 for step in steps)
+    flat = [seed for steps in drawn for step in steps for seed in step]
+    assert len(set(flat)) == len(flat)  # nothing twice
+    assert whole.position.cloned == len(flat) and whole.position.taken == 0
+
+    broken = Fresh(exp, tmp_path)
+    assert [seeds(broken, number) for number in range(2)] == drawn[:2]
+    resumed = Fresh(exp, tmp_path)
+    resumed.position = Position(**asdict(broken.position))
+    assert seeds(resumed, 2) == drawn[2]
+
+
+def test_segments_are_those_of_the_batch(checkpoint: Path) -> None:
+    codec = Codec.load(checkpoint)
+    for task, options in (
+        ("maze-fo", {"max_steps": 7}),
+        ("maze-po", {"max_steps": 30}),
+        ("wordle", {}),
+    ):
+        env = make(task, **options)
+        made = [play(env, "random", seed, task) for seed in range(6)]
+        batch = collate([replace(codec.read(t), info={}) for t in made])
+        assert segments(to_table(made)) == int((batch.segment_turns > 0).sum()), task
+        assert segments(to_table(made).slice(2, 2)) == segments(to_table(made[2:4]))
+    assert segments(to_table([])) == 0
+    assert np.isfinite([t.total_reward for t in from_table(to_table(made))]).all()
