@@ -5,9 +5,13 @@ RAY_ADDRESS set, it joins that cluster. Everything that can be known to fail is 
 actor starts for a run that cannot be placed.
 """
 
+import atexit
 import logging
 import os
-from collections.abc import Iterator
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,12 +31,15 @@ from cluster.ledger import Ledger
 from cluster.oracle import chat_actors
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
-from lmrl.interrupt import sigterm_raises
+from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
 from lmrl.tasks import make
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
+
+CLEAN_UP = 5.0
+"""Seconds of each step of the clean-up after SIGTERM."""
 
 
 @dataclass
@@ -101,7 +108,30 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
             try:
                 yield
             finally:
-                ray.shutdown()
+                if not _closed(ray.shutdown):
+                    # Ray's own clean-up at exit would wait as long, and then abort.
+                    atexit.register(_exit_at_once)
+
+
+def _closed(step: Callable[[], None]) -> bool:
+    """Run a step of the clean-up, and return whether it came to its end.
+
+    SIGTERM may have reached the whole process group, as from a batch system. Ray's processes then
+    end too, and a call to them does not return; so after SIGTERM a step gets some seconds only.
+    """
+    if not terminated():
+        step()
+        return True
+    thread = threading.Thread(target=step, daemon=True)
+    thread.start()
+    thread.join(CLEAN_UP)
+    return not thread.is_alive()
+
+
+def _exit_at_once() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGTERM)
 
 
 def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
@@ -240,7 +270,7 @@ def launch(
         yield House(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
     finally:
         # Removing the group ends its actors, whatever state the run is in.
-        remove_placement_group(group)
+        _closed(lambda: remove_placement_group(group))
 
 
 def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:

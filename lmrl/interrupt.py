@@ -8,21 +8,39 @@ from types import FrameType
 
 from lmrl.errors import Terminated
 
+_received = threading.Event()
+
 
 def _raise(signum: int, frame: FrameType | None) -> None:
     # Once is enough: a second signal would cut short what the first one made end.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _received.set()
     raise Terminated
+
+
+def terminated() -> bool:
+    """Return whether SIGTERM has arrived within a `sigterm_raises` block that is still open."""
+    return _received.is_set()
 
 
 @contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise `Terminated` within the block; outside the main thread, change nothing."""
+    """Let SIGTERM raise `Terminated` within the block; outside the main thread, change nothing.
+
+    Ray raises `KeyboardInterrupt` instead where the signal arrives within one of its calls; that
+    leaves the block as `Terminated`.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGTERM, _raise)
     try:
         yield
+    except KeyboardInterrupt as error:
+        if _received.is_set() and not isinstance(error, Terminated):
+            raise Terminated from error
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        if before is not _raise:
+            _received.clear()

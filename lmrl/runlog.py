@@ -35,6 +35,7 @@ from typing import IO, Any, Literal
 
 from lmrl.data import writable, write_table
 from lmrl.errors import Terminated, UsageError
+from lmrl.interrupt import terminated
 
 log = logging.getLogger(__name__)
 
@@ -430,7 +431,8 @@ class RunLog:
 def _ended(error: BaseException) -> dict[str, str]:
     """Return the last status of a run that raised."""
     if isinstance(error, KeyboardInterrupt):
-        return {"phase": "terminated" if isinstance(error, Terminated) else "interrupted"}
+        by_sigterm = isinstance(error, Terminated) or terminated()
+        return {"phase": "terminated" if by_sigterm else "interrupted"}
     return {"phase": "stopped", "error": f"{type(error).__name__}: {error}"}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lmrl.errors import RunError, Terminated, UsageError
+from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
 from lmrl.runlog import MARKER, RunLog
 from lmrl.schema import to_table
@@ -298,3 +299,19 @@ def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not progress.save_due(1)
     now += 60 * exp.save_minutes + 1
     assert progress.save_due(2)
+
+
+def test_sigterm_is_told_from_ctrl_c_whatever_a_library_makes_of_it() -> None:
+    """Ray raises a plain KeyboardInterrupt where a signal arrives within one of its calls."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), sigterm_raises():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            assert terminated()
+            os.kill(os.getpid(), signal.SIGTERM)  # a second one is ignored
+            raise KeyboardInterrupt from None
+    assert signal.getsignal(signal.SIGTERM) == before and not terminated()
+    with pytest.raises(KeyboardInterrupt) as error, sigterm_raises():
+        raise KeyboardInterrupt
+    assert error.type is KeyboardInterrupt

@@ -187,8 +187,9 @@ def test_a_run_that_cannot_start_replaces_nothing(
 def test_a_signal_ends_a_run_cleanly(
     tmp_path: Path, number: signal.Signals, code: int, ended: str
 ) -> None:
-    """Nothing is left running, and the run directory says what happened. Ctrl-C reaches the whole
-    process group, as at a terminal; SIGTERM the process alone, as from a process manager."""
+    """Nothing is left running, and the run directory says what happened. The signal reaches the
+    whole process group, as at a terminal and from a batch system: after SIGTERM, Ray may be gone
+    first."""
     run = tmp_path / "run"
     command = [sys.executable, "-m", "lmrl", "train", "maze-fo-bc", "--run-dir", str(run)]
     process = subprocess.Popen(
@@ -203,10 +204,7 @@ def test_a_signal_ends_a_run_cleanly(
         time.sleep(0.5)
     children = psutil.Process(process.pid).children(recursive=True)
     assert any("Sampler" in " ".join(child.cmdline()) for child in children)
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+    os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors[-2000:]
     assert ended in errors and "Traceback" not in errors and "SIG" not in errors
