@@ -7,6 +7,7 @@ entry needs it: no `[R, T, V]` tensor ever exists.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import MethodType
 from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import torch
@@ -208,14 +209,25 @@ class CausalLM(nn.Module):
 
     Args:
         model: from `AutoModelForCausalLM`.
-        compute: type of matrix products and their results. In bfloat16 only these are cast
-            (`torch.autocast`): weights, their gradients and norms stay in float32.
+        compute: type of matrix products and hidden states. In bfloat16 the weights are cast as
+            they are used (`torch.autocast`), and hidden states are rounded where a model whose
+            weights are bfloat16 rounds them, as a sampler's is; weights and their gradients stay
+            in float32.
     """
 
     def __init__(self, model: Any, compute: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.model = model
         self.compute = compute
+        if compute != torch.float32:
+            for module in model.modules():
+                own = list(module.parameters(recurse=False))
+                if isinstance(module, nn.Embedding):
+                    # The type of the embeddings is that of everything that is added to them.
+                    module.register_forward_hook(lambda _, __, embedded: embedded.to(compute))
+                elif own and all(p.dim() == 1 for p in own):
+                    # A bound method, so that a copy of the model is bound to the copy's weights.
+                    module.forward = MethodType(_rounded_norm, module)
 
     @property
     def output(self) -> nn.Module:
@@ -232,7 +244,7 @@ class CausalLM(nn.Module):
         """Return the last hidden states after the final norm `[R, T, H]`."""
         with self._precision(tokens.device):
             hidden: Tensor = self.model.base_model(input_ids=tokens, use_cache=False)[0]
-        return hidden
+        return hidden if self.compute == torch.float32 else hidden.to(self.compute)
 
     def head(self, states: Tensor) -> Tensor:
         """Return logits `[S, V]`."""
@@ -240,6 +252,25 @@ class CausalLM(nn.Module):
             # Without the module's hooks: under ZeRO 3 `PerToken` gathers its parameters.
             logits: Tensor = self.output.forward(states)
         return logits
+
+
+def _rounded_norm(self: nn.Module, states: Tensor) -> Tensor:
+    """Run a norm with weights rounded to bfloat16, as a sampler of this type has them.
+
+    Autocast runs norms in float32. Weights near 1 would then differ from the sampler's by up to
+    0.4 %, and so would every value that is read from the states. The gradient is that of the
+    weights themselves.
+    """
+    own = list(self.parameters(recurse=False))
+    exact = [parameter.data for parameter in own]
+    for parameter in own:
+        parameter.data = parameter.data.bfloat16().to(parameter.dtype)
+    try:
+        normed: Tensor = type(self).forward(self, states)
+    finally:
+        for parameter, data in zip(own, exact, strict=True):
+            parameter.data = data
+    return normed
 
 
 class ValueHead(nn.Module):
@@ -332,5 +363,4 @@ def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> Ca
             f"{type(model).__name__} post-processes its logits, which the learner does not model; "
             "choose an architecture whose logits are a linear map of the last hidden state"
         )
-    wrapped.compute = compute
-    return wrapped
+    return wrapped if compute == torch.float32 else CausalLM(model, compute)

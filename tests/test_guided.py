@@ -219,3 +219,36 @@ def test_probabilities_that_are_values_guide_too(
         folder = saved(house, tmp_path, checkpoint)
         for score, expected in zip(after, twin(folder, house.probes, 4.0), strict=True):
             np.testing.assert_allclose(score, expected, atol=1e-4)
+
+
+def test_values_are_float32_where_the_models_are_bfloat16(
+    guided: House, checkpoint: Path, tmp_path: Path
+) -> None:
+    """Values near -20, weighed by 8: a head in bfloat16 rounds each of them by up to half a nat."""
+    exp = guided.experiment
+    algorithm = replace(ALGORITHM, beta=8.0)
+    exp = replace(
+        exp,
+        algorithm=algorithm,
+        sampler=replace(exp.sampler, dtype="bfloat16"),
+        learner=replace(
+            exp.learner, optimiser=replace(exp.learner.optimiser, dtype="bfloat16", lr=1e-3)
+        ),
+        # What the gate measures is read below: a value that is off has to be seen, not refused.
+        push=replace(exp.push, tolerance=100.0),
+    )
+    make_guided(algorithm, checkpoint, tmp_path / "start")
+    with launch(exp, checkpoint, served=tmp_path / "start") as house:
+        push(house, 0)
+        teach(house, 12)
+        report = push(house, 1)
+        assert report.max_abs < 0.05 and report.pushed_again == 0
+        assert house.learners is not None
+        (bucket,) = map(ray.get, house.learners.buckets(2**30))
+        kinds = {meta.name.partition(".")[0]: meta.dtype for meta in bucket.metas}
+        assert kinds == {"critic": "bfloat16", "q1": "float32", "q2": "float32"}
+        folder = saved(house, tmp_path, checkpoint)
+        scores = ray.get(house.samplers[0].score.remote(house.probes))
+        for score, expected in zip(scores, twin(folder, house.probes, 8.0), strict=True):
+            # Float32 throughout; the sampler's weights are rounded, its values are not.
+            np.testing.assert_allclose(score, expected, atol=0.1)

@@ -221,3 +221,59 @@ print("trained")
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.strip().endswith("trained"), done.stderr[-3000:]
+
+
+def test_bfloat16_keeps_weights_heads_and_the_optimiser_in_float32(checkpoint: Path) -> None:
+    """At every ZeRO stage alike; stage 0 used to begin with Adam's second step."""
+    program = """
+import sys
+import numpy as np
+import torch
+from learners.engine import OptimiserConfig
+from learners.ilql import ILQL
+from learners.learner import Learner, LearnerConfig
+from learners.values import Head
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+
+table = to_table([play(make("maze-fo", max_steps=6), "random", s, "maze-fo") for s in range(6)])
+found = []
+for zero, dtype in ((0, "bfloat16"), (1, "bfloat16"), (3, "bfloat16"), (0, "float32")):
+    optimiser = OptimiserConfig(lr=1e-2, eps=1e-1, zero=zero, zero_whole=0, dtype=dtype)
+    config = LearnerConfig(optimiser=optimiser, micro_tokens=150, threads=1)
+    algorithm = ILQL(value_start=-20.0, cql=0.1, polyak=0.5)
+    learner = Learner(algorithm, config, sys.argv[1], 56, port=29761)
+    kinds = []
+    step = learner.engine.step
+    def watched():
+        grads = [p.grad for p in learner.engine.network.parameters()]
+        kinds.extend(grad.dtype for grad in grads if grad is not None)
+        return step()
+    learner.engine.step = watched
+    loss = [learner.update([table])["loss"] for _ in range(2)][-1]
+    assert zero or set(kinds) == {torch.float32}
+    optimiser = learner.engine.optimiser
+    states = getattr(optimiser, "optimizer", optimiser).state.values()
+    assert {float(s["step"]) for s in states} == {2.0}, zero
+    assert {s["exp_avg"].dtype for s in states} == {torch.float32}
+    weights = dict(learner.engine.named_weights())
+    assert {t.dtype for t in weights.values()} == {torch.float32}
+    assert {p.dtype for p in learner.target.network.parameters()} == {torch.float32}
+    flat = np.concatenate([t.cpu().numpy().ravel() for t in weights.values()])
+    found.append((loss, flat))
+    learner.engine.engine.destroy()
+for loss, flat in found[1:3]:
+    assert abs(loss - found[0][0]) < 1e-4 * abs(loss) and np.abs(flat - found[0][1]).max() < 1e-4
+gap = abs(found[3][0] - found[0][0]) / found[3][0]
+assert 0.0 < gap < 1e-3, gap  # rounded, and no more than that
+torch.set_default_dtype(torch.bfloat16)  # as the sampler's engine builds its model
+assert {p.dtype for p in Head(4, 9, -20.0, "mlp", 5.0).parameters()} == {torch.float32}
+print("float32")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(checkpoint)],
+        capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip().endswith("float32"), done.stderr[-3000:]
