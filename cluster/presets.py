@@ -2,8 +2,8 @@
 of it on the command line.
 
 The tiny size (2 layers, width 64 or 128) trains on two CPU cores in minutes. The names that end in
-`-gpt2` have the paper's size and hyper-parameters (arXiv 2311.18232, table 3); give them pretrained
-weights with `--model.path`.
+`-gpt2` have the size of the paper's model (arXiv 2311.18232). Their hyper-parameters are not the
+paper's and have not been tuned. Give them pretrained weights with `--model.path`.
 """
 
 from dataclasses import replace
