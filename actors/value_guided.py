@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vllm.config import VllmConfig
 from vllm.model_executor.models.utils import init_vllm_registered_model
 
+from learners.algorithm import Guide
 from learners.guided import combine
 from learners.values import Head
 
@@ -42,13 +43,10 @@ class ValueGuidedForCausalLM(nn.Module):
 
         self.policy = inner("policy")
         self.critic = inner("critic")
-        guide = config.lmrl_guide
-        self.beta, self.top_p = float(guide["beta"]), float(guide["top_p"])
-        self.heads, self.reading = int(guide["heads"]), guide.get("reading", "value")
-        for number in range(1, self.heads + 1):
-            head = Head(
-                config.hidden_size, config.vocab_size, 0.0, guide["kind"], float(guide["scale"])
-            )
+        self.guide = Guide(**config.lmrl_guide)
+        self.outputs = self.guide.outputs(config.vocab_size)
+        for number in range(1, self.guide.heads + 1):
+            head = Head(config.hidden_size, self.outputs, 0.0, self.guide.kind, self.guide.scale)
             self.add_module(f"q{number}", head.requires_grad_(False))
         self.make_empty_intermediate_tensors = self.policy.make_empty_intermediate_tensors
 
@@ -78,10 +76,10 @@ class ValueGuidedForCausalLM(nn.Module):
         ours, values = hidden_states.chunk(2, dim=-1)
         base: Tensor = self.policy.compute_logits(ours)
         q = [
-            cast(Head, self._modules[f"q{n}"])(values)[0].float()[..., : base.shape[-1]]
-            for n in range(1, self.heads + 1)
+            cast(Head, self._modules[f"q{n}"])(values)[0].float()
+            for n in range(1, self.guide.heads + 1)
         ]
-        return combine(base.float(), q, self.beta, self.top_p, self.reading)
+        return combine(base.float(), q, self.guide)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load `policy.*`, `critic.*` and the heads; any part of them may come."""

@@ -11,7 +11,7 @@ without an error, and every log-probability is then wrong by nats.
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -283,9 +283,9 @@ class VLLMEngine:
         """
 
         def change(model: Any) -> bool:
-            known = hasattr(model, "beta")
+            known = hasattr(model, "guide")
             if known:
-                model.beta = beta
+                model.guide = replace(model.guide, beta=beta)
             return known
 
         if not all(self.llm.apply_model(change)):

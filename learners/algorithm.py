@@ -71,15 +71,12 @@ class Following:
         hard_every: steps between full copies beside the slow ones; 0 has none.
         bootstrap: where an episode that was cut goes on: after the environment's last `reply`, or
             after the last `action`.
-        turns: whether the state that follows an action token is the one after its turn, or the one
-            of the next action token.
     """
 
     alpha: float
     trunk: bool = True
     hard_every: int = 0
     bootstrap: Literal["reply", "action"] = "reply"
-    turns: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,8 +89,10 @@ class Guide:
         scale: the heads' unit.
         beta: weight of Q.
         top_p: only tokens in the start policy's nucleus of this mass may be sampled; 1 is all.
-        reading: what Q is: what the heads say, the `probability` that they give a token if read as
-            logits, or its `ratio` to the start policy's, at most 1.
+        reading: what Q is: what the heads say (`value`), the `probability` that they give a token
+            (`learners.qsft`), or the `ratio` of that to the start policy's, at most 1.
+        support: for a probability or ratio, the least probability of a token under the start policy
+            as a share of the most probable token's; Q of a token below it is 0.
     """
 
     heads: int
@@ -102,6 +101,11 @@ class Guide:
     beta: float
     top_p: float = 1.0
     reading: Literal["value", "probability", "ratio"] = "value"
+    support: float = 0.0
+
+    def outputs(self, vocabulary: int) -> int:
+        """Return how many outputs a Q head has: one a token, and one for the rest symbol."""
+        return vocabulary + (self.reading != "value")
 
 
 class Algorithm(ABC):

@@ -82,13 +82,6 @@ class Batch:
         return len(self.segment)
 
     @property
-    def turn_last(self) -> Index:
-        """The last action token of each action token's turn `[N]`."""
-        ends = np.flatnonzero(self.turn_end)
-        result: Index = np.repeat(ends, np.diff(np.append(-1, ends)))
-        return result
-
-    @property
     def segments(self) -> int:
         """How many segments, equal ones counted each."""
         return len(self.segment_row)

@@ -18,10 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 from learners.algorithm import Algorithm, Guide
 from learners.model import CausalLM, Inputs
@@ -78,8 +79,7 @@ def write_guided(folder: Path, start: Path, guide: Guide, weights: Mapping[str, 
 
 
 def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
-    """Write the value-guided policy that a run starts with: every value the same, so that it
-    samples as the start policy does.
+    """Write the value-guided policy that a run starts with, before any training of its values.
 
     Args:
         algorithm: one with a guide.
@@ -107,53 +107,75 @@ def guided_logits(start: CausalLM, network: ValueNetwork, guide: Guide, inputs: 
     hidden = start.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
     base = start.head(hidden).float()
     states = network.states(inputs.tokens, inputs)
-    q = [head(states)[0].float() for head in network.q_heads]
-    return combine(base, q, guide.beta, guide.top_p, guide.reading)
+    return combine(base, [head(states)[0].float() for head in network.q_heads], guide)
 
 
-def ratios(logits: Tensor, base: Tensor, support: float = 0.0) -> Tensor:
+def likelihoods(outputs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log p of every token `[S, V]` and of the rest symbol `[S]`, in float32 at least.
+
+    The last output is the logit of the rest symbol against all tokens together; the others share
+    out what it leaves. So p sums to 1 over V + 1 symbols, and outputs of the start policy with a
+    very low last one give the start policy.
+
+    Args:
+        outputs: of a head `[S, V + 1]`.
+    """
+    outputs = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+    logits, rest = outputs[..., :-1], outputs[..., -1]
+    tokens = logits.log_softmax(-1) + logsigmoid(-rest)[..., None]
+    return tokens, logsigmoid(rest)
+
+
+def ratios(logp: Tensor, base: Tensor, support: float = 0.0) -> Tensor:
     """Return p / π `[S, V]`, in float32 at least.
 
     Args:
-        logits: of p `[S, V]`.
+        logp: log p of every token `[S, V]`.
         base: logits of π `[S, V]`.
-        support: tokens whose π is below this share of the greatest π get 0.
+        support: least probability of a token under π, as a share of the most probable token's;
+            tokens below it get 0.
     """
-    kind = torch.promote_types(base.dtype, torch.float32)
-    logp = base.to(kind).log_softmax(-1)
-    ratio = (logits.to(kind).log_softmax(-1) - logp).exp()
+    start = base.to(torch.promote_types(base.dtype, torch.float32)).log_softmax(-1)
+    return _supported((logp - start).exp(), start, support)
+
+
+def _supported(values: Tensor, start: Tensor, support: float) -> Tensor:
     if support <= 0.0:
-        return ratio
-    return ratio.masked_fill(logp < logp.amax(-1, keepdim=True) + math.log(support), 0.0)
+        return values
+    return values.masked_fill(start < start.amax(-1, keepdim=True) + math.log(support), 0.0)
 
 
-def combine(
-    base: Tensor,
-    q: Sequence[Tensor],
-    beta: float,
-    top_p: float,
-    reading: Literal["value", "probability", "ratio"] = "value",
-) -> Tensor:
+def action_values(base: Tensor, q: Sequence[Tensor], guide: Guide) -> Tensor:
+    """Return the action value of every token `[S, V]`: the smallest one of the heads.
+
+    Args:
+        base: logits of the start policy `[S, V]`.
+        q: outputs of each head, `[S, V]`, or `[S, V + 1]` for a probability or ratio.
+        guide: what the outputs mean.
+    """
+    if guide.reading == "ratio":
+        q = [ratios(likelihoods(outputs)[0], base, guide.support).clamp_(max=1.0) for outputs in q]
+    elif guide.reading == "probability":
+        start = base.log_softmax(-1)
+        q = [_supported(likelihoods(outputs)[0].exp(), start, guide.support) for outputs in q]
+    # Pass by pass over the vocabulary and without a stack: this runs for every sampled token.
+    return reduce(torch.minimum, q)
+
+
+def combine(base: Tensor, q: Sequence[Tensor], guide: Guide) -> Tensor:
     """Return base + β min Q `[S, V]`; outside the base policy's nucleus it is −∞.
 
     (arXiv 2311.18232, appendix D: element-wise minimum over Q heads, no value subtracted.)
 
     Args:
         base: logits of the start policy `[S, V]`.
-        q: `[S, V]` of each head, or `[heads, S, V]`.
-        beta: weight of Q.
-        top_p: mass of the nucleus; 1 keeps every token.
-        reading: see `learners.algorithm.Guide`.
+        q: outputs of each head, as `action_values` takes them.
+        guide: β, the nucleus, and what the outputs mean.
     """
-    if reading == "probability":
-        q = [logits.softmax(-1) for logits in q]
-    elif reading == "ratio":
-        q = [ratios(logits, base).clamp_(max=1.0) for logits in q]
-    # Pass by pass over the vocabulary and without a stack: this runs for every sampled token.
-    guided = torch.add(base, reduce(torch.minimum, q), alpha=beta)
-    if top_p < 1.0:
+    guided = torch.add(base, action_values(base, q, guide), alpha=guide.beta)
+    if guide.top_p < 1.0:
         ordered, order = base.softmax(-1).sort(-1, descending=True)
         # A token stays if what comes before it has less than the mass: one always does.
-        outside = ordered.cumsum(-1) - ordered >= top_p
+        outside = ordered.cumsum(-1) - ordered >= guide.top_p
         guided = guided.masked_fill(outside.scatter(-1, order, outside), float("-inf"))
     return guided

@@ -31,6 +31,10 @@ def check_bins(bins: int, bounds: tuple[float, float] | None) -> None:
     Raises:
         UsageError: with the field, its value and the remedy.
     """
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise UsageError(
+            f"algorithm.value_bounds {bounds[0]:g}, {bounds[1]:g}: give the lower one first"
+        )
     if not bins:
         return
     if bins < FEWEST:
@@ -39,10 +43,6 @@ def check_bins(bins: int, bounds: tuple[float, float] | None) -> None:
         raise UsageError(
             f"algorithm.value_bins {bins} needs algorithm.value_bounds: give the lowest and the "
             "highest return of an episode of the task, like '[-101, 0]' for the mazes"
-        )
-    if not bounds[0] < bounds[1]:
-        raise UsageError(
-            f"algorithm.value_bounds {bounds[0]:g}, {bounds[1]:g}: give the lower one first"
         )
 
 

@@ -3,7 +3,12 @@
 Defaults repair what the published code gets wrong: credit is discounted at turn borders instead of
 at every token (`credit="token"`), a time limit is bootstrapped after the environment's reply
 (`bootstrap="action"` reads it before), and values of tokens that were never taken are held down
-(`cql` above 0). `lam` above 0 turns the one-step target into TD(λ).
+(`cql` above 0).
+
+Every action token bootstraps from the state of the next action token, also inside a turn. One
+bootstrap a turn would make the value of a first token the mean over the data's continuations, and
+where all actions begin alike no maximum would be left. `lam` above 0 turns the one-step target into
+TD(λ), with λ at turn borders only.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +22,7 @@ from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, No
 from learners.batch import Batch
 from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
 from learners.model import CausalLM
-from learners.returns import Credit, lambda_returns, per_step
+from learners.returns import Credit, lambda_returns, off_policy_decay, per_step
 from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
 
 
@@ -61,9 +66,10 @@ class ILQL(Algorithm):
 
     Attributes:
         gamma: discount.
-        credit: whether a step of the targets is an action token or a whole turn; γ and λ act once a
-            step.
-        lam: λ of the targets of Q. 0 is one step; 1 is Monte Carlo up to the end of the data.
+        credit: whether γ and λ act at each action token, or at turn borders alone. Bootstraps are
+            at each action token in both cases.
+        lam: λ of the targets of Q; 0 is one step. Above 0 the target of a turn's last token holds
+            returns of the data, which lie below the optimum.
         tau: expectile of the value regression.
         cql: weight of the cross-entropy of the data's tokens under Q read as logits.
         polyak: α of the target network.
@@ -76,7 +82,8 @@ class ILQL(Algorithm):
         value_bins: a V head that predicts a distribution over so many bins and learns by
             cross-entropy (`learners.hl_gauss`); 0 is the expectile regression of a number. The mean
             of the weighted targets is the expectile, so both have the same solution.
-        value_bounds: lowest and highest return of an episode, which the bins have to hold.
+        value_bounds: lowest and highest return of an episode. Targets of Q are kept inside, so that
+            errors cannot feed on themselves, and bins cover this range; None knows of no bounds.
         bootstrap: where an episode that was cut is continued: after the environment's last reply,
             or after the last action.
         beta: the sampler's weight of Q: it samples from softmax(log π_start + β min Q).
@@ -121,8 +128,7 @@ class ILQL(Algorithm):
     @property
     def follows(self) -> Following:
         """How the target network follows."""
-        turns = self.credit == "turn"
-        return Following(self.polyak, self.target_trunk, self.hard_every, self.bootstrap, turns)
+        return Following(self.polyak, self.target_trunk, self.hard_every, self.bootstrap)
 
     @property
     def guide(self) -> Guide:
@@ -140,30 +146,19 @@ class ILQL(Algorithm):
             with_v=True,
             nll=self.cql > 0,
             bins=self.value_bins,
-            bounds=self.value_bounds,
+            bounds=self.value_bounds or (-1.0, 1.0),
         )
 
     def prepare(
         self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts, and targets where they need more than the next value."""
+        discount = per_step(self.gamma, batch.turn_end, self.credit)
         if self.evaluates:
-            discount = per_step(self.gamma, batch.turn_end, self.credit)
-            decay = per_step(self.lam, batch.turn_end, self.credit)
+            decay = off_policy_decay(self.lam, batch.turn_end, self.credit)
             y = lambda_returns(now.value, batch.reward, batch.next, discount, decay)
             return {"y": y}, {}, {}
-        if self.credit == "turn":
-            # One step is one turn: its reward, and the value after it, for each of its tokens.
-            last = batch.turn_last
-            return (
-                {
-                    "reward": batch.reward[last],
-                    "discount": self.gamma * (batch.next[last] >= 0),
-                },
-                {},
-                {},
-            )
-        return {"reward": batch.reward, "discount": self.gamma * (batch.next >= 0)}, {}, {}
+        return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, {}
 
     def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
         """Return L_q1 + L_q2 + L_v + cql (CE_1 + CE_2) of a micro-batch.
@@ -174,6 +169,8 @@ class ILQL(Algorithm):
         y = targets.get("y")
         if y is None:
             y = targets["reward"] + targets["discount"] * targets["v_next"]
+        if self.value_bounds is not None:
+            y = y.clamp(*self.value_bounds)
         target_q = targets["target_q"].amin(0)
         terms = ilql_terms(out.q, out.v, target_q, y, self.tau)
         v_loss = terms.v.sum()

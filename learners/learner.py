@@ -277,6 +277,10 @@ class Learner:
 
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
         """Yield segments of each minibatch, shuffled; as many minibatches on every rank."""
+        if not self.algorithm.minibatch:
+            # All of them, also those without a turn: an episode that was cut bootstraps there.
+            yield np.arange(batch.segments)
+            return
         mine = np.flatnonzero(batch.segment_turns > 0)
         parts = self.algorithm.minibatches(int(self.group.total(len(mine))[0]))
         yield from np.array_split(self.rng.permutation(mine), parts)

@@ -2,78 +2,86 @@
 2024, arXiv:2411.05193, section 4).
 
 A second copy of the start policy π is trained by cross-entropy towards a target that gives the
-data's token the mass w and shares the rest out evenly, w being the value of the token. So p(a | s)
-tends to π(a | s) Q(s, a), and no head has to be learned from nothing:
+data's token the mass w, the value of the token. No head has to be learned from nothing:
 
     w = clip(r + γ max_a' p'(a' | s') / π(a' | s'), 0, 1)
-    L = -[w log p(a | s) + (1 - w) / (V - 1) Σ_{b ≠ a} log p(b | s)]
+    L = -[w log p(a | s) + (1 - w) log p(rest | s)]
 
 with the slow copy p', and values scaled to [0, 1]: `lowest` and `highest` say which returns 0 and 1
-stand for. Ours, where the paper leaves it open or small data ask for it:
-- The maximum looks only at tokens of some probability under π (`support`). A token that π hardly
-  ever says has a ratio without meaning, as the evenly shared rest alone is more than it has.
-- The sampler weighs the ratio p / π, which is the value itself (`reading="ratio"`); the paper's
-  policy, π exp(β p), is `reading="probability"`.
-- A step is a turn, as everywhere here (`credit="token"` is the paper's).
+stand for. So p(a | s) tends to π(a | s) Q(s, a) exactly.
+
+The remaining mass 1 − w goes to a rest symbol beside the vocabulary. The paper shares it out evenly
+among the other tokens. Then a token that π hardly ever says receives more mass than π gives it, its
+ratio p / π exceeds that of every token of the data, and a decoder of the ratio says nothing else.
+
+- The maximum and the sampler look only at tokens of some probability under π (`support`): the ratio
+  of others is a quotient of two errors.
+- The sampler weighs p, as the paper does (`reading="probability"`), or the value itself, p / π
+  (`reading="ratio"`).
+- Every token bootstraps from the next one; γ acts at turn borders (`credit="token"` is the
+  paper's).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
 from learners.batch import Batch
-from learners.guided import ratios
+from learners.guided import likelihoods, ratios
 from learners.model import CausalLM, Inputs, PerToken
-from learners.returns import Credit
+from learners.returns import Credit, per_step
 from learners.values import ValueNetwork, ValueOutputs, freeze_output
 from lmrl.errors import UsageError
 
+LEAST_MASS = 0.01
+"""The smallest and 1 less the largest mass of all tokens before training."""
 
-def qsft_terms(taken: Tensor, others: Tensor, w: Tensor) -> Tensor:
+
+def qsft_terms(taken: Tensor, rest: Tensor, w: Tensor) -> Tensor:
     """Return the weighted cross-entropies (arXiv:2411.05193, section 4) `[N]`.
 
     Args:
         taken: log p of the actions `[N]`.
-        others: the mean of log p over all other tokens `[N]`.
+        rest: log p of the rest symbol `[N]`.
         w: values of the actions, between 0 and 1, without gradient `[N]`.
     """
-    return -(w * taken + (1.0 - w) * others)
+    return -(w * taken + (1.0 - w) * rest)
 
 
-def _likelihoods(logits: Tensor, which: Tensor, token: Tensor) -> Tensor:
-    """Return the log-prob of each token, and the mean of those of all others."""
-    logp = logits.log_softmax(-1)
-    taken = logp[which, token]
-    others = (logp.sum(-1)[which] - taken) / (logp.shape[-1] - 1)
-    return torch.stack([taken, others])
+def _likelihoods(outputs: Tensor, which: Tensor, token: Tensor) -> Tensor:
+    """Return the log-prob of each token, and that of the rest symbol."""
+    logp, rest = likelihoods(outputs)
+    return torch.stack([logp[which, token], rest[which]])
 
 
 class LikelihoodNetwork(ValueNetwork):
     """A language model whose probabilities are read as values.
 
-    Its one Q head begins as the output embedding of the start policy; `q` of its outputs has two
-    rows, log p of the entry's token and the mean of log p over all others.
+    Its one Q head begins as the output embedding of the start policy, with one more output for the
+    rest symbol; `q` of its outputs has two rows, log p of the entry's token and of the rest symbol.
 
     Args:
         trunk: the start policy.
         support: least probability of a token that the maximum looks at, as a share of the most
             probable one's.
+        mass: of all tokens together before training; the rest symbol has what is left.
         chunk: states whose logits exist at one time.
     """
 
-    def __init__(self, trunk: CausalLM, support: float, chunk: int = 256) -> None:
+    def __init__(self, trunk: CausalLM, support: float, mass: float, chunk: int = 256) -> None:
         embedding = freeze_output(trunk)
         outputs, width = embedding.shape
-        super().__init__(trunk, 1, width, outputs, 0.0, "linear", 1.0, False, False, chunk)
+        super().__init__(trunk, 1, width, outputs + 1, 0.0, "linear", 1.0, False, False, chunk)
         self.support = support
         self.per_token = PerToken(self._logits, _likelihoods, chunk, self.q_heads[0])
+        mass = min(max(mass, LEAST_MASS), 1.0 - LEAST_MASS)
         with torch.no_grad():
-            self.q_heads[0].weight.copy_(embedding)
+            self.q_heads[0].weight[:-1].copy_(embedding)
+            self.q_heads[0].bias[-1] = torch.logit(torch.tensor(1.0 - mass))
 
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
         """Return `q` `[2, E]`, given hidden states `[S, H]`."""
@@ -91,7 +99,7 @@ class LikelihoodNetwork(ValueNetwork):
         base = reference.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
         best = [
             ratios(
-                self.q_heads[0](states[start : start + self.chunk])[0],
+                likelihoods(self.q_heads[0](states[start : start + self.chunk])[0])[0],
                 reference.head(base[start : start + self.chunk]),
                 self.support,
             ).amax(-1)
@@ -106,12 +114,14 @@ class QSFT(Algorithm):
 
     Attributes:
         gamma: discount.
-        credit: whether a step of the targets is an action token or a whole turn.
+        credit: whether γ acts at each action token, or at turn borders alone.
         lowest, highest: returns that the values 0 and 1 stand for.
+        value_start: value of every state before training, in reward units; None is `highest`, with
+            which p begins as π.
         support: least share of the most probable token's probability under π that a token of the
-            maximum needs.
+            maximum, and of the sampler's values, needs.
         polyak: α of the slow copy.
-        reading: what the sampler weighs by β: the `ratio` p / π, at most 1, or the `probability` p.
+        reading: what the sampler weighs by β: the `probability` p, or its `ratio` to π, at most 1.
         beta: the weight.
         top_p: restricts the sampler to the start policy's nucleus; 1 does not.
         epochs: passes over each batch.
@@ -121,9 +131,10 @@ class QSFT(Algorithm):
     credit: Credit = "turn"
     lowest: float = -1.0
     highest: float = 0.0
+    value_start: float | None = None
     support: float = 0.01
     polyak: float = 0.005
-    reading: Literal["ratio", "probability"] = "ratio"
+    reading: Literal["probability", "ratio"] = "probability"
     beta: float = 4.0
     top_p: float = 1.0
     epochs: int = 1
@@ -145,24 +156,25 @@ class QSFT(Algorithm):
     @property
     def follows(self) -> Following:
         """How the slow copy follows."""
-        return Following(self.polyak, turns=self.credit == "turn")
+        return Following(self.polyak)
 
     @property
     def guide(self) -> Guide:
         """How the sampler uses the values."""
-        return Guide(1, "linear", 1.0, self.beta, self.top_p, self.reading)
+        return Guide(1, "linear", 1.0, self.beta, self.top_p, self.reading, self.support)
 
     def network(self, load: Callable[[], CausalLM]) -> LikelihoodNetwork:
         """Return the network that is trained."""
-        return LikelihoodNetwork(load(), self.support)
+        start = self.highest if self.value_start is None else self.value_start
+        mass = (start - self.lowest) / (self.highest - self.lowest)
+        return LikelihoodNetwork(load(), self.support, mass)
 
     def prepare(
         self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts of each token's step."""
-        ends = batch.turn_last if self.credit == "turn" else np.arange(batch.actions)
-        goes_on = batch.next[ends] >= 0
-        return {"reward": batch.reward[ends], "discount": self.gamma * goes_on}, {}, {}
+        discount = per_step(self.gamma, batch.turn_end, self.credit)
+        return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, {}
 
     def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
         """Return the weighted cross-entropy of a micro-batch."""

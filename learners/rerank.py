@@ -1,9 +1,9 @@
 """Choose among a finite set of actions by what a checkpoint makes of each (arXiv 2311.18232's code:
 the maze is evaluated so).
 
-A plain policy (BC, PPO) scores an action by its log-probability, a value-guided one (MC, ILQL) by
-its Q values: of its last token, or, as published, summed over its tokens, which favours short
-actions where values are negative.
+A plain policy (BC, PPO) scores an action by its log-probability, a value-guided one (MC, ILQL,
+Q-SFT) by its Q values as its sampler reads them: of the last token, or, as published, summed over
+the tokens, which favours short actions where values are negative.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.guided import guide_of
+from learners.guided import action_values, guide_of
 from learners.model import CausalLM, load_causal_lm
 from learners.values import Head
 from lmrl.codec import Codec
@@ -60,6 +60,7 @@ class Reranker:
         self.guide = guide_of(folder)
         self.heads: list[Head] = []
         self.known: dict[bytes, NDArray[np.float64]] = {}
+        self.policy: CausalLM | None = None
         self.trunk = load_causal_lm(folder) if self.guide is None else self._critic(folder)
 
     def _critic(self, folder: Path) -> CausalLM:
@@ -73,15 +74,21 @@ class Reranker:
         def part(name: str) -> dict[str, torch.Tensor]:
             return {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
 
-        critic = AutoModelForCausalLM.from_config(config)
-        critic.load_state_dict(part("critic."), strict=False)  # its output embedding is not used
+        def inner(name: str) -> CausalLM:
+            model = AutoModelForCausalLM.from_config(config)
+            # The critic's output embedding is not stored: it is not used.
+            model.load_state_dict(part(name), strict=name == "policy.")
+            return CausalLM(model.eval())
+
+        if self.guide.reading != "value":
+            self.policy = inner("policy.")
         for number in range(1, self.guide.heads + 1):
             state = part(f"q{number}.")
             outputs, width = state["weight"].shape
             head = Head(width, outputs, 0.0, self.guide.kind, self.guide.scale)
             head.load_state_dict(state)
             self.heads.append(head)
-        return CausalLM(critic.eval())
+        return inner("critic.")
 
     def scores(self, context: Ids) -> NDArray[np.float64]:
         """Return the score of each action in a context, in nats or reward units."""
@@ -100,6 +107,7 @@ class Reranker:
             rows[index, : len(context) + len(action)] = np.concatenate([context, action])
         tokens = torch.as_tensor(rows)
         states = self.trunk.trunk(tokens)
+        starts = states if self.policy is None else self.policy.trunk(tokens)
         found = []
         for row, action in enumerate(self.actions):
             first = len(context) - 1
@@ -109,7 +117,12 @@ class Reranker:
                 logp = self.trunk.head(here).float().log_softmax(-1)
                 found.append(float(logp.gather(-1, taken[:, None]).sum()))
                 continue
-            q = reduce(torch.minimum, [head(here, taken)[0] for head in self.heads])
+            if self.policy is None:
+                q = reduce(torch.minimum, [head(here, taken)[0] for head in self.heads])
+            else:
+                base = self.policy.head(starts[row, first : first + len(action)]).float()
+                whole = action_values(base, [head(here)[0] for head in self.heads], self.guide)
+                q = whole.gather(-1, taken[:, None]).squeeze(-1)
             found.append(float(q.sum() if self.score == "sum" else q[-1]))
         return np.array(found)
 

@@ -26,6 +26,17 @@ def per_step(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -> Values
     return np.where(turn_end, rate, 1.0)
 
 
+def off_policy_decay(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -> Values:
+    """Return λ of the step from each action token to the next, for targets with a maximum `[N]`.
+
+    `token` applies `rate` at every action token. `turn` applies it at the last token of a turn and
+    0 inside. With 1 inside, as `per_step` has it, every token of a turn would regress to the return
+    of the data's continuation, and the value of the first token would be the mean over the data's
+    actions: nothing would be left to maximise over.
+    """
+    return np.where(turn_end | (credit == "token"), rate, 0.0)
+
+
 def reward_to_go(
     reward: Values, follow: NDArray[np.int64], discount: Values, bootstrap: Values | None = None
 ) -> Values:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -324,7 +325,7 @@ class Target:
     ) -> None:
         self.reference = reference
         self.alpha, self.with_trunk = follows.alpha, follows.trunk
-        self.hard_every, self.turns = follows.hard_every, follows.turns
+        self.hard_every = follows.hard_every
         self.network = copy.deepcopy(network).float().requires_grad_(False)
         self.network.nll = False
         self.steps = 0
@@ -396,18 +397,20 @@ def following(
     Returns:
         Outputs at the actions `[E]`, and `v_next` `[E]`, `target_q` and `target_q_next`
         `[heads, E]`; of a terminated episode's last action the following values are 0.
+
+    Raises:
+        LookupError: if a following state is not in this pass, although it has to be.
     """
     device = out.v.device
     acts = micro.entry[micro.entry < batch.actions]
-    follow = batch.next[batch.turn_last[acts] if target.turns else acts]
+    follow = batch.next[acts]
     if len(now.target_q):
         value = torch.as_tensor(now.value, dtype=torch.float32, device=device)
         target_q = torch.as_tensor(now.target_q, dtype=torch.float32, device=device)
         here, there = acts, follow
     else:
         value, target_q = out.v.detach(), target.values(inputs, network)
-        here = np.searchsorted(micro.entry, acts)
-        there = np.where(follow < 0, -1, np.searchsorted(micro.entry, follow))
+        here, there = (_places(micro, entries) for entries in (acts, follow))
     # A last column of zeros for -1: the value after a terminal state.
     value = torch.cat([value, value.new_zeros(1)])
     target_q = torch.cat([target_q, target_q.new_zeros(len(target_q), 1)], 1)
@@ -421,3 +424,16 @@ def following(
         count = len(acts)  # entries are in order, so actions come before bootstrap entries
         bins = None if out.bins is None else out.bins[:count]
         return ValueOutputs(out.q[:, :count], out.nll, out.v[:count], bins), columns
+
+
+def _places(micro: Micro, entries: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where some of a batch's entries are among those of a pass; -1 stays -1."""
+    places = np.searchsorted(micro.entry, entries)
+    found = np.append(micro.entry, -1)[places]
+    missing = entries[(entries >= 0) & (found != entries)]
+    if len(missing):
+        raise LookupError(
+            f"{len(missing)} following states are not in the pass that needs them, the first is "
+            f"entry {missing[0]}; all segments of the batch have to be in one pass"
+        )
+    return np.where(entries < 0, -1, places)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from learners.algorithm import Now
+from learners.algorithm import Guide, Now
 from learners.batch import Batch, Micro, collate, micros
 from learners.bc import BC, bc_loss
 from learners.cql import CQL, sarsa_terms
@@ -519,7 +519,8 @@ def value_decode(case: Case, close: Close) -> None:
     q = torch.tensor(heads, dtype=torch.float64).flatten(1, 2)
     base = inputs["pi_beta_logits"]
     start = torch.zeros(q.shape[1:]) if base is None else torch.tensor(base).flatten(0, 1)
-    logits = combine(start.double(), q, case["hyper"]["beta"], top_p=1.0)
+    guide = Guide(len(q), "mlp", 1.0, case["hyper"]["beta"])
+    logits = combine(start.double(), q, guide)
     close(logits, case["expected"]["logits"], "logits")
 
 

@@ -81,7 +81,7 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
         with torch.no_grad():
             base = policy.head(policy.trunk(ids)[0])
             q = [head(critic.trunk(ids)[0])[0] for head in heads]
-        logp = combine(base, q, beta, top_p, guide.reading).log_softmax(-1)
+        logp = combine(base, q, replace(guide, beta=beta, top_p=top_p)).log_softmax(-1)
         found.append(logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy())
     return found
 
@@ -204,7 +204,9 @@ def test_probabilities_that_are_values_guide_too(
     guided: House, checkpoint: Path, tmp_path: Path
 ) -> None:
     """Q-SFT: untrained it is the start policy; after a push vLLM and the twin agree."""
-    exp = replace(guided.experiment, algorithm=QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=4.0))
+    # Without a limit of support the value of every token is the same before training.
+    algorithm = QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=4.0, reading="ratio", support=0.0)
+    exp = replace(guided.experiment, algorithm=algorithm)
     make_guided(exp.algorithm, checkpoint, tmp_path / "start")
     with launch(exp, checkpoint, served=tmp_path / "start") as house:
         assert push(house, 0).max_abs < 1e-4

@@ -277,3 +277,40 @@ print("float32")
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0 and done.stdout.strip().endswith("float32"), done.stderr[-3000:]
+
+
+def test_cut_episodes_bootstrap_in_one_pass_as_in_many(checkpoint: Path) -> None:
+    """A value function that says -20 everywhere gives the target -20 after every cut, whether the
+    state after the cut is in the same pass, in another one, or was asked beforehand."""
+    program = """
+import sys
+from dataclasses import replace
+from learners.ilql import ILQL
+from learners.learner import Learner, LearnerConfig
+from learners.qsft import QSFT
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+
+env = make("maze-fo", max_steps=9)
+played = [play(env, "random", seed, "maze-fo") for seed in range(20)]
+table = to_table([episode for episode in played if episode.ending == "truncated"][:10])
+assert table.num_rows == 10
+algorithms = [
+    (ILQL(gamma=0.95, value_start=-20.0), "y", -20.0),
+    (QSFT(gamma=0.95, lowest=-40.0, value_start=-20.0, support=0.5), "w", 0.5),
+]
+for port, (algorithm, metric, expected) in enumerate(algorithms, 29751):
+    for budget in (10**6, 200):
+        learner = Learner(algorithm, LearnerConfig(micro_tokens=budget, threads=1), sys.argv[1], 56,
+                          port=port)
+        found = learner.update([table])[metric]
+        assert abs(found - expected) < 1e-3 * abs(expected), (algorithm.name, budget, found)
+print("same")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(checkpoint)],
+        capture_output=True, text=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip().endswith("same"), done.stderr[-3000:]

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learners.algorithm import Now
+from learners.algorithm import Guide, Now
 from learners.batch import collate, micros
-from learners.guided import combine, ratios
+from learners.guided import action_values, combine, likelihoods, ratios
 from learners.learner import Group
 from learners.model import CausalLM, Inputs
 from learners.qsft import QSFT, LikelihoodNetwork, qsft_terms
@@ -91,7 +91,7 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
     base, slow = (torch.randn(size, size, dtype=torch.float64) for _ in range(2))
     algorithm = QSFT(gamma=0.9, lowest=-5.0, highest=0.0, support=0.2)
     reference = Table(base)
-    net = LikelihoodNetwork(Table(base), algorithm.support, chunk=3).double()
+    net = LikelihoodNetwork(Table(base), algorithm.support, mass=0.7, chunk=3).double()
     data = []
     for number in range(5):
         turns = tuple(
@@ -102,36 +102,43 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
         data.append(Trajectory("made-up", {}, 0, turns, ending, "", final, len(final)))
     batch = collate(data)
     target = Target(net, algorithm.follows, reference)
+    rest = float(rng.normal())
     with torch.no_grad():
-        target.network.double().q_heads[0].weight.copy_(slow.T)
+        target.network.double().q_heads[0].weight[:-1].copy_(slow.T)
+        target.network.q_heads[0].bias[-1] = rest
 
     weight = net.q_heads[0].weight.detach().clone().requires_grad_()
-    logp = weight.T.log_softmax(-1)
-    ratio = slow.softmax(-1) / base.softmax(-1)
+    bias = net.q_heads[0].bias.detach()
+    outputs = (weight.T + bias).unbind(0)
+    share = 1.0 / (1.0 + np.exp(rest))  # what the slow copy's rest symbol leaves
+
+    def values(state: int) -> list[float]:
+        likely, p = base[state].softmax(-1), share * slow[state].softmax(-1)
+        best = likely.max()
+        return [
+            min(float(p[a] / likely[a]), 1.0)
+            for a in range(size)
+            if likely[a] >= algorithm.support * best
+        ]
+
     total = torch.zeros((), dtype=torch.float64)
     for episode in data:
-        for index, now in enumerate(episode.turns):
-            after = None
-            if index + 1 < len(episode.turns):
-                after = int(episode.turns[index + 1].observation_ids[0])
-            elif episode.ending == TRUNCATED:
-                after = 3
-            y = now.reward
-            if after is not None:
-                likely = base[after].softmax(-1)
-                best = max(
-                    float(ratio[after, a])
-                    for a in range(size)
-                    if likely[a] >= algorithm.support * likely.max()
-                )
-                y += 0.9 * (-5.0 + 5.0 * min(best, 1.0))
-            w = min(max((y + 5.0) / 5.0, 0.0), 1.0)
-            context = int(now.observation_ids[0])
-            for token in now.action_ids.tolist():
-                for b in range(size):
-                    share = w if b == token else (1.0 - w) / (size - 1)
-                    total = total - share * logp[context, b] / 5.0
+        steps = []  # state, token, reward, and whether the token ends its turn
+        for now in episode.turns:
+            context, said = int(now.observation_ids[0]), now.action_ids.tolist()
+            for place, token in enumerate(said):
+                end = place == len(said) - 1
+                steps.append((context, token, now.reward if end else 0.0, end))
                 context = token
+        states = [state for state, *_ in steps[1:]] + [3 if episode.ending == TRUNCATED else None]
+        for (context, token, reward, end), after in zip(steps, states, strict=True):
+            y = reward
+            if after is not None:
+                y += (0.9 if end else 1.0) * (-5.0 + 5.0 * max(values(after)))
+            w = min(max((y + 5.0) / 5.0, 0.0), 1.0)
+            none = torch.sigmoid(outputs[context][-1])
+            p = (1.0 - none) * outputs[context][:-1].softmax(-1)
+            total = total - (w * p[token].log() + (1.0 - w) * none.log()) / 5.0
     (expected,) = torch.autograd.grad(total, weight)
     for budget in (10**6, 4):
         found, gradients = step_of(algorithm, batch, net, target, budget)
@@ -141,84 +148,115 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
     assert len(inputs_of(batch, 4)) > 1
 
 
-def test_weight_one_is_cloning() -> None:
-    logp = torch.randn(4, 6).log_softmax(-1)
-    others = (logp.sum(-1) - logp[:, 2]) / 5
-    assert torch.equal(qsft_terms(logp[:, 2], others, torch.ones(4)), -logp[:, 2])
-    assert torch.equal(qsft_terms(logp[:, 2], others, torch.zeros(4)), -others)
+def test_weight_one_is_cloning_and_weight_zero_is_the_rest() -> None:
+    taken, rest = -torch.rand(4), -torch.rand(4)
+    assert torch.equal(qsft_terms(taken, rest, torch.ones(4)), -taken)
+    assert torch.equal(qsft_terms(taken, rest, torch.zeros(4)), -rest)
 
 
-def test_a_small_maze_reaches_its_fixed_point_and_the_best_moves() -> None:
-    """The data take every move once from every cell; p / π has to be what iterating says."""
+def test_likelihoods_of_tokens_and_rest_sum_to_one() -> None:
+    outputs = torch.randn(3, 6)
+    logp, rest = likelihoods(outputs)
+    torch.testing.assert_close(logp.exp().sum(-1) + rest.exp(), torch.ones(3))
+    torch.testing.assert_close(rest.exp(), outputs[:, -1].sigmoid())
+    torch.testing.assert_close(logp.softmax(-1), outputs[:, :-1].softmax(-1))
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+def test_a_small_maze_reaches_its_optimum(tokens: int) -> None:
+    """The data take every move once from every cell: p is π times the optimal value, and tokens
+    that the data never hold have none. Actions of three tokens begin and end alike."""
     low, gamma = -8.0, 0.9
     moves = list(MOVES)
-    base = torch.full((SIZE, SIZE), -8.0, dtype=torch.float64)
-    base[:, : len(moves)] = 0.0
+    same, stop = SIZE + 4 * SIZE, SIZE + 4 * SIZE + 1
+    # A state's number: the cell, after the shared token the cell again, after a move both.
+    states = SIZE + 4 * SIZE + 2 + SIZE
+    begun = SIZE + 4 * SIZE + 2
+
+    def action(cell: int, number: int) -> list[int]:
+        first = SIZE + 4 * cell + number
+        return [first] if tokens == 1 else [begun + cell, first, stop]
+
+    base = torch.full((states, states), -8.0, dtype=torch.float64)
+    for cell in range(SIZE):
+        deciding = cell if tokens == 1 else begun + cell
+        base[deciding, SIZE + 4 * cell : SIZE + 4 * cell + 4] = 0.0
+        if tokens == 3:
+            base[cell, begun + cell] = 3.0
+            base[SIZE + 4 * cell : SIZE + 4 * cell + 4, stop] = 3.0
     data = []
     for cell in GRID.starts:
+        here = GRID.cells.index(cell)
         for number, move in enumerate(moves):
             after = GRID.move[cell, move]
             done = after == GRID.goal
-            turns = (turn(GRID.cells.index(cell), [number], 0.0 if done else -1.0),)
+            turns = (turn(here, action(here, number), 0.0 if done else -1.0),)
             final = NO_IDS if done else np.array([GRID.cells.index(after)], np.int32)
             ending = TERMINATED if done else TRUNCATED
             data.append(Trajectory("umaze", {}, 0, turns, ending, "", final, len(final)))
     batch = collate(data)
+    assert same < begun
 
-    share = 1.0 / len(moves)
-    ratio = np.ones((SIZE, len(moves)))
-    for _ in range(300):  # the twin: the fixed point of targets and shared rests
-        w = np.zeros_like(ratio)
+    best = np.zeros(SIZE)
+    for _ in range(200):  # value iteration
+        q = np.full((SIZE, 4), low)
         for cell in GRID.starts:
             for number, move in enumerate(moves):
                 after = GRID.move[cell, move]
-                best = (
-                    0.0
-                    if after == GRID.goal
-                    else low * (1.0 - min(ratio[GRID.cells.index(after)].max(), 1.0))
+                q[GRID.cells.index(cell), number] = (
+                    0.0 if after == GRID.goal else -1.0 + gamma * best[GRID.cells.index(after)]
                 )
-                reward = 0.0 if after == GRID.goal else -1.0
-                w[GRID.cells.index(cell), number] = min(
-                    max((reward + gamma * best - low) / -low, 0.0), 1.0
-                )
-        rest = (1.0 - w).sum(-1, keepdims=True) - (1.0 - w)
-        ratio = (share * w + share * rest / (SIZE - 1)) / share
+        best = q.max(-1)
+        best[GRID.cells.index(GRID.goal)] = 0.0
 
-    algorithm = QSFT(gamma=gamma, lowest=low, support=0.1, polyak=0.2)
-    net = LikelihoodNetwork(Table(base), algorithm.support).double()
+    algorithm = QSFT(gamma=gamma, lowest=low, support=0.1, polyak=0.3, value_start=-4.0)
+    net = LikelihoodNetwork(Table(base), algorithm.support, mass=0.5).double()
     target = Target(net, algorithm.follows, Table(base))
     target.network.double()
     optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=0.05)
-    for step in range(400):
+    steps = 600
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = 0.05 * (1.0 - step / 400)
+            group["lr"] = 0.05 * (1.0 - step / steps)
         step_of(algorithm, batch, net, target)
         optimiser.step()
         target.follow(net)
     with torch.no_grad():
-        said = net.q_heads[0](torch.eye(SIZE).double())[0]
-        found = ratios(said, base)[:, : len(moves)].numpy()
-    starts = [GRID.cells.index(cell) for cell in GRID.starts]
-    assert np.abs(found - ratio)[starts].max() < 0.01
+        outputs = net.q_heads[0](torch.eye(states).double())[0]
+        guide = replace(algorithm, reading="ratio").guide
+        values = low * (1.0 - action_values(base, [outputs], guide))
+        guided = combine(base, [outputs], replace(guide, beta=60.0)).softmax(-1)
     for cell in GRID.starts:
-        greedy = moves[int(found[GRID.cells.index(cell)].argmax())]
-        assert greedy in GRID.best_moves(cell, GRID.goal)
+        here = GRID.cells.index(cell)
+        deciding = here if tokens == 1 else begun + here
+        first = SIZE + 4 * here
+        found = values[deciding, first : first + 4].numpy()
+        np.testing.assert_allclose(found, q[here], atol=0.25)
+        assert moves[int(found.argmax())] in GRID.best_moves(cell, GRID.goal)
+        # What the start policy never says is not said, however small p / π's denominator.
+        assert guided[deciding, first : first + 4].sum() > 0.999
 
 
 def test_readings_of_a_head() -> None:
     torch.manual_seed(0)
-    base, logits = torch.randn(3, 5), torch.randn(3, 5)
-    p, pi = logits.softmax(-1), base.softmax(-1)
-    torch.testing.assert_close(ratios(logits, base), p / pi)
-    supported = ratios(logits, base, 0.5)
+    base, outputs = torch.randn(3, 5), torch.randn(3, 6)
+    p, pi = likelihoods(outputs)[0].exp(), base.softmax(-1)
+    logp = likelihoods(outputs)[0]
+    torch.testing.assert_close(ratios(logp, base), p / pi)
     inside = pi >= 0.5 * pi.amax(-1, keepdim=True)
-    torch.testing.assert_close(supported, torch.where(inside, p / pi, 0.0))
-    torch.testing.assert_close(
-        combine(base, [logits], 3.0, 1.0, "ratio"), base + 3.0 * (p / pi).clamp(max=1.0)
-    )
-    torch.testing.assert_close(combine(base, [logits], 3.0, 1.0, "probability"), base + 3.0 * p)
-    same = combine(base, [base], 3.0, 1.0, "ratio").softmax(-1)
-    torch.testing.assert_close(same, pi)  # untrained, it samples as the start policy does
+    torch.testing.assert_close(ratios(logp, base, 0.5), torch.where(inside, p / pi, 0.0))
+
+    def read(reading: Any, support: float = 0.0) -> Tensor:
+        return combine(base, [outputs], Guide(1, "linear", 1.0, 3.0, 1.0, reading, support))
+
+    torch.testing.assert_close(read("ratio"), base + 3.0 * (p / pi).clamp(max=1.0))
+    torch.testing.assert_close(read("probability"), base + 3.0 * p)
+    for reading, value in (("ratio", (p / pi).clamp(max=1.0)), ("probability", p)):
+        torch.testing.assert_close(read(reading, 0.5), base + 3.0 * torch.where(inside, value, 0.0))
+    # A network that has not been trained samples as the start policy does, if it weighs the ratio.
+    untrained = torch.cat([base, torch.full((3, 1), -2.0)], 1)
+    guide = Guide(1, "linear", 1.0, 3.0, 1.0, "ratio")
+    torch.testing.assert_close(combine(base, [untrained], guide).softmax(-1), pi)
 
 
 def test_a_range_of_values_that_is_none_is_refused() -> None:
