@@ -125,9 +125,12 @@ class Algorithm(ABC):
     bc_coef: float = 0.0
     """Weight of a cloning term on a data set, beside the algorithm's own loss."""
 
-    @property
-    def evaluates(self) -> bool:
-        """Whether `prepare` needs `Now`; without, the batch is not run forward beforehand."""
+    def evaluates(self, state: Mapping[str, float]) -> bool:
+        """Return whether `prepare` needs `Now`; without, the batch is not run forward beforehand.
+
+        Args:
+            state: numbers that change during a run, see `start_state`.
+        """
         return False
 
     @property

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,6 +71,9 @@ class ILQL(Algorithm):
             at each action token in both cases.
         lam: λ of the targets of Q; 0 is one step. Above 0 the target of a turn's last token holds
             returns of the data, which lie below the optimum.
+        mc_updates: number of first updates whose targets are the returns of the data. They teach
+            the network what tells states apart, which bootstraps from a network that knows nothing
+            teach it much later.
         tau: expectile of the value regression.
         cql: weight of the cross-entropy of the data's tokens under Q read as logits.
         polyak: α of the target network.
@@ -94,6 +98,7 @@ class ILQL(Algorithm):
     gamma: float = 0.99
     credit: Credit = "turn"
     lam: float = 0.0
+    mc_updates: int = 0
     tau: float = 0.7
     cql: float = 0.01
     polyak: float = 0.005
@@ -120,10 +125,16 @@ class ILQL(Algorithm):
         """
         check_bins(self.value_bins, self.value_bounds)
 
-    @property
-    def evaluates(self) -> bool:
-        """Whether values of the whole batch are needed before its first step."""
-        return self.lam > 0
+    def start_state(self) -> dict[str, float]:
+        """Return the number of updates that are done, if the first ones are special."""
+        return {"updates": 0.0} if self.mc_updates else {}
+
+    def _learns_returns(self, state: Mapping[str, float]) -> bool:
+        return bool(self.mc_updates) and state["updates"] < self.mc_updates
+
+    def evaluates(self, state: Mapping[str, float]) -> bool:
+        """Return whether values of the whole batch are needed before its first step."""
+        return self.lam > 0 or self._learns_returns(state)
 
     @property
     def follows(self) -> Following:
@@ -153,12 +164,17 @@ class ILQL(Algorithm):
         self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts, and targets where they need more than the next value."""
+        after = {"updates": state["updates"] + 1} if self.mc_updates else {}
         discount = per_step(self.gamma, batch.turn_end, self.credit)
-        if self.evaluates:
-            decay = off_policy_decay(self.lam, batch.turn_end, self.credit)
+        if self.evaluates(state):
+            decay = (
+                np.ones(batch.actions)
+                if self._learns_returns(state)
+                else off_policy_decay(self.lam, batch.turn_end, self.credit)
+            )
             y = lambda_returns(now.value, batch.reward, batch.next, discount, decay)
-            return {"y": y}, {}, {}
-        return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, {}
+            return {"y": y}, {}, after
+        return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, after
 
     def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
         """Return L_q1 + L_q2 + L_v + cql (CE_1 + CE_2) of a micro-batch.

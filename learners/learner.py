@@ -227,9 +227,9 @@ class Learner:
         if self.target is not None:
             # If all of a step is one pass, following states are in it and nothing is asked twice.
             steps_are_passes = self.algorithm.minibatch == 0 and len(self._passes(batch, None)) == 1
-            if self.algorithm.evaluates or not steps_are_passes:
+            if self.algorithm.evaluates(self.state) or not steps_are_passes:
                 return self._values(batch)
-        elif self.algorithm.evaluates:
+        elif self.algorithm.evaluates(self.state):
             return self._evaluate(batch)
         zeros = np.zeros(batch.entries, np.float32)
         return Now(zeros[: batch.actions], zeros, zeros[: batch.actions], zeros[None][:0])

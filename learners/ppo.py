@@ -154,9 +154,8 @@ class PPO(Algorithm):
                 f"and that is {self.kl_coef:g}; give algorithm.kl_coef a value above 0"
             )
 
-    @property
-    def evaluates(self) -> bool:
-        """Whether `prepare` needs `Now`: old log-probs and values."""
+    def evaluates(self, state: Mapping[str, float]) -> bool:
+        """Return that `prepare` needs `Now`: old log-probs and values."""
         return True
 
     @property

@@ -206,14 +206,14 @@ def gradients(
     passes = micros(batch, budget=budget)
     none = np.zeros(batch.entries)
     now = Now(none[: batch.actions], none, none[: batch.actions], none[None][:0])
-    if len(passes) > 1 or algorithm.evaluates:
+    if len(passes) > 1 or algorithm.evaluates(algorithm.start_state()):
         value, target_q = none.copy(), np.zeros((2, batch.entries))
         for micro in passes:
             inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
             value[micro.entry] = net(inputs).v.detach().numpy()
             target_q[:, micro.entry] = target.values(inputs, net).numpy()
         now = replace(now, value=value, target_q=target_q)
-    columns, *_ = algorithm.prepare(batch, now, None, {})  # type: ignore[arg-type]
+    columns, *_ = algorithm.prepare(batch, now, None, algorithm.start_state())  # type: ignore[arg-type]
     total = 0.0
     net.zero_grad()
     for micro in passes:
@@ -415,17 +415,17 @@ def learned(algorithm: Any, data: list[Trajectory], steps: int = 1500) -> ValueN
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     (micro,) = micros(batch)
     inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
-    none = np.zeros(batch.entries)
+    none, state = np.zeros(batch.entries), algorithm.start_state()
     for step in range(steps):
         for group in optimiser.param_groups:
             group["lr"] = rate * (1.0 - step / steps)
         out = net(inputs)
         target_q = none[None][:0]
-        if algorithm.evaluates:
+        if algorithm.evaluates(state):
             assert target is not None
             target_q = target.values(inputs, net).numpy()
         now = Now(none[: batch.actions], out.v.detach().numpy(), none[: batch.actions], target_q)
-        columns, *_ = algorithm.prepare(batch, now, None, {})
+        columns, _, state = algorithm.prepare(batch, now, None, state)
         targets = {k: torch.as_tensor(np.asarray(c)).double() for k, c in columns.items()}
         if target is not None:
             out, after = following(batch, micro, inputs, out, now, target, net)
@@ -458,10 +458,11 @@ SMALL = ILQL(gamma=GAMMA, tau=0.8, cql=0.0, polyak=0.5, head="linear")
         (SMALL, 3),
         (replace(SMALL, tau=0.5), 3),
         (replace(SMALL, lam=0.5), 3),
+        (replace(SMALL, mc_updates=20), 3),
         (replace(SMALL, value_bins=41, value_bounds=(-10.0, 0.5)), 3),
         (MC(gamma=GAMMA, cql=0.0, head="linear"), 3),
     ],
-    ids=["one token", "ilql", "mean", "td-lambda", "hl-gauss", "mc"],
+    ids=["one token", "ilql", "mean", "td-lambda", "returns first", "hl-gauss", "mc"],
 )
 def test_the_values_of_a_small_maze_are_those_of_its_fixed_point(
     algorithm: Any, tokens: int
@@ -477,6 +478,23 @@ def test_the_values_of_a_small_maze_are_those_of_its_fixed_point(
     np.testing.assert_allclose(found, expected, atol=0.15)
     for cell, row in zip(GRID.starts, found, strict=True):
         assert list(MOVES)[int(row.argmax())] in GRID.best_moves(cell, GRID.goal)
+
+
+def test_first_updates_regress_to_the_returns_of_the_data() -> None:
+    """Each token of a turn to the same return, then to the value of the next token."""
+    algorithm = replace(SMALL, mc_updates=2)
+    batch = collate([walk(GRID.starts[0], "move up\n", 3)])
+    now = Now(*[np.full(batch.actions, -9.0)] * 3, np.zeros((2, batch.actions)))
+    state = algorithm.start_state()
+    discount = per_step(GAMMA, batch.turn_end, "turn")
+    returns = reward_to_go(batch.reward, batch.next, discount)
+    for _ in range(2):
+        assert algorithm.evaluates(state)
+        columns, _, state = algorithm.prepare(batch, now, None, state)  # type: ignore[arg-type]
+        np.testing.assert_allclose(columns["y"], returns)
+    assert not algorithm.evaluates(state)
+    columns, *_ = algorithm.prepare(batch, now, None, state)  # type: ignore[arg-type]
+    assert set(columns) == {"reward", "discount"}
 
 
 def test_targets_stay_within_the_range_of_returns() -> None:
