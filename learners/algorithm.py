@@ -35,7 +35,8 @@ class Now:
 
     Attributes:
         logprob: of the policy `[N]`.
-        value: of the critic `[N + K]`; zeros without one.
+        value: of the critic, or of the V head that values following states `[N + K]`; zeros
+            without one.
         reference: log-prob of the frozen reference policy `[N]`; zeros without one.
         target_q: target values of the actions, one row a Q head `[heads, N + K]`; no rows without
             a target network.
@@ -71,12 +72,14 @@ class Following:
         hard_every: steps between full copies beside the slow ones; 0 has none.
         bootstrap: where an episode that was cut goes on: after the environment's last `reply`, or
             after the last `action`.
+        v: whether following states are valued by the target's V head, or by the trained one.
     """
 
     alpha: float
     trunk: bool = True
     hard_every: int = 0
     bootstrap: Literal["reply", "action"] = "reply"
+    v: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 Defaults repair what the published code gets wrong: credit is discounted at turn borders instead of
 at every token (`credit="token"`), a time limit is bootstrapped after the environment's reply
-(`bootstrap="action"` reads it before), and values of tokens that were never taken are held down
-(`cql` above 0).
+(`bootstrap="action"` reads it before), targets take V from the target network (`target_v`), and
+values of tokens that were never taken are held down (`cql` above 0).
 
 Every action token bootstraps from the state of the next action token, also inside a turn. One
 bootstrap a turn would make the value of a first token the mean over the data's continuations, and
@@ -78,6 +78,9 @@ class ILQL(Algorithm):
         cql: weight of the cross-entropy of the data's tokens under Q read as logits.
         polyak: α of the target network.
         target_trunk: whether the target has a trunk of its own.
+        target_v: whether targets of Q take V from the target network. The published code takes it
+            from the trained one; then Q and V chase each other within a few steps, and values of
+            tokens that differ little are lost while those of all states rise.
         hard_every: steps between full copies into the target; 0 has none.
         head: kind of the Q and V heads.
         value_start: every value before training. At or below the lowest return, no token looks good
@@ -103,6 +106,7 @@ class ILQL(Algorithm):
     cql: float = 0.01
     polyak: float = 0.005
     target_trunk: bool = True
+    target_v: bool = True
     hard_every: int = 0
     head: HeadKind = "mlp"
     value_start: float = 0.0
@@ -139,7 +143,9 @@ class ILQL(Algorithm):
     @property
     def follows(self) -> Following:
         """How the target network follows."""
-        return Following(self.polyak, self.target_trunk, self.hard_every, self.bootstrap)
+        return Following(
+            self.polyak, self.target_trunk, self.hard_every, self.bootstrap, self.target_v
+        )
 
     @property
     def guide(self) -> Guide:

@@ -262,7 +262,7 @@ class Learner:
 
     @torch.no_grad()
     def _values(self, batch: Batch) -> Now:
-        """Return values and target values of every entry."""
+        """Return values of following states and target values, at every entry."""
         assert self.target is not None
         network = self.engine.network
         assert isinstance(network, ValueNetwork)
@@ -271,8 +271,10 @@ class Learner:
         target_q = np.zeros((len(network.q_heads), batch.entries), np.float32)
         for micro in self._passes(batch, None):
             inputs = self._inputs(micro)
-            value[micro.entry] = self.engine.forward(inputs).v.float().cpu().numpy()
-            target_q[:, micro.entry] = self.target.values(inputs, network).cpu().numpy()
+            slow = self.target.values(inputs, network)
+            v = slow.v if self.target.with_v else self.engine.forward(inputs).v
+            value[micro.entry] = v.float().cpu().numpy()
+            target_q[:, micro.entry] = slow.q.cpu().numpy()
         return Now(zeros[: batch.actions], value, zeros[: batch.actions], target_q)
 
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:

@@ -34,7 +34,7 @@ from learners.batch import Batch
 from learners.guided import likelihoods, ratios
 from learners.model import CausalLM, Inputs, PerToken
 from learners.returns import Credit, per_step
-from learners.values import ValueNetwork, ValueOutputs, freeze_output
+from learners.values import TargetValues, ValueNetwork, ValueOutputs, freeze_output
 from lmrl.errors import UsageError
 
 LEAST_MASS = 0.01
@@ -93,7 +93,9 @@ class LikelihoodNetwork(ValueNetwork):
         logits: Tensor = self.q_heads[0].forward(states)[0]
         return logits
 
-    def target_values(self, inputs: Inputs, states: Tensor, reference: CausalLM | None) -> Tensor:
+    def target_values(
+        self, inputs: Inputs, states: Tensor, reference: CausalLM | None
+    ) -> TargetValues:
         """Return max p / π over the tokens that π supports, at the entries' states `[1, E]`."""
         assert reference is not None
         base = reference.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
@@ -105,7 +107,8 @@ class LikelihoodNetwork(ValueNetwork):
             ).amax(-1)
             for start in range(0, max(len(states), 1), self.chunk)  # a pass may be empty
         ]
-        return torch.cat(best)[inputs.entry_state][None]
+        q = torch.cat(best)[inputs.entry_state][None]
+        return TargetValues(q, torch.zeros_like(q[0]))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,18 @@ from learners.model import CausalLM, Inputs, LanguageModel, at_least_float32
 HeadKind = Literal["mlp", "linear"]
 
 
+class TargetValues(NamedTuple):
+    """What a target network says.
+
+    Attributes:
+        q: of the entries' tokens `[heads, E]`.
+        v: of the entries' states `[E]`; zeros without a V head.
+    """
+
+    q: Tensor
+    v: Tensor
+
+
 class ValueOutputs(NamedTuple):
     """What the losses of value learning see.
 
@@ -245,15 +257,18 @@ class ValueNetwork(nn.Module):
             v = self.v_head(states)[0].squeeze(-1)[inputs.entry_state]
         return ValueOutputs(torch.stack(q), torch.stack(nll), v, bins)
 
-    def target_values(self, inputs: Inputs, states: Tensor, reference: CausalLM | None) -> Tensor:
-        """Return what a slow copy of this network says at the entries `[heads, E]`.
+    def target_values(
+        self, inputs: Inputs, states: Tensor, reference: CausalLM | None
+    ) -> "TargetValues":
+        """Return what a slow copy of this network says at the entries.
 
         Args:
             inputs: of the pass.
             states: hidden states `[S, H]`.
             reference: the start policy, if it is kept.
         """
-        return self.values(states, inputs).q
+        out = self.values(states, inputs)
+        return TargetValues(out.q, out.v)
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield what a value-guided sampler needs, under the names it knows: the trunk without its
@@ -325,14 +340,14 @@ class Target:
     ) -> None:
         self.reference = reference
         self.alpha, self.with_trunk = follows.alpha, follows.trunk
-        self.hard_every = follows.hard_every
+        self.hard_every, self.with_v = follows.hard_every, follows.v
         self.network = copy.deepcopy(network).float().requires_grad_(False)
         self.network.nll = False
         self.steps = 0
 
     @torch.no_grad()
-    def values(self, inputs: Inputs, online: ValueNetwork) -> Tensor:
-        """Return target Q values at the entries `[heads, E]`."""
+    def values(self, inputs: Inputs, online: ValueNetwork) -> TargetValues:
+        """Return target values at the entries."""
         states = (self.network if self.with_trunk else online).states(inputs.tokens, inputs)
         return self.network.target_values(inputs, states, self.reference)
 
@@ -409,7 +424,8 @@ def following(
         target_q = torch.as_tensor(now.target_q, dtype=torch.float32, device=device)
         here, there = acts, follow
     else:
-        value, target_q = out.v.detach(), target.values(inputs, network)
+        slow = target.values(inputs, network)
+        value, target_q = slow.v if target.with_v else out.v.detach(), slow.q
         here, there = (_places(micro, entries) for entries in (acts, follow))
     # A last column of zeros for -1: the value after a terminal state.
     value = torch.cat([value, value.new_zeros(1)])

@@ -758,6 +758,7 @@ def ilql_step(case: Case, close: Close) -> None:
         cql=hyper["cql_weight"],
         polyak=hyper["polyak_alpha"],
         target_trunk=own_trunk,
+        target_v=False,
         hard_every=every // math.gcd(every, accumulate) if every else 0,
         bootstrap="action",
     )

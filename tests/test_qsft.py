@@ -67,7 +67,7 @@ def step_of(
     if len(passes) > 1:
         rows = np.zeros((1, batch.entries))
         for micro, inputs in passes:
-            rows[:, micro.entry] = target.values(inputs, net).numpy()
+            rows[:, micro.entry] = target.values(inputs, net).q.numpy()
         now = replace(now, target_q=rows)
     columns, *_ = algorithm.prepare(batch, now, Group(0, 1, "cpu"), {})
     net.zero_grad()

@@ -210,8 +210,9 @@ def gradients(
         value, target_q = none.copy(), np.zeros((2, batch.entries))
         for micro in passes:
             inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
-            value[micro.entry] = net(inputs).v.detach().numpy()
-            target_q[:, micro.entry] = target.values(inputs, net).numpy()
+            slow = target.values(inputs, net)
+            value[micro.entry] = (slow.v if target.with_v else net(inputs).v.detach()).numpy()
+            target_q[:, micro.entry] = slow.q.numpy()
         now = replace(now, value=value, target_q=target_q)
     columns, *_ = algorithm.prepare(batch, now, None, algorithm.start_state())  # type: ignore[arg-type]
     total = 0.0
@@ -229,7 +230,9 @@ def gradients(
 
 @seeds
 @pytest.mark.parametrize("markov", [True, False])
-@pytest.mark.parametrize("changes", [{}, {"credit": "token"}, {"lam": 0.5}, {"cql": 0.0}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"credit": "token"}, {"lam": 0.5}, {"cql": 0.0}, {"target_v": False}]
+)
 def test_many_passes_give_the_gradient_of_one(
     seed: int, markov: bool, changes: dict[str, Any]
 ) -> None:
@@ -238,7 +241,7 @@ def test_many_passes_give_the_gradient_of_one(
     algorithm = ILQL(**changes)
     net, slow = network(seed), network(seed + 1)
     net.nll = algorithm.cql > 0
-    target = Target(net, Following(0.1))
+    target = Target(net, algorithm.follows)
     target.network = slow.requires_grad_(False)
     whole, one = gradients(algorithm, batch, net, target, 10**6)
     parts, many = gradients(algorithm, batch, net, target, 12)
@@ -423,7 +426,7 @@ def learned(algorithm: Any, data: list[Trajectory], steps: int = 1500) -> ValueN
         target_q = none[None][:0]
         if algorithm.evaluates(state):
             assert target is not None
-            target_q = target.values(inputs, net).numpy()
+            target_q = target.values(inputs, net).q.numpy()
         now = Now(none[: batch.actions], out.v.detach().numpy(), none[: batch.actions], target_q)
         columns, _, state = algorithm.prepare(batch, now, None, state)
         targets = {k: torch.as_tensor(np.asarray(c)).double() for k, c in columns.items()}
