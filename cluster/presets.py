@@ -61,46 +61,64 @@ _FO_PPO = replace(
 
 # Many equal rows make large batches cheap here, and a large batch makes values quiet. No value may
 # begin above -1 / (1 - gamma), the lowest return: a token that was never tried would look good.
-_FO_ILQL = replace(
+_FO_MC = replace(
     _FO,
     start="maze-fo-bc",
-    algorithm=ILQL(
-        gamma=0.95,
-        lam=0.8,
-        tau=0.9,
-        cql=0.05,
-        polyak=0.1,
-        value_start=-20.0,
-        value_scale=5.0,
-        beta=8.0,
-    ),
-    updates=1000,
+    algorithm=MC(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, endless=True, beta=8.0),
+    updates=600,
     save_every=100,
-    data=DataConfig(episodes=1500, batch=24),
+    data=DataConfig(episodes=1500, batch=64),
     evaluation=EvaluationConfig(every=100, every_episodes=100),
     learner=LearnerConfig(
         optimiser=OptimiserConfig(lr=1e-3, decay="linear", warmup=20), micro_tokens=65536, threads=1
     ),
 )
 
-_FO_MC = replace(
-    _FO_ILQL,
-    algorithm=MC(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, endless=True, beta=8.0),
-    updates=600,
-    data=DataConfig(episodes=1500, batch=64),
+# A move is three tokens, and each of them bootstraps: what the goal is worth travels over some
+# sixty steps of the target network, so that network follows quickly. The first updates learn
+# returns: without them the network tells positions apart only after most of the run.
+_FO_ILQL = replace(
+    _FO_MC,
+    algorithm=ILQL(
+        gamma=0.95,
+        tau=0.95,
+        mc_updates=400,
+        cql=0.05,
+        polyak=0.2,
+        value_start=-20.0,
+        value_scale=5.0,
+        value_bounds=(-20.0, 0.0),
+        beta=8.0,
+    ),
+    updates=1500,
+    save_every=250,
+    data=DataConfig(episodes=1500, batch=24),
+    evaluation=EvaluationConfig(every=250, every_episodes=100),
+    learner=replace(
+        _FO_MC.learner, optimiser=OptimiserConfig(lr=5e-4, decay="linear", warmup=20)
+    ),
 )
 
-# Values are in units of the range of returns, so beta is what ILQL has, times 20.
+# A step further from the goal multiplies a value by gamma, and an error of the start policy's
+# frequencies multiplies it too: gamma has to be the smaller factor. The start policy's tail is cut
+# off, as beta times a value is many nats.
 _FO_QSFT = replace(
     _FO_ILQL,
-    algorithm=QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=160.0),
-    data=DataConfig(episodes=1500, batch=64),
+    algorithm=QSFT(
+        gamma=0.8,
+        lowest=-5.0,
+        value_start=-4.0,
+        polyak=0.2,
+        reading="ratio",
+        beta=100.0,
+        top_p=0.99,
+    ),
 )
 
 # As published: the successful episodes. The best tenth of them is mostly the work of the optimal
 # players in the data.
 _FO_FILTERED = replace(
-    _FO_ILQL,
+    _FO_MC,
     algorithm=FilteredBC(threshold=-100.0),
     updates=300,
     data=DataConfig(episodes=1500, batch=8),
