@@ -77,26 +77,25 @@ _FO_MC = replace(
 # A move is three tokens, and each of them bootstraps: what the goal is worth travels over some
 # sixty steps of the target network, so that network follows quickly. The first updates learn
 # returns: without them the network tells positions apart only after most of the run.
+_MAZE_ILQL = ILQL(
+    gamma=0.95,
+    tau=0.95,
+    mc_updates=400,
+    cql=0.05,
+    polyak=0.2,
+    value_start=-20.0,
+    value_scale=5.0,
+    value_bounds=(-20.0, 0.0),
+    beta=8.0,
+)
 _FO_ILQL = replace(
     _FO_MC,
-    algorithm=ILQL(
-        gamma=0.95,
-        tau=0.95,
-        mc_updates=400,
-        cql=0.05,
-        polyak=0.2,
-        value_start=-20.0,
-        value_scale=5.0,
-        value_bounds=(-20.0, 0.0),
-        beta=8.0,
-    ),
+    algorithm=_MAZE_ILQL,
     updates=1500,
     save_every=250,
     data=DataConfig(episodes=1500, batch=24),
     evaluation=EvaluationConfig(every=250, every_episodes=100),
-    learner=replace(
-        _FO_MC.learner, optimiser=OptimiserConfig(lr=5e-4, decay="linear", warmup=20)
-    ),
+    learner=replace(_FO_MC.learner, optimiser=OptimiserConfig(lr=5e-4, decay="linear", warmup=20)),
 )
 
 # A step further from the goal multiplies a value by gamma, and an error of the start policy's
@@ -108,11 +107,13 @@ _FO_QSFT = replace(
         gamma=0.8,
         lowest=-5.0,
         value_start=-4.0,
-        polyak=0.2,
+        polyak=0.1,
         reading="ratio",
         beta=100.0,
         top_p=0.99,
     ),
+    updates=2000,
+    learner=replace(_FO_MC.learner, optimiser=OptimiserConfig(lr=2e-4, decay="linear", warmup=20)),
 )
 
 # As published: the successful episodes. The best tenth of them is mostly the work of the optimal
@@ -132,20 +133,22 @@ _FO_ONLINE_FILTERED = replace(
 
 _FO_ONLINE_ILQL = replace(
     _FO_PPO,
+    # Each pass over a round carries bootstraps one token further.
     algorithm=OnlineILQL(
         gamma=0.95,
-        lam=0.8,
         tau=0.9,
+        mc_updates=6,
         cql=0.05,
-        polyak=0.1,
+        polyak=0.2,
         value_start=-20.0,
         value_scale=5.0,
+        value_bounds=(-20.0, 0.0),
         beta=8.0,
-        minibatch=1024,
-        epochs=2,
+        minibatch=0,
+        epochs=40,
     ),
     updates=40,
-    learner=replace(_FO_ILQL.learner, optimiser=OptimiserConfig(lr=1e-3, decay="linear")),
+    learner=_FO_ILQL.learner,
 )
 
 _FO_TOP = replace(_FO_FILTERED, algorithm=FilteredBC(share=0.1))
@@ -160,18 +163,27 @@ _PO = replace(
     learner=replace(_FO.learner, windows="strided"),
 )
 
-_PO_ILQL = replace(
-    _FO_ILQL,
+_PO_MC = replace(
+    _FO_MC,
     task="maze-po",
     start="maze-po-bc",
     updates=600,
+    save_every=150,
     model=_PO.model,
     data=DataConfig(episodes=1500, batch=4),
     evaluation=EvaluationConfig(episodes=100, every=150, every_episodes=50, start_episodes=50),
+    learner=replace(_FO_MC.learner, windows="strided"),
+)
+# From a history no position is certain, and the highest values of the data are luck.
+_PO_ILQL = replace(
+    _PO_MC,
+    algorithm=replace(_MAZE_ILQL, tau=0.9, mc_updates=200),
+    updates=1000,
+    save_every=250,
+    evaluation=replace(_PO_MC.evaluation, every=250),
     learner=replace(_FO_ILQL.learner, windows="strided"),
 )
-_PO_MC = replace(_PO_ILQL, algorithm=_FO_MC.algorithm)
-_PO_FILTERED = replace(_PO_ILQL, algorithm=_FO_FILTERED.algorithm)
+_PO_FILTERED = replace(_PO_MC, algorithm=_FO_FILTERED.algorithm)
 
 _PO_PPO = replace(
     _FO_PPO,
@@ -219,21 +231,21 @@ class Size(NamedTuple):
     Attributes:
         context: tokens of the longest context with its action.
         max_tokens: longest action.
-        lowest: return; no value begins above it.
+        returns: lowest and highest return of an episode; no value begins above the lowest.
     """
 
     context: int
     max_tokens: int
-    lowest: float
+    returns: tuple[float, float]
 
 
 SIZES = {
-    "text-nav-fo": Size(256, 12, 0.0),
-    "text-nav-po": Size(1024, 12, 0.0),
-    "chess": Size(128, 12, -1.0),
-    "endgames": Size(96, 12, -1.0),
-    "guess-my-city": Size(448, 32, -20.0),
-    "car-dealer": Size(768, 64, 0.0),
+    "text-nav-fo": Size(256, 12, (0.0, 1.0)),
+    "text-nav-po": Size(1024, 12, (0.0, 1.0)),
+    "chess": Size(128, 12, (-1.0, 1.0)),
+    "endgames": Size(96, 12, (-1.0, 1.0)),
+    "guess-my-city": Size(448, 32, (-20.0, 0.0)),
+    "car-dealer": Size(768, 64, (0.0, 2.0)),
 }
 """The tasks whose presets follow from this alone: they run, but nobody has tuned them."""
 
@@ -259,12 +271,20 @@ def _untuned(task: str, size: Size) -> dict[str, Experiment]:
         save_every=200,
         evaluation=EvaluationConfig(every=200, every_episodes=100),
     )
-    ilql = ILQL(tau=0.8, polyak=0.02, value_start=size.lowest, beta=4.0)
-    ppo = PPO(kl_coef=0.05, value_start=size.lowest, minibatch=128)
+    lowest = size.returns[0]
+    ilql = ILQL(
+        tau=0.8,
+        mc_updates=bc.updates // 4,
+        polyak=0.1,
+        value_start=lowest,
+        value_bounds=size.returns,
+        beta=4.0,
+    )
+    ppo = PPO(kl_coef=0.05, value_start=lowest, minibatch=128)
     return {
         f"{task}-bc": bc,
         f"{task}-filtered-bc": replace(values, algorithm=FilteredBC(share=0.1)),
-        f"{task}-mc": replace(values, algorithm=MC(value_start=size.lowest, beta=4.0)),
+        f"{task}-mc": replace(values, algorithm=MC(value_start=lowest, beta=4.0)),
         f"{task}-ilql": replace(values, algorithm=ilql),
         f"{task}-td-lambda": replace(values, algorithm=replace(ilql, lam=0.9)),
         f"{task}-ppo": replace(
@@ -304,7 +324,14 @@ def _by_lines(bc: Experiment, updates: int, ilql: ILQL, lam: float) -> dict[str,
         beta=ilql.beta,
     )
     # Its values are in units of the range of returns.
-    qsft = QSFT(gamma=gamma, lowest=lowest, polyak=ilql.polyak, beta=-lowest * ilql.beta)
+    qsft = QSFT(
+        gamma=gamma,
+        lowest=lowest,
+        polyak=ilql.polyak,
+        reading="ratio",
+        beta=-lowest * ilql.beta,
+        top_p=0.99,
+    )
     algorithms: dict[str, AnyAlgorithm] = {
         "filtered-bc": FilteredBC(share=0.1, observation_weight=1.0),
         "mc": mc,
@@ -381,7 +408,10 @@ PRESETS: dict[str, Experiment] = {
 PRESETS |= _by_lines(
     _WORDLE,
     updates=1000,
-    ilql=ILQL(gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, value_start=-6.0, beta=8.0),
+    # An episode has six turns of one token: V needs no slow copy.
+    ilql=ILQL(
+        gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, target_v=False, value_start=-6.0, beta=8.0
+    ),
     lam=0.5,
 )
 PRESETS |= _by_lines(
@@ -389,7 +419,14 @@ PRESETS |= _by_lines(
     updates=500,
     # No win in twenty questions is worth -12.8 at this discount.
     ilql=ILQL(
-        gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, value_start=-12.9, value_scale=5.0, beta=2.0
+        gamma=0.95,
+        cql=0.05,
+        tau=0.8,
+        polyak=0.02,
+        target_v=False,
+        value_start=-12.9,
+        value_scale=5.0,
+        beta=2.0,
     ),
     lam=0.9,
 )

@@ -229,8 +229,8 @@ class OnlineILQL(ILQL):
     Attributes:
         replay: share of a round's episodes that are replayed: half of them from the data set, half
             from earlier rounds.
-        minibatch: segments per optimiser step, all ranks together. Following values and target
-            values are those of the round's beginning.
+        minibatch: segments per optimiser step, all ranks together; 0 is the whole round. Following
+            values and target values are those of the epoch's beginning.
         epochs: passes over each round.
     """
 

@@ -174,7 +174,11 @@ class Learner:
         prepared = time.perf_counter()
         counted: list[Metrics] = []
         stopped = False
-        for _ in range(self.algorithm.epochs):
+        for epoch in range(self.algorithm.epochs):
+            if epoch and self.target is not None:
+                # Bootstraps of the first pass would teach nothing new in a second one.
+                now = self._now(batch)
+                columns, *_ = self._prepare(batch, now)
             for segments in self._minibatches(batch):
                 extra = None if clones is None else self._collate([next(clones)])
                 counted.append(self._step(batch, segments, columns, now, extra))
