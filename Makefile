@@ -38,11 +38,12 @@ demo: $(READY)
 
 test: $(READY) $(VENV)/.smollm2
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
+	$(BIN)/pytest -m "system or gpu"
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest -m "not system and not gpu"
+	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

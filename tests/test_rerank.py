@@ -11,6 +11,7 @@ from learners.guided import make_guided
 from learners.ilql import ILQL
 from learners.mc import MC
 from learners.model import load_causal_lm
+from learners.qsft import QSFT
 from learners.rerank import Reranker, move_accuracy
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, rollout
@@ -46,6 +47,26 @@ def test_values_are_of_the_last_token_or_summed(
     summed = Reranker(tmp_path / "guided", moves, score="sum")
     expected = [-2.0 * len(action) for action in summed.actions]
     assert summed.scores(context_of(summed)).tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("support", [0.0, 0.9])
+def test_probabilities_are_read_as_the_sampler_reads_them(
+    checkpoint: Path, tmp_path: Path, support: float
+) -> None:
+    """Q-SFT: the value of a token is p / π, which is the same for all of them before training, and
+    0 for tokens that the start policy does not support."""
+    algorithm = QSFT(lowest=-20.0, value_start=-8.0, reading="ratio", support=support)
+    make_guided(algorithm, checkpoint, tmp_path / "guided")
+    policy = Reranker(tmp_path / "guided", list(MOVES), score="sum")
+    context = context_of(policy)
+    model = load_causal_lm(checkpoint)
+    for action, score in zip(policy.actions, policy.scores(context), strict=True):
+        ids = torch.as_tensor(np.concatenate([context, action]).astype(np.int64))[None]
+        with torch.no_grad():
+            pi = model.head(model.trunk(ids)[0]).softmax(-1)
+        rows = range(len(context) - 1, len(context) + len(action) - 1)
+        kept = [float(pi[i, int(ids[0, i + 1])]) >= support * float(pi[i].max()) for i in rows]
+        assert score == pytest.approx(0.6 * sum(kept), abs=1e-4)
 
 
 def test_it_plays(checkpoint: Path) -> None:
