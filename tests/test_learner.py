@@ -285,6 +285,7 @@ def test_cut_episodes_bootstrap_in_one_pass_as_in_many(checkpoint: Path) -> None
     program = """
 import sys
 from dataclasses import replace
+from learners.engine import OptimiserConfig
 from learners.ilql import ILQL
 from learners.learner import Learner, LearnerConfig
 from learners.qsft import QSFT
@@ -306,6 +307,15 @@ for port, (algorithm, metric, expected) in enumerate(algorithms, 29751):
                           port=port)
         found = learner.update([table])[metric]
         assert abs(found - expected) < 1e-3 * abs(expected), (algorithm.name, budget, found)
+# Values that bootstraps use are as new in every epoch, in one pass and in many.
+algorithm = ILQL(gamma=0.95, value_start=-20.0, polyak=0.5, epochs=6)
+config = LearnerConfig(optimiser=OptimiserConfig(lr=1e-2, eps=1e-3), threads=1)
+first, second = (
+    Learner(algorithm, replace(config, micro_tokens=budget), sys.argv[1], 56, port=29756)
+    .update([table])["y"]
+    for budget in (10**6, 200)
+)
+assert abs(first + 20.0) > 0.02 and abs(first - second) < 1e-4, (first, second)
 print("same")
 """
     done = subprocess.run(
