@@ -79,8 +79,8 @@ _FO_MC = replace(
 # returns: without them the network tells positions apart only after most of the run.
 _MAZE_ILQL = ILQL(
     gamma=0.95,
-    tau=0.95,
-    mc_updates=400,
+    tau=0.9,
+    mc_updates=600,
     cql=0.05,
     polyak=0.2,
     value_start=-20.0,
@@ -93,7 +93,7 @@ _FO_ILQL = replace(
     algorithm=_MAZE_ILQL,
     updates=1500,
     save_every=250,
-    data=DataConfig(episodes=1500, batch=24),
+    data=DataConfig(episodes=1500, batch=48),
     evaluation=EvaluationConfig(every=250, every_episodes=100),
     learner=replace(_FO_MC.learner, optimiser=OptimiserConfig(lr=5e-4, decay="linear", warmup=20)),
 )
@@ -174,10 +174,9 @@ _PO_MC = replace(
     evaluation=EvaluationConfig(episodes=100, every=150, every_episodes=50, start_episodes=50),
     learner=replace(_FO_MC.learner, windows="strided"),
 )
-# From a history no position is certain, and the highest values of the data are luck.
 _PO_ILQL = replace(
     _PO_MC,
-    algorithm=replace(_MAZE_ILQL, tau=0.9, mc_updates=200),
+    algorithm=replace(_MAZE_ILQL, mc_updates=300),
     updates=1000,
     save_every=250,
     evaluation=replace(_PO_MC.evaluation, every=250),
