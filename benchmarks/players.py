@@ -16,6 +16,7 @@ from benchmarks.record import save
 from lmrl.env import TextEnv
 from lmrl.rollout import play
 from lmrl.score import score
+from lmrl.show import interval
 from lmrl.tasks import known, make
 
 PLAYERS = ("random", "mixture", "optimal")
@@ -63,9 +64,8 @@ def main() -> None:
         return
     for name, players in rows.items():
         for player, row in players.items():
-            low, high = row["ci95"]
             print(
-                f"{name:<20} {player:<8} {row['return_mean']:>9.3f} [{low:.3f}, {high:.3f}]  "
+                f"{name:<20} {player:<8} {row['return_mean']:>9.3f} {interval(row['ci95'], 3)}  "
                 f"normalised {row['normalised']:.1f}, {row['episodes']} episodes"
             )
     print(path)

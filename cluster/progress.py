@@ -27,6 +27,7 @@ from cluster.weights import PushReport
 from lmrl.errors import UsageError
 from lmrl.runlog import RunLog, write_json
 from lmrl.score import Score
+from lmrl.show import interval
 
 
 class Progress:
@@ -148,10 +149,9 @@ class Progress:
         self.scores[label] = score.to_json()
         self.log.trajectories("evaluation", f"{label}-{update:05d}", table)
         self.log.line("scores.jsonl", {"policy": label, "update": update, **score.to_json()})
-        low, high = score.ci95
         self.console.print(
             f"{label} after update {update}: return {score.return_mean:.2f} "
-            f"[{low:.2f}, {high:.2f}], normalised {score.normalised:.1f}, "
+            f"{interval(score.ci95)}, normalised {score.normalised:.1f}, "
             f"{score.episodes} episodes",
             soft_wrap=True,
         )

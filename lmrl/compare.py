@@ -1,13 +1,15 @@
 """Compare finished runs of one task: what `lmrl compare` prints.
 
 Runs with the same configuration but for the seed are a group. The score of a run is the normalised
-score of the mean return of one stored evaluation; groups are summed up over their runs as Agarwal
-et al. 2021 (arXiv:2108.13264) propose, with intervals over training seeds and over episodes.
+score of the mean return of one stored evaluation. A group has the figures over its runs that
+Agarwal et al. 2021 (arXiv:2108.13264) propose, and groups are compared on the episodes that they
+share. How the intervals come about is in `lmrl.intervals`.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmrl.data import stored_returns
+from lmrl.data import stored_returns, stored_seeds
 from lmrl.env import ScoreRange
 from lmrl.errors import DataError, UsageError, unknown
-from lmrl.score import Figure, iqm, normalised, probability_of_improvement, resampled_means
+from lmrl.intervals import (
+    EPISODES,
+    MIN_RUNS,
+    Figure,
+    RunScores,
+    difference_figure,
+    iqm_figure,
+    mean_figure,
+    probability_figure,
+)
+from lmrl.score import normalised, slope
+from lmrl.show import interval
 from lmrl.tasks import make
 
 BEST, LAST = "best", "last"
@@ -57,6 +70,7 @@ class Run:
         seed: of the run.
         update: after which the evaluation was.
         returns: of the evaluation's episodes.
+        seeds: of these episodes.
         fields: of the configuration, by dotted name, without those of `APART`.
     """
 
@@ -65,6 +79,7 @@ class Run:
     seed: int
     update: int
     returns: NDArray[np.float64]
+    seeds: NDArray[np.int64]
     fields: Mapping[str, Any]
 
 
@@ -95,11 +110,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Improvement:
-    """How probably a run of `better` scores more than one of `worse`."""
+    """How much better a group is than another one.
+
+    Attributes:
+        better, worse: names of the groups.
+        probability: that a run of `better` scores more than one of `worse`.
+        difference: of the groups' mean scores, on the episodes that they share.
+    """
 
     better: str
     worse: str
     probability: Figure
+    difference: Figure
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -107,6 +129,7 @@ class Improvement:
             "better": self.better,
             "worse": self.worse,
             "probability": self.probability.to_json(),
+            "difference": self.difference.to_json(),
         }
 
 
@@ -162,23 +185,16 @@ def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAS
     groups = _grouped(runs)
     _check_seeds(groups)
     scores = {name: _scores(part, limits) for name, part in groups.items()}
-    # A seed for each group: equal draws would pair runs that have nothing in common.
-    resampled = {
-        name: _resampled(part, limits, seed) for seed, (name, part) in enumerate(groups.items())
-    }
     return Comparison(
         task,
         at,
-        tuple(_group(name, part, scores[name], resampled[name]) for name, part in groups.items()),
+        tuple(_group(name, part, scores[name]) for name, part in groups.items()),
         tuple(
             Improvement(
                 better,
                 worse,
-                Figure.of(
-                    probability_of_improvement,
-                    [scores[better], scores[worse]],
-                    [resampled[better], resampled[worse]],
-                ),
+                probability_figure(scores[better], scores[worse]),
+                difference_figure(scores[better], scores[worse]),
             )
             for better, worse in permutations(groups, 2)
         ),
@@ -229,16 +245,15 @@ def _run(folder: Path, config: Mapping[str, Any], policy: str, at: str) -> Run:
         raise unknown(f"policy of {folder}:", policy, updates)
     update = updates[label]
     file = folder / "trajectories" / "evaluation" / f"{label}-{update:05d}.parquet"
-    return Run(
-        folder, policy, config["seed"], update, stored_returns(file), dict(_flat(config, ""))
-    )
+    returns, seeds = stored_returns(file), stored_seeds(file)
+    return Run(folder, policy, config["seed"], update, returns, seeds, dict(_flat(config, "")))
 
 
 def _updates(folder: Path) -> dict[str, int]:
     """Return the update of the last final score of each label."""
     try:
-        text = (folder / "scores.jsonl").read_text()
-        rows = [json.loads(line) for line in text.splitlines()]
+        with (folder / "scores.jsonl").open(encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
     except (OSError, json.JSONDecodeError) as error:
         raise DataError(f"{folder} has no readable scores.jsonl ({error})") from error
     found: dict[str, int] = {}
@@ -291,29 +306,23 @@ def _check_seeds(groups: Mapping[str, Sequence[Run]]) -> None:
             seen[run.seed] = run
 
 
-def _scores(runs: Sequence[Run], limits: ScoreRange) -> NDArray[np.float64]:
-    return np.array([normalised(float(run.returns.mean()), limits) for run in runs])
+def _scores(runs: Sequence[Run], limits: ScoreRange) -> RunScores:
+    return RunScores.of(
+        [run.returns for run in runs],
+        [run.seeds for run in runs],
+        partial(normalised, limits=limits),
+        partial(slope, limits=limits),
+    )
 
 
-def _resampled(runs: Sequence[Run], limits: ScoreRange, seed: int) -> NDArray[np.float64]:
-    means = resampled_means([run.returns for run in runs], seed=seed)
-    scores: NDArray[np.float64] = np.vectorize(lambda mean: normalised(mean, limits))(means)
-    return scores
-
-
-def _group(
-    name: str,
-    runs: Sequence[Run],
-    scores: NDArray[np.float64],
-    resampled: NDArray[np.float64],
-) -> Group:
+def _group(name: str, runs: Sequence[Run], scores: RunScores) -> Group:
     return Group(
         name,
         tuple(str(run.folder) for run in runs),
         sum(len(run.returns) for run in runs),
         float(np.mean([run.returns.mean() for run in runs])),
-        Figure.of(lambda values: values.mean(axis=-1), [scores], [resampled]),
-        Figure.of(iqm, [scores], [resampled]),
+        mean_figure(scores),
+        iqm_figure(scores),
     )
 
 
@@ -334,7 +343,10 @@ def table(found: Comparison) -> str:
             f"{group.return_mean:>9.2f} {_shown(group.mean, 1):>23} {_shown(group.iqm, 1):>23}"
         )
     if found.improvements:
-        lines.append("\nprobability that a run of the first scores more than one of the second")
+        lines.append(
+            "\nprobability that a run of the first scores more than one of the second, and "
+            "difference of the means on the same episodes"
+        )
     told = set[frozenset[str]]()
     for pair in sorted(found.improvements, key=lambda pair: -pair.probability.value):
         both = frozenset((pair.better, pair.worse))
@@ -342,16 +354,21 @@ def table(found: Comparison) -> str:
             continue  # the other way round it is 1 less this
         told.add(both)
         lines.append(
-            f"  {pair.better:<{width}} > {pair.worse:<{width}} {_shown(pair.probability, 2):>20}"
+            f"  {pair.better:<{width}} > {pair.worse:<{width}} {_shown(pair.probability, 2):>20} "
+            f"{_shown(pair.difference, 1):>23}"
         )
-    lonely = [group.name for group in found.groups if len(group.runs) == 1]
-    if lonely:
+    few = [group.name for group in found.groups if len(group.runs) < MIN_RUNS]
+    if few:
         lines.append(
-            f"\nOne run each: {'; '.join(lonely)}. Their intervals are over episodes alone."
+            f"\nToo few runs for an interval over runs (fewer than {MIN_RUNS}): {'; '.join(few)}. "
+            "An interval with a star is over episodes alone: it says nothing of other training "
+            "seeds."
         )
     return "\n".join(lines)
 
 
 def _shown(figure: Figure, digits: int) -> str:
-    low, high = figure.ci95
-    return f"{figure.value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    if figure.ci95 is None:
+        return f"{figure.value:.{digits}f} [too few]"
+    star = "*" if figure.over == EPISODES else ""
+    return f"{figure.value:.{digits}f} {interval(figure.ci95, digits)}{star}"

@@ -24,9 +24,11 @@ import numpy as np
 from lmrl.data import load, write_table
 from lmrl.env import TextEnv
 from lmrl.errors import DataError, UsageError, unknown
+from lmrl.intervals import Interval, mean_interval, share_interval
 from lmrl.rollout import ContextTooLong, Episode
 from lmrl.schema import to_table
-from lmrl.score import Difference, bootstrap, difference
+from lmrl.score import Difference, difference
+from lmrl.show import interval
 from lmrl.tasks import make
 from lmrl.tasks.car_dealer import (
     ASK_VERDICT,
@@ -556,10 +558,10 @@ def _simulate(study: Study, slot: Slot, policy: Policy, folder: Path) -> None:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its 95 % bootstrap interval over episodes, and how many there are."""
+    """A mean with its 95 % interval over episodes, None of a single one, and how many there are."""
 
     mean: float
-    ci95: tuple[float, float]
+    ci95: Interval | None
     episodes: int
 
 
@@ -567,7 +569,14 @@ def estimate(values: Sequence[float]) -> Estimate | None:
     """Return the estimate of a mean; None of no values."""
     if not values:
         return None
-    return Estimate(float(np.mean(values)), bootstrap(values), len(values))
+    return Estimate(float(np.mean(values)), mean_interval(values), len(values))
+
+
+def estimated_share(hits: Sequence[bool]) -> Estimate | None:
+    """Return the estimate of a probability; None of no trials."""
+    if not hits:
+        return None
+    return Estimate(float(np.mean(hits)), share_interval(sum(hits), len(hits)), len(hits))
 
 
 @dataclass(frozen=True)
@@ -621,7 +630,7 @@ def _result(name: str, played: list[Trajectory], simulated: list[Trajectory]) ->
         policy=name,
         episodes=len(played),
         returns=estimate([t.total_reward for t in played]),
-        success=estimate([float(success) for success in known("success")]),
+        success=estimated_share([bool(success) for success in known("success")]),
         rating=estimate([float(rating) for rating in known("rating")]),
         seconds=estimate([float(np.mean(seconds)) for seconds in known("seconds") if seconds]),
         gap=difference(played, simulated),
@@ -643,4 +652,4 @@ def table(results: Sequence[Result]) -> str:
 def _cell(value: Estimate | Difference | None) -> str:
     if value is None:
         return "-"
-    return f"{value.mean:.2f} [{value.ci95[0]:.2f}, {value.ci95[1]:.2f}]"
+    return f"{value.mean:.2f} {interval(value.ci95)}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from lmrl.errors import UsageError
 from lmrl.score import Difference, Score, difference
+from lmrl.show import interval
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -103,14 +104,10 @@ def table(found: Sequence[Row]) -> str:
         line = f"{row.variant:<20}"
         if row.score:
             line += (
-                f" {row.score.return_mean:>8.2f} {_interval(row.score.ci95):>18} "
+                f" {row.score.return_mean:>8.2f} {interval(row.score.ci95):>18} "
                 f"{row.score.normalised:>11.1f}"
             )
         if row.difference:
-            line += f" {row.difference.mean:>+11.2f} {_interval(row.difference.ci95):>18}"
+            line += f" {row.difference.mean:>+11.2f} {interval(row.difference.ci95):>18}"
         lines.append(f"{line}  {row.note}".rstrip())
     return "\n".join(lines)
-
-
-def _interval(ci95: tuple[float, float]) -> str:
-    return f"[{ci95[0]:.2f}, {ci95[1]:.2f}]"

@@ -78,10 +78,12 @@ def summary_table(summary: Mapping[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def interval(ci95: Sequence[float]) -> str:
-    """Return an interval."""
+def interval(ci95: Sequence[float] | None, digits: int = 2) -> str:
+    """Return an interval; of a single value there is none."""
+    if ci95 is None:
+        return "[one value]"
     low, high = ci95
-    return f"[{low:.2f}, {high:.2f}]"
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def score_line(task: str, score: Score) -> str:

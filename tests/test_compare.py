@@ -73,15 +73,50 @@ def test_groups_have_the_figures_that_a_hand_computes(tmp_path: Path) -> None:
     assert ppo.mean.value == pytest.approx(np.mean(scores))
     assert ppo.iqm.value == pytest.approx((scores[1] + scores[2]) / 2)
     assert bc.iqm.value == bc.mean.value
-    # BC's episodes are alike, so its resamples are of seeds alone: worst and best are both seeds.
-    low, high = (normalised(mean, LIMITS) for mean in (-90.0, -20.0))
-    assert bc.mean.ci95 == pytest.approx((low, high))
+    # The spread over four runs alone, as their episodes are -1 and 1 around each mean: Student's
+    # interval with three degrees of freedom would be 3.182 standard errors; the common episodes,
+    # two for all runs, add one degree with a small variance and a large quantile.
+    assert ppo.mean.over == "runs and episodes" and ppo.mean.ci95 is not None
+    reach = 3.182 * np.std(scores, ddof=1) / 2
+    assert reach < ppo.mean.value - ppo.mean.ci95[0] < 1.2 * reach
+    # Two runs of BC are too few; over their episodes, which are all alike, nothing spreads.
+    assert bc.mean.over == "episodes"
+    assert bc.mean.ci95 == pytest.approx((bc.mean.value, bc.mean.value))
     # -10 beats both; -20 ties one and beats one; -30 and -60 beat one: 2 + 1.5 + 1 + 1 of 8.
     better, worse = found.improvements
     assert (better.better, better.worse, worse.better) == ("ppo", "bc", "bc")
     assert better.probability.value == pytest.approx(5.5 / 8)
     assert worse.probability.value == pytest.approx(2.5 / 8)
-    assert 0.0 <= better.probability.ci95[0] <= 5.5 / 8 <= better.probability.ci95[1] <= 1.0
+    assert better.probability.ci95 is None
+    assert better.difference.value == pytest.approx(ppo.mean.value - bc.mean.value)
+
+
+def test_three_runs_a_group_have_intervals_of_all_figures(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    episodes = rng.normal(-30.0, 10.0, 20)
+    runs = [
+        store(
+            tmp_path / f"{name}-{seed}",
+            {(name, 1): list(episodes + shift + rng.normal(0.0, 1.0) + rng.normal(0.0, 1.0, 20))},
+            algorithm=name,
+            seed=seed,
+        )
+        for name, shift in (("ppo", 10.0), ("bc", 0.0))
+        for seed in range(3)
+    ]
+    found = compare(runs)
+    better = found.improvements[0]
+    assert better.difference.over == better.probability.over == "runs and episodes"
+    # The episodes are the same, so that their spread of 10 is no part of the difference.
+    assert better.difference.ci95 is not None and better.difference.ci95[0] > 0
+    # Three runs against three cannot show an improvement by their order: 1 of 20 orders has it.
+    assert better.probability.value == 1.0 and better.probability.ci95 is not None
+    assert better.probability.ci95[0] < 0.5 and better.probability.ci95[1] == pytest.approx(1.0)
+    assert main(["compare", *map(str, runs)]) == 0
+    out = capsys.readouterr().out
+    assert "too few" not in out.lower() and "*" not in out
 
 
 def test_the_last_or_the_chosen_checkpoint_counts(tmp_path: Path) -> None:
@@ -128,13 +163,17 @@ def test_the_command_prints_a_table_and_json(
     ]
     assert main(["compare", *runs]) == 0
     out = capsys.readouterr().out
-    assert "IQM" in out and "ppo > bc" in out and "1.00 [1.00, 1.00]" in out
-    assert "One run each: ppo; bc" in out
+    assert "IQM" in out and "ppo > bc" in out and "1.00 [too few]" in out
+    assert "Too few runs" in out and "ppo; bc" in out
     assert main(["compare", *runs, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert [group["name"] for group in record["groups"]] == ["ppo", "bc"]
     assert record["groups"][0]["mean"]["value"] == pytest.approx(normalised(-10.0, LIMITS))
-    assert record["improvements"][0]["probability"] == {"value": 1.0, "ci95": [1.0, 1.0]}
+    assert record["improvements"][0]["probability"] == {
+        "value": 1.0,
+        "ci95": None,
+        "over": None,
+    }
 
 
 def test_what_cannot_be_compared_is_refused(

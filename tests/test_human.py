@@ -33,9 +33,9 @@ from lmrl.human import (
     table,
     write_study,
 )
+from lmrl.intervals import mean_interval, share_interval
 from lmrl.replay import replay
 from lmrl.rollout import play
-from lmrl.score import bootstrap
 from lmrl.tasks import make
 from lmrl.tasks.car_dealer import ScriptedBuyer, read_deal
 from lmrl.tasks.guess_my_city import cities
@@ -465,16 +465,17 @@ def test_a_summary_is_what_a_hand_computes(tmp_path: Path) -> None:
     )
     a, b, c = summary(tmp_path)
     assert a.episodes == 3 and a.returns is not None
-    assert a.returns.mean == -10.0 and a.returns.ci95 == bootstrap([-4.0, -20.0, -6.0])
+    assert a.returns.mean == -10.0 and a.returns.ci95 == mean_interval([-4.0, -20.0, -6.0])
     assert a.success is not None and a.success.mean == pytest.approx(2 / 3)
+    assert a.success.ci95 == share_interval(2, 3)
     assert a.rating is not None and (a.rating.mean, a.rating.episodes) == (3.5, 2)
     assert a.seconds is not None and (a.seconds.mean, a.seconds.episodes) == (2.75, 2)
     assert a.gap is not None and (a.gap.mean, a.gap.pairs) == (-2.5, 2)
-    assert a.gap.ci95 == bootstrap([-1.0, -4.0])
+    assert a.gap.ci95 == mean_interval([-1.0, -4.0])
     assert b.gap is None and b.rating is None and b.seconds is not None
     assert c.episodes == 0 and c.returns is None and c.success is None
     text = table([a, b, c])
-    assert "-10.00 [-20.00, -4.00]" in text and "-2.50 [-4.00, -1.00]" in text
+    assert "-10.00 [-31.66, 11.66]" in text and "-2.50 [-21.56, 16.56]" in text
     assert json.loads(json.dumps(a.to_json()))["gap"]["mean"] == -2.5
 
 

@@ -15,11 +15,12 @@ import pytest
 from lmrl.cli import main
 from lmrl.env import TextEnv, Wording
 from lmrl.errors import UsageError
+from lmrl.intervals import mean_interval
 from lmrl.replay import replay
 from lmrl.robustness import BASE, rows, table, variants
 from lmrl.rollout import play
 from lmrl.schema import from_table, to_table
-from lmrl.score import bootstrap, difference, score
+from lmrl.score import difference, score
 from lmrl.tasks import known, make
 from lmrl.tasks.car_dealer import facts
 from lmrl.tasks.dialogue import QuestionGame
@@ -294,7 +295,7 @@ def test_differences_are_paired_by_seed() -> None:
     assert found.mean == pytest.approx(-1.0 - 23 / 45)
     # The spread between episodes is no part of it: every pair differs by one or two.
     assert -2.0 < found.ci95[0] < found.mean < found.ci95[1] < -1.0
-    assert found.ci95 == bootstrap([-1.0 - (seed % 2) for seed in reversed(range(5, 50))])
+    assert found.ci95 == mean_interval([-1.0 - (seed % 2) for seed in reversed(range(5, 50))])
     assert difference(other, [episode(99, 0.0)]) is None
 
 

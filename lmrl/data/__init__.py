@@ -218,6 +218,16 @@ def stored_returns(source: Path) -> NDArray[np.float64]:
     return np.concatenate(parts) if parts else np.empty(0)
 
 
+def stored_seeds(source: Path) -> NDArray[np.int64]:
+    """Return the seed of every episode of a data set, in stored order.
+
+    Raises:
+        DataError: as `load` does.
+    """
+    parts = [pq.read_table(path, columns=["seed"])["seed"].to_numpy() for path in files(source)]
+    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+
+
 def _read(
     paths: list[Path], first: Mapping[Path, int], keep: NDArray[np.bool_] | None
 ) -> Iterator[Trajectory]:
