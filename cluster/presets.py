@@ -113,6 +113,7 @@ _FO_QSFT = replace(
         top_p=0.99,
     ),
     updates=2000,
+    data=DataConfig(episodes=1500, batch=24),
     learner=replace(_FO_MC.learner, optimiser=OptimiserConfig(lr=2e-4, decay="linear", warmup=20)),
 )
 
