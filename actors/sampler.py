@@ -258,15 +258,20 @@ class Sampler:
 
     def load(self, bucket: Any) -> None:
         """Load one bucket (`learners.engine.Bucket`)."""
-        self._ask(lambda: self.engine.load(bucket.metas, bucket.data))
+        self._ask(lambda: self.engine.load(bucket))
 
     def finish_load(self, version: int) -> None:
         """Close a weight update: from now on the sampler serves `version`."""
         self._ask(lambda: self.engine.finish_load(version))
 
     def score(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
-        """Return log-probs of probes, for the parity gate; between two steps, like an update."""
+        """Return log-probs of probes; between two steps, like an update."""
         return self._ask(lambda: self.engine.score(probes))
+
+    def held(self, probes: list[Ids]) -> tuple[list[NDArray[np.float32]], dict[str, int]]:
+        """Return log-probs of probes and checksums of the tensors of the latest update, for the
+        parity gate."""
+        return self._ask(lambda: (self.engine.score(probes), self.engine.arrived))
 
     def guide(self, beta: float) -> None:
         """Change β of a value-guided policy; see `VLLMEngine.guide`."""

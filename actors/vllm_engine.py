@@ -127,6 +127,7 @@ class VLLMEngine:
         context: most tokens of context and action together.
         stop_ids: tokens that end an action.
         device: `cpu` or `cuda`.
+        arrived: checksum of each tensor that the latest update brought, by name.
     """
 
     checkpoint: str
@@ -138,6 +139,7 @@ class VLLMEngine:
     usage: Usage = field(default_factory=Usage)
     version: int | None = None
     early: list[Any] = field(default_factory=list)
+    arrived: dict[str, int] = field(default_factory=dict)
     open: bool = False
 
     def __post_init__(self) -> None:
@@ -302,8 +304,9 @@ class VLLMEngine:
             self.llm.finish_weight_update()
         self.llm.start_weight_update()
         self.open = True
+        self.arrived = {}
 
-    def load(self, metas: Iterable[Any], data: NDArray[np.uint8]) -> None:
+    def load(self, bucket: Any) -> None:
         """Load one bucket of an open update (see `learners.engine.Bucket`).
 
         Raises:
@@ -311,7 +314,8 @@ class VLLMEngine:
         """
         if not self.open:
             raise SamplerStale("this sampler was restarted within a push")
-        self.llm.update_weights({"update_info": {"metas": list(metas), "data": data}})
+        self.arrived |= bucket.checksums()
+        self.llm.update_weights({"update_info": {"metas": list(bucket.metas), "data": bucket.data}})
 
     def finish_load(self, version: int) -> None:
         """Close the update: from here on the engine holds `version`.
@@ -432,9 +436,8 @@ def _register() -> None:
             whole = torch.frombuffer(memoryview(data), dtype=torch.uint8)
             weights = []
             for meta in update_info.metas:
-                kind = getattr(torch, meta.dtype)
-                size = int(np.prod(meta.shape, dtype=np.int64)) * kind.itemsize
-                flat = whole[meta.offset : meta.offset + size].view(kind)
+                flat = whole[meta.offset : meta.offset + meta.length]
+                flat = flat.view(getattr(torch, meta.dtype))
                 weights.append((meta.name, flat.view(meta.shape).to(self.device)))
             self.model.load_weights(weights)
 

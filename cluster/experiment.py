@@ -11,6 +11,7 @@ from actors.chat import ChatConfig
 from actors.simulator import SimulatorConfig
 from actors.vllm_engine import SamplerConfig
 from cluster.oracle import check_oracle
+from cluster.parity import TOLERANCE
 from learners.bc import BC
 from learners.cql import CQL
 from learners.filtered_bc import FilteredBC, OnlineFilteredBC
@@ -121,8 +122,9 @@ class PushConfig:
     Attributes:
         bucket_megabytes: size of one message.
         deadline: seconds for each phase of a push, and for each table of episodes to arrive.
-        tolerance: largest difference of log-probs that the parity gate allows; None is 1e-3 in
-            float32 and 5e-2 in bfloat16.
+        tolerance: largest difference of log-probs that the parity gate allows, in nats; None is
+            1e-3 in float32 and 2 in bfloat16. The limits of the mean and the 95 % quantile over
+            likely tokens are shares of it, see `cluster.parity`.
         probes: sequences that the gate compares.
     """
 
@@ -181,7 +183,7 @@ class Experiment:
         if self.push.tolerance is not None:
             return self.push.tolerance
         both = {self.sampler.dtype, self.learner.optimiser.dtype}
-        return 1e-3 if both == {"float32"} else 5e-2
+        return TOLERANCE["float32" if both == {"float32"} else "bfloat16"]
 
     @property
     def max_context(self) -> int:

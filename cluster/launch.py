@@ -29,6 +29,7 @@ from cluster.experiment import Experiment
 from cluster.learner_group import LearnerGroup
 from cluster.ledger import Ledger
 from cluster.oracle import chat_actors
+from cluster.parity import Fingerprint
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
@@ -44,11 +45,17 @@ CLEAN_UP = 5.0
 
 @dataclass
 class Weights:
-    """The version that samplers have to hold, and its buckets in the object store."""
+    """The version that samplers have to hold.
+
+    Attributes:
+        version: number of the version.
+        buckets: references to its buckets in the object store.
+        sent: what the parity gate compares the samplers with.
+    """
 
     version: int
     buckets: list[Any]
-    expected: list[Any]
+    sent: Fingerprint
 
 
 @dataclass

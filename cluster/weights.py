@@ -18,9 +18,9 @@ import ray
 
 from actors.vllm_engine import SamplerStale
 from cluster.launch import House, Weights
+from cluster.parity import Fingerprint, Parity, compare
 from cluster.waits import NoAnswer, fetch
 from lmrl.errors import RunError
-from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
 
@@ -69,28 +69,33 @@ def push(house: House, version: int) -> PushReport:
     samplers = list(house.samplers)
     samplers = _phase(house, "begin", samplers, lambda s: s.begin_load.remote())
     buckets: list[Any] = []
-    size = int(house.experiment.push.bucket_megabytes * 2**20)
+    most = int(house.experiment.push.bucket_megabytes * 2**20)
     loads: list[tuple[Any, Any]] = []
-    for bucket in house.learners.buckets(size):
+    for bucket in house.learners.buckets(most):
         buckets.append(bucket)
         # Samplers load this bucket while the learner makes the next one.
         loads += [(sampler, sampler.load.remote(bucket)) for sampler in samplers]
     alive = _await(house, f"load ({len(buckets)} buckets)", loads)
     samplers = [s for s in samplers if s in alive]
     samplers = _phase(house, "finish", samplers, lambda s: s.finish_load.remote(version))
-    expected = house.learners.probe(house.probes)
-    house.weights = Weights(version, buckets, expected)
-    pushed = time.perf_counter()
-    gaps, again = _gate(house, samplers)
     deadline = house.experiment.push.deadline
-    megabytes = sum(len(fetch(b, deadline, "a weight bucket").data) for b in buckets) / 2**20
+    checksums: dict[str, int] = {}
+    size = 0
+    for ref in buckets:
+        bucket = fetch(ref, deadline, "a weight bucket")
+        checksums |= {meta.name: meta.checksum for meta in bucket.metas}
+        size += len(bucket.data)
+    expected = house.learners.probe(house.probes)
+    house.weights = Weights(version, buckets, Fingerprint(expected, checksums))
+    pushed = time.perf_counter()
+    parities, again = _gate(house, samplers)
     return PushReport(
         version,
         1e3 * (pushed - began),
         1e3 * (time.perf_counter() - pushed),
-        float(max((gap.max() for gap in gaps), default=0.0)),
-        float(np.mean([gap.mean() for gap in gaps])) if gaps else 0.0,
-        megabytes,
+        max((parity.maximum for parity in parities), default=0.0),
+        float(np.mean([parity.mean_all for parity in parities])) if parities else 0.0,
+        size / 2**20,
         again,
     )
 
@@ -105,51 +110,52 @@ def load_again(house: House, sampler: Any) -> None:
     _phase(house, "finish", [sampler], lambda s: s.finish_load.remote(weights.version), strict=True)
 
 
-def _gate(house: House, samplers: list[Any]) -> tuple[list[np.ndarray], int]:
-    """Compare samplers with the learner; push again, once, to those that differ too much."""
+def _gate(house: House, samplers: list[Any]) -> tuple[list[Parity], int]:
+    """Compare samplers with the learner; push again, once, to those that differ too much.
+
+    Returns:
+        What was found of each sampler that answered, and how many were pushed to again.
+
+    Raises:
+        RunError: naming the criteria that refuse a sampler a second time.
+    """
     assert house.weights is not None
-    limit = house.experiment.tolerance
-    gaps: list[np.ndarray] = []
+    found: list[Parity] = []
     refused = 0
-    scores = [(s, s.score.remote(house.probes)) for s in samplers]
-    answers = _await(house, "gate", scores)
+    answers = _await(house, "gate", [(s, s.held.remote(house.probes)) for s in samplers])
     for sampler in samplers:
         if sampler not in answers:
             continue
-        gap = _gap(answers[sampler], house.weights.expected)
-        if not gap.max() <= limit:  # also true for a gap that is not a number
+        parity = _compare(house, answers[sampler])
+        if parity.refused:
             refused += 1
-            log.warning("%s; pushing again", _worst(house, sampler, answers[sampler], limit))
+            log.warning("%s; pushing again", _refusal(house, sampler, parity))
             _phase(house, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
             load_again(house, sampler)
-            second = _await(house, "gate", [(sampler, sampler.score.remote(house.probes))], True)
-            gap = _gap(second[sampler], house.weights.expected)
-            if not gap.max() <= limit:
+            second = _await(house, "gate", [(sampler, sampler.held.remote(house.probes))], True)
+            parity = _compare(house, second[sampler])
+            if parity.refused:
                 _phase(house, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
                 raise RunError(
-                    "the parity gate failed twice: "
-                    f"{_worst(house, sampler, second[sampler], limit)}; the sampler's weights are "
-                    "not the learner's. Nothing was sampled from them"
+                    f"the parity gate failed twice: {_refusal(house, sampler, parity)}. Nothing "
+                    "was sampled from them"
                 )
-        gaps.append(gap)
-    return gaps, refused
+        found.append(parity)
+    return found, refused
 
 
-def _gap(got: list[np.ndarray], expected: list[np.ndarray]) -> np.ndarray:
-    return np.abs(np.concatenate(got) - np.concatenate(expected))
-
-
-def _worst(house: House, sampler: Any, got: list[np.ndarray], limit: float) -> str:
-    """Return a sentence that names the worst token."""
+def _compare(house: House, answer: Any) -> Parity:
     assert house.weights is not None
-    gaps = [np.abs(a - b) for a, b in zip(got, house.weights.expected, strict=True)]
-    probe = int(np.argmax([np.nan_to_num(gap, nan=np.inf).max() for gap in gaps]))
-    position = int(np.argmax(np.nan_to_num(gaps[probe], nan=np.inf)))
-    token: Ids = house.probes[probe][position + 1]
+    return compare(
+        house.weights.sent, Fingerprint(*answer), house.probes, house.experiment.tolerance
+    )
+
+
+def _refusal(house: House, sampler: Any, parity: Parity) -> str:
+    assert house.weights is not None
     return (
-        f"sampler {house.samplers.index(sampler)} and the learner differ by "
-        f"{gaps[probe][position]:.3g} nats (limit {limit:g}) on token {int(token)}, position "
-        f"{position + 1} of probe {probe}, at version {house.weights.version}"
+        f"sampler {house.samplers.index(sampler)} differs from the learner at version "
+        f"{house.weights.version}: {parity.sentence()}"
     )
 
 

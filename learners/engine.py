@@ -5,7 +5,8 @@ DeepSpeed lives in this file.
 import math
 import os
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -59,12 +60,18 @@ class OptimiserConfig:
 
 
 class Meta(NamedTuple):
-    """Where a tensor lies in a bucket: byte offset, and what the bytes mean."""
+    """Where a tensor lies in a bucket: byte offset and length, and what the bytes mean.
+
+    Attributes:
+        checksum: CRC-32 of the bytes, computed by the learner.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     offset: int
+    length: int
+    checksum: int
 
 
 class Bucket(NamedTuple):
@@ -72,6 +79,33 @@ class Bucket(NamedTuple):
 
     metas: tuple[Meta, ...]
     data: NDArray[np.uint8]
+
+    def checksums(self) -> dict[str, int]:
+        """Return the CRC-32 of each tensor's bytes, computed anew, by the tensor's name."""
+        return {
+            meta.name: zlib.crc32(self.data[meta.offset : meta.offset + meta.length].data)
+            for meta in self.metas
+        }
+
+
+def pack(weights: Iterable[tuple[str, Tensor]], size: int) -> Iterator[Bucket]:
+    """Yield named tensors as flat buckets of at most `size` bytes each, or of one larger tensor."""
+    metas: list[Meta] = []
+    parts: list[NDArray[np.uint8]] = []
+    used = 0
+    for name, tensor in weights:
+        flat = tensor.contiguous().cpu().view(-1).view(torch.uint8).numpy().copy()
+        if parts and used + len(flat) > size:
+            yield Bucket(tuple(metas), np.concatenate(parts))
+            metas, parts, used = [], [], 0
+        kind = str(tensor.dtype).removeprefix("torch.")
+        metas.append(Meta(name, kind, tuple(tensor.shape), used, len(flat), zlib.crc32(flat.data)))
+        # The next tensor starts at a multiple of 16 bytes, so that it can be viewed in place.
+        padding = -len(flat) % 16
+        parts.append(np.concatenate([flat, np.zeros(padding, np.uint8)]))
+        used += len(flat) + padding
+    if parts:
+        yield Bucket(tuple(metas), np.concatenate(parts))
 
 
 def join_group(rank: int, world: int, address: str, port: int, device: str, seconds: float) -> None:
@@ -254,25 +288,15 @@ class Engine:
 
     def buckets(self, size: int) -> Iterator[Bucket]:
         """Yield the policy's weights as flat buckets of at most `size` bytes each."""
-        metas: list[Meta] = []
-        parts: list[NDArray[np.uint8]] = []
-        used = 0
-        for name, tensor in self.named_weights():
-            if not HEAD.match(name):
-                # As the matrix products read them; the sampler would round them likewise.
-                tensor = tensor.to(getattr(torch, self.config.dtype))
-            flat = tensor.contiguous().cpu().view(-1).view(torch.uint8).numpy().copy()
-            if parts and used + len(flat) > size:
-                yield Bucket(tuple(metas), np.concatenate(parts))
-                metas, parts, used = [], [], 0
-            kind = str(tensor.dtype).removeprefix("torch.")
-            metas.append(Meta(name, kind, tuple(tensor.shape), used))
-            # The next tensor starts at a multiple of 16 bytes, so that it can be viewed in place.
-            padding = -len(flat) % 16
-            parts.append(np.concatenate([flat, np.zeros(padding, np.uint8)]))
-            used += len(flat) + padding
-        if parts:
-            yield Bucket(tuple(metas), np.concatenate(parts))
+        # Rounded as the matrix products read them; the sampler would round them likewise.
+        kind = getattr(torch, self.config.dtype)
+        yield from pack(
+            (
+                (name, tensor if HEAD.match(name) else tensor.to(kind))
+                for name, tensor in self.named_weights()
+            ),
+            size,
+        )
 
     def save(self, folder: Path, client_state: dict[str, Any]) -> None:
         """Write DeepSpeed's state; every rank has to call this."""
