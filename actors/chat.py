@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import ray
@@ -17,6 +17,7 @@ import ray
 from actors.sampler import Contexts
 from actors.vllm_engine import Decoding, Request, SamplerConfig, SamplerStale
 from lmrl.errors import RunError, UsageError
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
 
 Message = Mapping[str, str]
 """`role` (system, user, assistant) and `content`."""
@@ -24,6 +25,9 @@ Message = Mapping[str, str]
 
 class ReplyTimeout(RunError):
     """A model did not answer within its time, however often it was asked."""
+
+
+_SERVED = Used("oracle.served", "where oracle.model is served here, without oracle.endpoint")
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,16 @@ class ChatConfig:
 
     model: str = ""
     endpoint: str | None = None
-    max_tokens: int = 32
-    temperature: float = 0.0
-    context: int = 1024
-    timeout: float = 120.0
-    retries: int = 2
-    cache: int = 65536
-    at_once: int = 16
-    cpus: float = 0.25
-    gpus: float = 0.25
-    sampler: SamplerConfig = field(
+    max_tokens: Annotated[int, COUNT, Used("oracle.model")] = 32
+    temperature: Annotated[float, NOT_NEGATIVE, Used("oracle.model")] = 0.0
+    context: Annotated[int, COUNT, Used("oracle.model")] = 1024
+    timeout: Annotated[float, POSITIVE, Used("oracle.model")] = 120.0
+    retries: Annotated[int, NOT_NEGATIVE, Used("oracle.model")] = 2
+    cache: Annotated[int, NOT_NEGATIVE, Used("oracle.model")] = 65536
+    at_once: Annotated[int, COUNT, Used("oracle.model")] = 16
+    cpus: Annotated[float, NOT_NEGATIVE, _SERVED] = 0.25
+    gpus: Annotated[float, NOT_NEGATIVE, _SERVED] = 0.25
+    sampler: Annotated[SamplerConfig, _SERVED] = field(
         default_factory=lambda: SamplerConfig(dtype="bfloat16", max_sequences=32)
     )
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale
 from lmrl.codec import Codec
 from lmrl.env import Player
 from lmrl.errors import RunError
+from lmrl.limits import COUNT, POSITIVE
 from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
 from lmrl.tasks import make
@@ -48,10 +49,10 @@ class SimulatorConfig:
         reply_timeout: seconds for a sampler's next reply; past it another sampler is asked.
     """
 
-    count: int = 1
-    flush: int = 64
-    patience: float = 300.0
-    reply_timeout: float = 600.0
+    count: Annotated[int, COUNT] = 1
+    flush: Annotated[int, COUNT] = 64
+    patience: Annotated[float, POSITIVE] = 300.0
+    reply_timeout: Annotated[float, POSITIVE] = 600.0
 
 
 class Failure(NamedTuple):

@@ -13,16 +13,20 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Range, Used
 from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
 UNVERSIONED = "default"
 BACKEND = "object_store"
+
+CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
+"""Attention head sizes of vLLM's CPU kernels. A copy, since vLLM takes seconds to import."""
 
 
 class SamplerStale(RuntimeError):
@@ -51,16 +55,16 @@ class SamplerConfig:
         seed: of the engine.
     """
 
-    count: int = 1
-    threads: int = 0
-    max_sequences: int = 256
-    batched_tokens: int = 8192
-    kv_gigabytes: float = 0.5
-    gpu_memory: float = 0.4
-    block_size: int = 32
+    count: Annotated[int, COUNT] = 1
+    threads: Annotated[int, NOT_NEGATIVE] = 0
+    max_sequences: Annotated[int, COUNT] = 256
+    batched_tokens: Annotated[int, COUNT] = 8192
+    kv_gigabytes: Annotated[float, POSITIVE, Used("may_use_cpu", "on CPU")] = 0.5
+    gpu_memory: Annotated[float, Range(above=0.0, high=1.0), Used("may_use_gpu", "on a GPU")] = 0.4
+    block_size: Annotated[int, COUNT, Used("may_use_cpu", "on CPU")] = 32
     dtype: Literal["float32", "bfloat16"] = "float32"
-    eager: bool = True
-    seed: int = 0
+    eager: Annotated[bool, Used("may_use_gpu", "on a GPU")] = True
+    seed: Annotated[int, NOT_NEGATIVE] = 0
 
 
 @dataclass(frozen=True)

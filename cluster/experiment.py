@@ -3,13 +3,16 @@ configure. A preset is one value of it; the command line changes fields of that 
 """
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import torch
 
 from actors.chat import ChatConfig
 from actors.simulator import SimulatorConfig
-from actors.vllm_engine import SamplerConfig
+from actors.vllm_engine import CPU_HEAD_SIZES, SamplerConfig
 from cluster.oracle import check_oracle
 from cluster.parity import TOLERANCE
 from learners.bc import BC
@@ -21,10 +24,19 @@ from learners.learner import LearnerConfig
 from learners.mc import MC
 from learners.ppo import PPO
 from learners.qsft import QSFT
-from learners.start import ModelConfig, context_of
+from learners.start import ModelConfig, context_of, head_size_of
 from lmrl.data import check_for, mixture
-from lmrl.errors import UsageError
+from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used, check_ranges
 from lmrl.tasks import make
+
+_ROUNDS = Used("algorithm.on_policy", "by algorithms that learn from fresh episodes")
+_USES_DATA = Used(
+    "uses_data", "by algorithms that learn from data, and where a start policy is trained"
+)
+_DRAWS_DATA = Used("draws_data", "by algorithms that learn from data")
+_MAKES_DATA = Used("makes_data", "where the task's scripted players make the data")
+_PLAYER = Used("names_player", "where the task's scripted players make the data or the tokenizer")
 
 AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | CQL | QSFT
 
@@ -42,10 +54,10 @@ class DataConfig:
         batch: episodes of an update.
     """
 
-    path: str | None = None
-    episodes: int = 1500
-    player: str = "mixture"
-    batch: int = 16
+    path: Annotated[str | None, _USES_DATA] = None
+    episodes: Annotated[int, COUNT, _MAKES_DATA] = 1500
+    player: Annotated[str, _PLAYER] = "mixture"
+    batch: Annotated[int, COUNT, _DRAWS_DATA] = 16
 
 
 @dataclass(frozen=True)
@@ -60,11 +72,11 @@ class RolloutConfig:
         in_flight: most episodes that run at one time.
     """
 
-    turns: int = 2048
-    least: int = 64
-    most: int = 256
-    max_tokens: int = 16
-    in_flight: int = 256
+    turns: Annotated[int, COUNT, _ROUNDS] = 2048
+    least: Annotated[int, COUNT, _ROUNDS] = 64
+    most: Annotated[int, COUNT, _ROUNDS] = 256
+    max_tokens: Annotated[int, COUNT] = 16
+    in_flight: Annotated[int, COUNT] = 256
 
 
 @dataclass(frozen=True)
@@ -81,12 +93,12 @@ class EvaluationConfig:
         random: whether the task's random player is scored too.
     """
 
-    episodes: int = 200
-    start_episodes: int | None = None
-    every: int = 0
-    every_episodes: int = 64
-    first_seed: int = 1_000_000_000
-    temperature: float = 1.0
+    episodes: Annotated[int, COUNT] = 200
+    start_episodes: Annotated[int | None, NOT_NEGATIVE] = None
+    every: Annotated[int, NOT_NEGATIVE] = 0
+    every_episodes: Annotated[int, COUNT, Used("evaluation.every")] = 64
+    first_seed: Annotated[int, NOT_NEGATIVE] = 1_000_000_000
+    temperature: Annotated[float, NOT_NEGATIVE] = 1.0
     random: bool = True
 
 
@@ -106,13 +118,13 @@ class PlacementConfig:
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    sampler_cpus: float = 1.0
-    simulator_cpus: float = 0.25
-    learner_cpus: float = 0.5
-    sampler_gpus: float = 0.5
-    learner_gpus: float = 0.5
-    timeout: float = 300.0
-    unresponsive: float = 60.0
+    sampler_cpus: Annotated[float, NOT_NEGATIVE] = 1.0
+    simulator_cpus: Annotated[float, NOT_NEGATIVE] = 0.25
+    learner_cpus: Annotated[float, NOT_NEGATIVE] = 0.5
+    sampler_gpus: Annotated[float, NOT_NEGATIVE, Used("may_use_gpu", "on a GPU")] = 0.5
+    learner_gpus: Annotated[float, NOT_NEGATIVE, Used("may_use_gpu", "on a GPU")] = 0.5
+    timeout: Annotated[float, POSITIVE] = 300.0
+    unresponsive: Annotated[float, POSITIVE] = 60.0
 
 
 @dataclass(frozen=True)
@@ -128,10 +140,10 @@ class PushConfig:
         probes: sequences that the gate compares.
     """
 
-    bucket_megabytes: float = 64.0
-    deadline: float = 120.0
-    tolerance: float | None = None
-    probes: int = 8
+    bucket_megabytes: Annotated[float, POSITIVE] = 64.0
+    deadline: Annotated[float, POSITIVE] = 120.0
+    tolerance: Annotated[float | None, POSITIVE] = None
+    probes: Annotated[int, COUNT] = 8
 
 
 @dataclass(frozen=True)
@@ -158,14 +170,14 @@ class Experiment:
     task: str
     algorithm: AnyAlgorithm
     options: dict[str, Any] = field(default_factory=dict)
-    seed: int = 0
-    updates: int = 100
-    start: str | None = None
-    max_staleness: int = 0
-    failures: float = 0.1
-    save_every: int = 0
-    save_minutes: float = 10.0
-    keep: int = 2
+    seed: Annotated[int, NOT_NEGATIVE] = 0
+    updates: Annotated[int, COUNT] = 100
+    start: Annotated[str | None, Used("not model.path")] = None
+    max_staleness: Annotated[int, NOT_NEGATIVE] = 0
+    failures: Annotated[float, SHARE] = 0.1
+    save_every: Annotated[int, NOT_NEGATIVE] = 0
+    save_minutes: Annotated[float, NOT_NEGATIVE] = 10.0
+    keep: Annotated[int, COUNT] = 2
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
@@ -190,6 +202,48 @@ class Experiment:
         """Most tokens of a turn's context: what the model has less the longest action."""
         return self.model.context - self.rollouts.max_tokens
 
+    @property
+    def may_use_gpu(self) -> bool:
+        """Whether actors may be placed on GPUs."""
+        return self.placement.device != "cpu"
+
+    @property
+    def may_use_cpu(self) -> bool:
+        """Whether models may run on CPU."""
+        return self.placement.device != "cuda"
+
+    @property
+    def trains_start(self) -> bool:
+        """Whether the start policy is trained first."""
+        return self.start is not None and self.model.path is None
+
+    @property
+    def draws_data(self) -> bool:
+        """Whether updates draw episodes of a data set."""
+        algorithm = self.algorithm
+        return not algorithm.on_policy or algorithm.replay > 0 or algorithm.bc_coef > 0
+
+    @property
+    def uses_data(self) -> bool:
+        """Whether this run or the training of its start policy reads a data set."""
+        return self.draws_data or self.trains_start
+
+    @property
+    def makes_data(self) -> bool:
+        """Whether scripted players make that data set."""
+        return self.data.path is None and self.uses_data
+
+    @property
+    def names_player(self) -> bool:
+        """Whether a scripted player has a part in this run."""
+        return self.makes_data or (self.model.path is None and self.model.lines > 0)
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether the algorithm has value heads."""
+        critic = getattr(self.algorithm, "critic", "none")
+        return self.algorithm.guide is not None or critic != "none"
+
     def check(self, training: bool = True) -> None:
         """Refuse what cannot work, before anything expensive starts.
 
@@ -201,32 +255,9 @@ class Experiment:
         """
         env = make(self.task, **self.options)
         check_oracle(self.oracle, env, self.task)
-        positive = {
-            "updates": self.updates,
-            "rollouts.turns": self.rollouts.turns,
-            "rollouts.least": self.rollouts.least,
-            "rollouts.most": self.rollouts.most,
-            "rollouts.max_tokens": self.rollouts.max_tokens,
-            "rollouts.in_flight": self.rollouts.in_flight,
-            "data.batch": self.data.batch,
-            "data.episodes": self.data.episodes,
-            "evaluation.episodes": self.evaluation.episodes,
-            "sampler.count": self.sampler.count,
-            "simulator.count": self.simulator.count,
-            "learner.ranks": self.learner.ranks,
-            "learner.optimiser.lr": self.learner.optimiser.lr,
-            "push.probes": self.push.probes,
-            "keep": self.keep,
-        }
-        for name, value in positive.items():
-            if not value > 0:
-                raise UsageError(f"{name} is {value}; it has to be above 0")
-        if self.model.lines < 0:
-            raise UsageError(f"model.lines is {self.model.lines}; give 0 for none, or more")
-        if not 0.0 <= self.algorithm.replay < 1.0:
-            raise UsageError(
-                f"algorithm.replay is {self.algorithm.replay}; it is a share, 0 or more and below 1"
-            )
+        check_ranges(self)
+        if self.names_player and self.data.player not in env.players:
+            raise unknown("player", self.data.player, env.players)
         if self.rollouts.least > self.rollouts.most:
             raise UsageError(
                 f"rollouts.least {self.rollouts.least} exceeds rollouts.most {self.rollouts.most}"
@@ -237,6 +268,14 @@ class Experiment:
                 f"{self.rollouts.max_tokens} tokens (rollouts.max_tokens); raise one or lower the "
                 "other"
             )
+        if self.model.path is None and self.model.width % self.model.heads:
+            raise UsageError(
+                f"model.width {self.model.width} is not a multiple of model.heads "
+                f"{self.model.heads}"
+            )
+        self._check_head_size()
+        if self.trains_start and training:
+            self._check_start()
         if self.model.path is not None:
             positions = context_of(Path(self.model.path))
             if training and guide_of(Path(self.model.path)) is not None:
@@ -267,6 +306,41 @@ class Experiment:
             raise UsageError(
                 "algorithm.bc_coef needs a data set; give one with --data.path, or set it to 0"
             )
+
+    def _check_head_size(self) -> None:
+        """Refuse an attention head size that the samplers' CPU kernels do not know."""
+        # A cluster's GPUs are not known here; `cluster.launch` looks again.
+        if self.placement.device == "cpu" or not (
+            self.placement.device == "cuda"
+            or torch.cuda.is_available()
+            or os.environ.get("RAY_ADDRESS")
+        ):
+            self.check_head_size()
+
+    def check_head_size(self) -> None:
+        """Refuse a model whose attention no sampler on CPU can run.
+
+        Raises:
+            UsageError: with the head size and the known ones.
+        """
+        path = self.model.path
+        if path is None:
+            size, remedy = self.model.width // self.model.heads, "change model.width or model.heads"
+        else:
+            known = head_size_of(Path(path))
+            if known is None:
+                return
+            size, remedy = known, f"{path} needs a GPU (placement.device cuda)"
+        if size not in CPU_HEAD_SIZES:
+            raise UsageError(
+                f"the model's attention heads have size {size}, and samplers on CPU know "
+                f"{', '.join(map(str, CPU_HEAD_SIZES))}; {remedy}"
+            )
+
+    def _check_start(self) -> None:
+        from cluster.start import start_experiment
+
+        start_experiment(self).check()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; the algorithm carries its name."""

@@ -1,5 +1,6 @@
 """Change the fields of an `Experiment` from the command line or a file, checked by their types."""
 
+import contextlib
 import dataclasses
 import difflib
 import json
@@ -12,6 +13,7 @@ from jsonargparse import ArgumentParser
 
 from cluster.experiment import AnyAlgorithm, Experiment
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import check_used
 from lmrl.runlog import MARKER
 
 RECORD = "experiment.json"
@@ -24,26 +26,60 @@ def _parser(exp: Experiment) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     hints = typing.get_type_hints(Experiment)
     for field in dataclasses.fields(exp):
+        if field.name == "options":  # the library would turn "no" and "10" into other values
+            continue
         value = getattr(exp, field.name)
         kind = type(value) if dataclasses.is_dataclass(value) else hints[field.name]
         parser.add_argument(f"--{field.name}", type=kind, default=value)
     return parser
 
 
-def _build(parser: ArgumentParser, parsed: Any) -> Experiment:
+def _build(parser: ArgumentParser, parsed: Any, options: dict[str, Any]) -> Experiment:
     made = parser.instantiate(parsed)
-    names = [field.name for field in dataclasses.fields(Experiment)]
-    return Experiment(**{name: getattr(made, name) for name in names})
+    names = [field.name for field in dataclasses.fields(Experiment) if field.name != "options"]
+    return Experiment(options=options, **{name: getattr(made, name) for name in names})
+
+
+def _options(arguments: Sequence[str], options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the task's options after `--options JSON` and `--options.name VALUE`, and the other
+    arguments. A value that is JSON is what it is there; any other is a text.
+
+    Raises:
+        UsageError: if `--options` is not a JSON object, or has no value.
+    """
+    others: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.partition("=")
+        if name != "--options" and not name.startswith("--options."):
+            others.append(argument)
+            continue
+        if not equals:
+            value = next(rest, "")
+        if name == "--options":
+            try:
+                options = json.loads(value)
+            except json.JSONDecodeError as error:
+                raise UsageError(f"--options '{value}' is not JSON: {error}") from error
+            if not isinstance(options, dict):
+                raise UsageError(f"--options '{value}' is not a JSON object like '{{\"a\": 1}}'")
+        else:
+            with contextlib.suppress(json.JSONDecodeError):
+                value = json.loads(value)
+            options = {**options, name.removeprefix("--options."): value}
+    return options, others
 
 
 def change(exp: Experiment, arguments: Sequence[str]) -> Experiment:
     """Return an experiment with fields changed by `--dotted.name value` arguments.
 
     Raises:
-        UsageError: for an unknown field (with the nearest known one) or a value of another type.
+        UsageError: for an unknown field (with the nearest known one), a value of another type, or
+            a field that has no effect in the result.
     """
     if not arguments:
         return exp
+    options, arguments = _options(arguments, exp.options)
     parser = _parser(exp)
     known = [name for name, _ in flat(exp)]
     for argument in arguments:
@@ -51,13 +87,17 @@ def change(exp: Experiment, arguments: Sequence[str]) -> Experiment:
         if argument.startswith("--") and name not in known and not _group(name, known):
             raise _unknown(name, known)
     try:
-        return _build(parser, parser.parse_args(list(arguments)))
+        changed = _build(parser, parser.parse_args(list(arguments)), options)
+    except UsageError:
+        raise
     except Exception as error:  # the library raises several kinds
         raise UsageError(f"{_sentence(error)}; see 'lmrl train PRESET --fields'") from error
+    check_used(exp, changed)
+    return changed
 
 
 def _group(name: str, known: list[str]) -> bool:
-    return any(full.startswith(f"{name}.") for full in known) or name == "options"
+    return any(full.startswith(f"{name}.") for full in known)
 
 
 def _unknown(name: str, known: list[str]) -> UsageError:
@@ -83,7 +123,8 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
         base: the experiment whose fields the file changes; None takes task and algorithm from it.
 
     Raises:
-        UsageError: if the file is missing, no JSON, or has fields that do not exist.
+        UsageError: if the file is missing, not JSON, has fields that do not exist, or changes one
+            of `base` that has no effect in the result.
     """
     try:
         plain = json.loads(path.read_text())
@@ -92,6 +133,7 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
     if not isinstance(plain, dict):
         raise UsageError(f"{path} does not hold a JSON object with fields of an experiment")
     plain.pop("provenance", None)
+    partial = base is not None
     algorithm = dict(plain.get("algorithm", {}))
     name = algorithm.pop("name", base.algorithm.name if base else "")
     if base is None:
@@ -105,11 +147,19 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
         )
     if algorithm:
         plain["algorithm"] = algorithm
+    options = plain.pop("options", base.options)
+    if not isinstance(options, dict):
+        raise UsageError(f"{path}: options is {options!r}; give a JSON object")
     parser = _parser(base)
     try:
-        return _build(parser, parser.parse_object(plain))
+        changed = _build(parser, parser.parse_object(plain), options)
+    except UsageError:
+        raise
     except Exception as error:  # the library raises several kinds
         raise UsageError(f"{path}: {_sentence(error)}") from error
+    if partial:
+        check_used(base, changed)
+    return changed
 
 
 def recorded(checkpoint: Path) -> Experiment | None:

@@ -10,6 +10,7 @@ from cluster.presets import preset
 from cluster.source import sample_texts
 from learners.guided import make_guided
 from learners.start import make_start
+from lmrl.errors import UsageError
 from lmrl.runlog import RunLog
 
 
@@ -52,9 +53,29 @@ def served(exp: Experiment, start: Start, log: RunLog) -> Path:
 
 
 def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool) -> Start:
-    """Train the preset `exp.start` with this run's task, size, seed and placement."""
+    """Train the start policy."""
+    first = start_experiment(exp)
+    log = RunLog(folder)
+    checkpoint = folder / "checkpoints" / "last"
+    if not log.finished:
+        # What an earlier start of this run was interrupted in goes on.
+        train(first, log, resume=log.holds_run, verbose=verbose)
+    return Start(checkpoint.resolve(), first.algorithm.name)
+
+
+def start_experiment(exp: Experiment) -> Experiment:
+    """Return the preset `exp.start` with this run's task, size, seed and placement.
+
+    Raises:
+        UsageError: for an unknown preset, or one whose result cannot be trained on.
+    """
     base = preset(exp.start or "")
-    first = replace(
+    if base.algorithm.guide is not None:
+        raise UsageError(
+            f"start is {exp.start}, whose result is a value-guided policy for sampling only; give "
+            "a preset that trains the policy itself, like one of behaviour cloning"
+        )
+    return replace(
         base,
         task=exp.task,
         options=exp.options,
@@ -69,9 +90,3 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
         # This run scores its start policy itself, on its own seeds.
         evaluation=replace(base.evaluation, episodes=32, start_episodes=0, random=False),
     )
-    log = RunLog(folder)
-    checkpoint = folder / "checkpoints" / "last"
-    if not log.finished:
-        # What an earlier start of this run was interrupted in goes on.
-        train(first, log, resume=log.holds_run, verbose=verbose)
-    return Start(checkpoint.resolve(), base.algorithm.name)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
 from learners.algorithm import Algorithm, Terms
 from learners.model import CausalLM, Network, Outputs
+from lmrl.limits import NOT_NEGATIVE
 
 
 def bc_loss(
@@ -46,7 +47,7 @@ class BC(Algorithm):
             before any value depends on it, which online learning then profits from.
     """
 
-    observation_weight: float = 0.0
+    observation_weight: Annotated[float, NOT_NEGATIVE] = 0.0
 
     name: ClassVar[str] = "bc"
 

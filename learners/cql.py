@@ -7,7 +7,7 @@ target: y = r + γ min Q'(next state, next action), and no V.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from learners.batch import Batch
 from learners.model import CausalLM
 from learners.returns import Credit, per_step
 from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 
 def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
@@ -35,17 +36,17 @@ def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
 class CQL(Algorithm):
     """Conservative SARSA; the attributes are those of `learners.ilql.ILQL`."""
 
-    gamma: float = 0.99
+    gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"
-    cql: float = 0.01
-    polyak: float = 0.005
+    cql: Annotated[float, NOT_NEGATIVE] = 0.01
+    polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True
     head: HeadKind = "mlp"
     value_start: float = 0.0
-    value_scale: float = 1.0
-    beta: float = 4.0
-    top_p: float = 1.0
-    epochs: int = 1
+    value_scale: Annotated[float, POSITIVE] = 1.0
+    beta: Annotated[float, NOT_NEGATIVE] = 4.0
+    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
+    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "cql"
 

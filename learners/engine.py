@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,15 @@ from torch import Tensor, nn
 
 from learners.model import Inputs, Network, PerToken
 from learners.values import ValueNetwork
+from lmrl.limits import NOT_NEGATIVE, POSITIVE, Range, Used
 
 Trained = Network | ValueNetwork
 
 HEAD = re.compile(r"q\d+\.")
 """Names of Q heads' weights on their way to a sampler (`ValueNetwork.exported`)."""
+
+
+_SHARDED = Used("learner.optimiser.sharded", "with learner.optimiser.zero 3")
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,24 @@ class OptimiserConfig:
             state, value heads and losses are float32.
     """
 
-    lr: float = 1e-4
-    head_lr: float | None = None
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-    warmup: int = 0
+    lr: Annotated[float, POSITIVE] = 1e-4
+    head_lr: Annotated[
+        float | None, NOT_NEGATIVE, Used("has_heads", "by algorithms with value heads")
+    ] = None
+    betas: Annotated[tuple[float, float], Range(low=0.0, below=1.0)] = (0.9, 0.95)
+    eps: Annotated[float, POSITIVE] = 1e-8
+    weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
+    warmup: Annotated[int, NOT_NEGATIVE] = 0
     decay: Literal["none", "linear"] = "none"
-    clip: float = 1.0
+    clip: Annotated[float, NOT_NEGATIVE] = 1.0
     zero: Literal[0, 1, 2, 3] = 0
-    zero_whole: int = 100_000
+    zero_whole: Annotated[int, NOT_NEGATIVE, _SHARDED] = 100_000
     dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether parameters themselves are sharded."""
+        return self.zero == 3
 
 
 class Meta(NamedTuple):

@@ -7,7 +7,7 @@ here every turn of a chosen episode counts.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from learners.bc import BC
 from lmrl.data import stored_returns
 from lmrl.errors import UsageError
+from lmrl.limits import ANY, Range, Used
 
 
 def keep_share(
@@ -39,6 +40,9 @@ def keep_above(returns: NDArray[np.floating], threshold: float) -> NDArray[np.in
     return np.flatnonzero(np.asarray(returns, float) >= threshold)
 
 
+_BY_SHARE = Used("algorithm.by_share", "without algorithm.threshold")
+
+
 @dataclass(frozen=True)
 class FilteredBC(BC):
     """Behaviour cloning of the best episodes of a data set.
@@ -49,11 +53,16 @@ class FilteredBC(BC):
         threshold: if given, the lowest return that is cloned, instead of a share.
     """
 
-    share: float = 0.1
-    ties: bool = False
-    threshold: float | None = None
+    share: Annotated[float, Range(above=0.0, high=1.0), _BY_SHARE] = 0.1
+    ties: Annotated[bool, _BY_SHARE] = False
+    threshold: Annotated[float | None, ANY] = None
 
     name: ClassVar[str] = "filtered_bc"
+
+    @property
+    def by_share(self) -> bool:
+        """Whether a share of the episodes is cloned, not those above a threshold."""
+        return self.threshold is None
 
     def keep(self, returns: NDArray[np.floating]) -> NDArray[np.int64]:
         """Return the indices of the episodes that are cloned."""
@@ -82,7 +91,7 @@ class FilteredBC(BC):
 class OnlineFilteredBC(FilteredBC):
     """Behaviour cloning of the best episodes of every round of the policy's own."""
 
-    share: float = 0.3
+    share: Annotated[float, Range(above=0.0, high=1.0), _BY_SHARE] = 0.3
 
     name: ClassVar[str] = "online_filtered_bc"
     on_policy: ClassVar[bool] = True

@@ -13,7 +13,7 @@ TD(λ), with λ at turn borders only.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entr
 from learners.model import CausalLM
 from learners.returns import Credit, lambda_returns, off_policy_decay, per_step
 from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 
 class ILQLTerms(NamedTuple):
@@ -98,25 +99,25 @@ class ILQL(Algorithm):
         epochs: passes over each batch.
     """
 
-    gamma: float = 0.99
+    gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"
-    lam: float = 0.0
-    mc_updates: int = 0
-    tau: float = 0.7
-    cql: float = 0.01
-    polyak: float = 0.005
+    lam: Annotated[float, SHARE] = 0.0
+    mc_updates: Annotated[int, NOT_NEGATIVE] = 0
+    tau: Annotated[float, Range(above=0.0, below=1.0)] = 0.7
+    cql: Annotated[float, NOT_NEGATIVE] = 0.01
+    polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True
     target_v: bool = True
-    hard_every: int = 0
+    hard_every: Annotated[int, NOT_NEGATIVE] = 0
     head: HeadKind = "mlp"
     value_start: float = 0.0
-    value_scale: float = 1.0
-    value_bins: int = 0
-    value_bounds: tuple[float, float] | None = None
+    value_scale: Annotated[float, POSITIVE] = 1.0
+    value_bins: Annotated[int, NOT_NEGATIVE] = 0
+    value_bounds: Annotated[tuple[float, float] | None, BOUNDS] = None
     bootstrap: Literal["reply", "action"] = "reply"
-    beta: float = 4.0
-    top_p: float = 1.0
-    epochs: int = 1
+    beta: Annotated[float, NOT_NEGATIVE] = 4.0
+    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
+    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "ilql"
     q_heads: ClassVar[int] = 2
@@ -234,9 +235,9 @@ class OnlineILQL(ILQL):
         epochs: passes over each round.
     """
 
-    replay: float = 0.5
-    minibatch: int = 512
-    epochs: int = 4
+    replay: Annotated[float, Range(low=0.0, below=1.0)] = 0.5
+    minibatch: Annotated[int, NOT_NEGATIVE] = 512
+    epochs: Annotated[int, COUNT] = 4
 
     name: ClassVar[str] = "online_ilql"
     on_policy: ClassVar[bool] = True

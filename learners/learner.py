@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ from learners.model import CausalLM, Inputs, Network, load_causal_lm
 from learners.values import ValueNetwork, following, target_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE
 from lmrl.schema import from_table, table_returns
 from lmrl.trajectory import Ids
 
@@ -50,13 +51,13 @@ class LearnerConfig:
         timeout: seconds until a collective that does not finish is an error.
     """
 
-    ranks: int = 1
-    threads: int = 0
+    ranks: Annotated[int, COUNT] = 1
+    threads: Annotated[int, NOT_NEGATIVE] = 0
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    micro_tokens: int = 16384
+    micro_tokens: Annotated[int, COUNT] = 16384
     windows: Literal["exact", "strided"] = "exact"
-    max_skips: int = 3
-    timeout: float = 600.0
+    max_skips: Annotated[int, COUNT] = 3
+    timeout: Annotated[float, POSITIVE] = 600.0
 
 
 class Group:

@@ -7,7 +7,7 @@ tokens that were never taken are held down (`cql`).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -17,6 +17,7 @@ from learners.batch import Batch
 from learners.model import CausalLM
 from learners.returns import Credit, per_step, reward_to_go
 from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 
 def mc_terms(q: Tensor, returns: Tensor) -> Tensor:
@@ -48,16 +49,16 @@ class MC(Algorithm):
         epochs: passes over each batch.
     """
 
-    gamma: float = 0.99
+    gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"
-    cql: float = 0.01
+    cql: Annotated[float, NOT_NEGATIVE] = 0.01
     head: HeadKind = "mlp"
     value_start: float = 0.0
-    value_scale: float = 1.0
+    value_scale: Annotated[float, POSITIVE] = 1.0
     endless: bool = False
-    beta: float = 4.0
-    top_p: float = 1.0
-    epochs: int = 1
+    beta: Annotated[float, NOT_NEGATIVE] = 4.0
+    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
+    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "mc"
 

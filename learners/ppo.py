@@ -8,7 +8,7 @@ freezes the critic), gradients are clipped by the learner, and a time limit is b
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entr
 from learners.model import CausalLM, Critic, Network, Outputs, actor_critic
 from learners.returns import Credit, adapted_kl, gae, per_step, whiten
 from lmrl.errors import UsageError
+from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used
 
 LOG_RATIO = 20.0
 """Largest log of a probability ratio that enters an exponential. The ratio of 5e8 is far outside
@@ -89,6 +90,10 @@ def ppo_terms(
     )
 
 
+_CRITIC = Used("algorithm.has_critic", "with a critic")
+_NO_BINS = Used("not algorithm.value_bins")
+
+
 @dataclass(frozen=True)
 class PPO(Algorithm):
     """PPO with a KL penalty towards the start policy inside the reward.
@@ -118,28 +123,33 @@ class PPO(Algorithm):
             step draws `data.batch` new episodes of it.
     """
 
-    gamma: float = 0.99
-    lam: float = 0.95
+    gamma: Annotated[float, SHARE] = 0.99
+    lam: Annotated[float, SHARE] = 0.95
     credit: Credit = "turn"
-    clip: float = 0.2
-    value_clip: float | None = None
-    value_coef: float = 0.25
-    value_scale: float = 1.0
-    value_start: float = 0.0
-    value_bins: int = 0
-    value_bounds: tuple[float, float] | None = None
+    clip: Annotated[float, POSITIVE] = 0.2
+    value_clip: Annotated[float | None, POSITIVE, _CRITIC, _NO_BINS] = None
+    value_coef: Annotated[float, NOT_NEGATIVE, _CRITIC] = 0.25
+    value_scale: Annotated[float, POSITIVE, _CRITIC, _NO_BINS] = 1.0
+    value_start: Annotated[float, _CRITIC] = 0.0
+    value_bins: Annotated[int, NOT_NEGATIVE, _CRITIC] = 0
+    value_bounds: Annotated[tuple[float, float] | None, BOUNDS, Used("algorithm.value_bins")] = None
     critic: Critic = "head"
-    kl_coef: float = 0.01
-    kl_target: float | None = None
-    kl_horizon: float = 10_000.0
+    kl_coef: Annotated[float, NOT_NEGATIVE] = 0.01
+    kl_target: Annotated[float | None, POSITIVE] = None
+    kl_horizon: Annotated[float, POSITIVE, Used("algorithm.kl_target")] = 10_000.0
     whiten: bool = True
-    epochs: int = 4
-    minibatch: int = 256
-    kl_stop: float | None = 0.03
-    bc_coef: float = 0.0
+    epochs: Annotated[int, COUNT] = 4
+    minibatch: Annotated[int, NOT_NEGATIVE] = 256
+    kl_stop: Annotated[float | None, POSITIVE] = 0.03
+    bc_coef: Annotated[float, NOT_NEGATIVE] = 0.0
 
     name: ClassVar[str] = "ppo"
     on_policy: ClassVar[bool] = True
+
+    @property
+    def has_critic(self) -> bool:
+        """Whether values are learned."""
+        return self.critic != "none"
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.

@@ -24,7 +24,7 @@ ratio p / π exceeds that of every token of the data, and a decoder of the ratio
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ from learners.model import CausalLM, Inputs, PerToken
 from learners.returns import Credit, per_step
 from learners.values import TargetValues, ValueNetwork, ValueOutputs, freeze_output
 from lmrl.errors import UsageError
+from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Range
 
 LEAST_MASS = 0.01
 """The smallest and 1 less the largest mass of all tokens before training."""
@@ -130,17 +131,17 @@ class QSFT(Algorithm):
         epochs: passes over each batch.
     """
 
-    gamma: float = 0.99
+    gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"
     lowest: float = -1.0
     highest: float = 0.0
     value_start: float | None = None
-    support: float = 0.01
-    polyak: float = 0.005
+    support: Annotated[float, SHARE] = 0.01
+    polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     reading: Literal["probability", "ratio"] = "probability"
-    beta: float = 4.0
-    top_p: float = 1.0
-    epochs: int = 1
+    beta: Annotated[float, NOT_NEGATIVE] = 4.0
+    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
+    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "qsft"
 

@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.errors import UsageError
+from lmrl.limits import COUNT, NOT_NEGATIVE, Range, Used
 
 
 @dataclass(frozen=True)
@@ -32,14 +33,14 @@ class ModelConfig:
     """
 
     path: str | None = None
-    context: int = 512
-    layers: int = 2
-    width: int = 64
-    heads: int = 2
-    init_std: float | None = None
-    vocabulary: int = 384
-    lines: int = 0
-    line_std: float = 0.1
+    context: Annotated[int, COUNT] = 512
+    layers: Annotated[int, COUNT, Used("not model.path")] = 2
+    width: Annotated[int, COUNT, Used("not model.path")] = 64
+    heads: Annotated[int, COUNT, Used("not model.path")] = 2
+    init_std: Annotated[float | None, NOT_NEGATIVE, Used("not model.path")] = None
+    vocabulary: Annotated[int, Range(low=257), Used("not model.path")] = 384
+    lines: Annotated[int, NOT_NEGATIVE, Used("not model.path")] = 0
+    line_std: Annotated[float, NOT_NEGATIVE, Used("model.lines")] = 0.1
 
 
 def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: int) -> None:
@@ -57,10 +58,6 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
 
     logging.disable_progress_bar()
 
-    if config.width % config.heads:
-        raise UsageError(
-            f"model.width {config.width} is not a multiple of model.heads {config.heads}"
-        )
     temporary = folder.with_name(f".{folder.name}.tmp")
     temporary.mkdir(parents=True, exist_ok=True)
     train_tokenizer(texts, config.vocabulary, temporary, config.lines)
@@ -82,7 +79,7 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GPT2LMHeadModel(shape)
-        std = config.init_std or config.width**-0.5
+        std = config.width**-0.5 if config.init_std is None else config.init_std
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
                 factor = 0.5 if name.endswith("c_proj.weight") else 1.0
@@ -124,18 +121,44 @@ def _spell(embedding: Any, lines: Mapping[int, str], std: float, seed: int) -> N
             embedding[token] = total * (std / math.sqrt(2 * len(words)))
 
 
-def context_of(path: Path) -> int:
-    """Return the most positions that a checkpoint's model has.
+def shape_of(path: Path) -> dict[str, Any]:
+    """Return the model configuration of a checkpoint directory.
 
     Raises:
-        UsageError: if `path` is no checkpoint directory.
+        UsageError: if `path` is not a checkpoint directory.
     """
     file = path / "config.json"
     try:
         shape = json.loads(file.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        if not isinstance(shape, dict):
+            raise ValueError("config.json does not hold an object")
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"{path} is no checkpoint directory ({error}); give one with config.json, "
             "model.safetensors and tokenizer.json"
         ) from error
+    return shape
+
+
+def head_size_of(path: Path) -> int | None:
+    """Return the size of a checkpoint's attention heads; None if its configuration does not tell.
+
+    Raises:
+        UsageError: if `path` is not a checkpoint directory.
+    """
+    shape = shape_of(path)
+    if shape.get("head_dim"):
+        return int(shape["head_dim"])
+    width = shape.get("n_embd", shape.get("hidden_size"))
+    heads = shape.get("n_head", shape.get("num_attention_heads"))
+    return int(width) // int(heads) if width and heads else None
+
+
+def context_of(path: Path) -> int:
+    """Return the most positions that a checkpoint's model has.
+
+    Raises:
+        UsageError: if `path` is not a checkpoint directory.
+    """
+    shape = shape_of(path)
     return int(shape.get("n_positions") or shape.get("max_position_embeddings") or 2**31)

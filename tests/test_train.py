@@ -217,7 +217,7 @@ def test_a_signal_ends_a_run_cleanly(
 def online(kind: str, folder: Path, checkpoint: Path, *fields: str) -> dict[str, float]:
     """Run an online preset, and return its ledger once it adds up."""
     command = ["train", f"maze-fo-{kind}", "--run-dir", str(folder), *SMALL, *fields]
-    command += ["--model.path", str(checkpoint), "--data.episodes", "40"]
+    command += ["--model.path", str(checkpoint)]
     assert main([*command, "--evaluation.start_episodes", "0"]) == 0
     ledger: dict[str, float] = json.loads((folder / "summary.json").read_text())["ledger"]
     ended = ledger["trained"] + ledger["evaluated"] + ledger["stale"] + ledger["failed"]
@@ -233,12 +233,15 @@ def test_online_filtered_bc_counts_its_rounds(
     assert ledger["trained"] >= 2 * 16
 
 
+THREE = ("--updates", "3", "--data.episodes", "40")
+
+
 def test_a_resumed_run_replays_what_the_unbroken_one_did(
     local_ray: None, checkpoint: Path, tmp_path: Path
 ) -> None:
     """Replayed rounds are not counted, and none is read that was played after the checkpoint."""
     whole = tmp_path / "whole"
-    assert online("online-ilql", whole, checkpoint, "--updates", "3")["trained"] >= 3 * 16
+    assert online("online-ilql", whole, checkpoint, *THREE)["trained"] >= 48
     broken = cut(whole, tmp_path / "broken")
     assert main(["train", "--resume", str(broken)]) == 0
     for before, after in zip(lines(whole), lines(broken), strict=True):

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -160,12 +161,15 @@ def mixture(text: str) -> dict[Path, float]:
     """Return data sets and their shares, which add up to 1.
 
     Args:
-        text: one path, or several with weights: `a:0.5 b:0.5`.
+        text: one path, or several with weights: `a:0.5 b:0.5`. A path that exists is one path,
+            whatever signs it holds.
 
     Raises:
-        UsageError: for a weight that is no positive number.
+        UsageError: for a weight that is not a positive number.
     """
-    parts = text.split()
+    if Path(text).exists():
+        return {Path(text): 1.0}
+    parts = _parts(text)
     if len(parts) == 1 and ":" not in parts[0].rpartition("/")[2]:
         return {Path(text): 1.0}
     weights = {}
@@ -182,6 +186,16 @@ def mixture(text: str) -> dict[Path, float]:
             )
     total = sum(weights.values())
     return {path: weight / total for path, weight in weights.items()}
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a mixture, split at spaces after a weight where that gives paths that
+    exist, else at every space."""
+    pieces = re.split(r"(?<=:)([^\s:/]+)(?:\s+|$)", text)
+    joined = [path + weight for path, weight in zip(pieces[::2], pieces[1::2], strict=False)]
+    if not pieces[-1] and all(Path(part.rpartition(":")[0]).exists() for part in joined):
+        return joined
+    return text.split()
 
 
 def load_mixture(
