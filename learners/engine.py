@@ -281,11 +281,11 @@ class Engine:
         return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the sampler's full weights under the names it knows, tied ones under each.
+        """Yield the sampler's full weights under the names it knows, tied ones once.
 
-        Tied tensors appear under both names on purpose: vLLM on CPU repacks the output embedding on
-        its own and would keep the old one if only the input embedding arrived. Under ZeRO 3 this is
-        a collective: every rank has to iterate it to the end.
+        A checkpoint's file holds the same names, so every class of vLLM takes them; some of those
+        with tied embeddings refuse a second name. Under ZeRO 3 this is a collective: every rank has
+        to iterate it to the end.
         """
         for name, parameter in self.network.exported():
             with self.whole([parameter]):

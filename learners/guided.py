@@ -45,11 +45,11 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 
 
 def start_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Return the weights of a plain checkpoint, tied ones under each of their names."""
+    """Return the weights of a plain checkpoint, tied ones once."""
     from learners.model import load_causal_lm
 
     model = load_causal_lm(checkpoint).model
-    return {n: p.detach() for n, p in model.named_parameters(remove_duplicate=False)}
+    return {n: p.detach() for n, p in model.named_parameters()}
 
 
 def write_guided(folder: Path, start: Path, guide: Guide, weights: Mapping[str, Tensor]) -> None:

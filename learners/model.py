@@ -92,11 +92,10 @@ class Network(nn.Module):
         self.per_token = PerToken(cast(LanguageModel, policy).head, _likelihoods, chunk, output)
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield what a sampler needs: the policy under its Hugging Face names, tied tensors under
-        each of theirs."""
+        """Yield what a sampler needs: the policy by its Hugging Face names, tied tensors once."""
         policy = self.policy
         assert isinstance(policy, CausalLM)
-        yield from policy.model.named_parameters(remove_duplicate=False)
+        yield from policy.model.named_parameters()
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries; float32 whatever the trunk's type."""
