@@ -8,6 +8,7 @@ import importlib.util
 import shutil
 from pathlib import Path
 
+from lmrl.codec import name_portable_class
 from lmrl.errors import UsageError
 
 SMOLLM2 = "smollm2"
@@ -98,6 +99,7 @@ def convert(file: Path, folder: Path) -> Path:
             del model.config.quantization_config
         model.save_pretrained(str(temporary))
         tokenizer.save_pretrained(str(temporary))
+        name_portable_class(temporary)
         for written in temporary.iterdir():
             written.chmod(0o644)  # a server of another user may read it
         temporary.rename(folder)

@@ -27,6 +27,7 @@ from torch.nn.functional import logsigmoid
 from learners.algorithm import Algorithm, Guide
 from learners.model import CausalLM, Inputs
 from learners.values import ValueNetwork
+from lmrl.codec import name_portable_class
 
 ARCHITECTURE = "ValueGuidedForCausalLM"
 TOKENIZER_FILES = (
@@ -42,6 +43,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     for name in TOKENIZER_FILES:
         if (source / name).exists():
             (folder / name).write_bytes((source / name).read_bytes())
+    name_portable_class(folder)
 
 
 def start_weights(checkpoint: Path) -> dict[str, Tensor]:

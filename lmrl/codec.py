@@ -6,6 +6,7 @@ cannot end a context or forge a role. Sampled tokens are decoded, never encoded 
 """
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -148,3 +149,20 @@ def train_tokenizer(texts: Iterable[str], size: int, path: Path, lines: int = 0)
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END_OF_TEXT, bos_token=END_OF_TEXT
     ).save_pretrained(str(path))
+    name_portable_class(path)
+
+
+PORTABLE = {"TokenizersBackend": "PreTrainedTokenizerFast"}
+"""Class names that only transformers 5 knows, and what every version knows them by."""
+
+
+def name_portable_class(path: Path) -> None:
+    """Name a tokenizer's class in a checkpoint directory as transformers 4 knows it too."""
+    file = path / "tokenizer_config.json"
+    if not file.exists():
+        return
+    config = json.loads(file.read_text())
+    name = config.get("tokenizer_class")
+    if name in PORTABLE:
+        config["tokenizer_class"] = PORTABLE[name]
+        file.write_text(json.dumps(config, indent=2) + "\n")

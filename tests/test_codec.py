@@ -1,5 +1,6 @@
 """Tokens that are whole lines, and what a model begins with for them."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +78,19 @@ def test_a_turn_of_these_presets_is_two_tokens(task: str, tmp_path: Path) -> Non
         for turn in play(env, exp.data.player, seed, exp.task, exp.options).turns
     ]
     assert np.mean(np.array(said) == 1) > 0.95
+
+
+def test_checkpoints_name_a_tokenizer_class_that_transformers_4_knows(tmp_path: Path) -> None:
+    from learners.guided import copy_tokenizer
+
+    train_tokenizer(["move up\n"], 300, tmp_path)
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert written["tokenizer_class"] == "PreTrainedTokenizerFast"
+    # A checkpoint that another version of transformers wrote is put right when it is copied.
+    written["tokenizer_class"] = "TokenizersBackend"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(written))
+    (tmp_path / "copy").mkdir()
+    copy_tokenizer(tmp_path, tmp_path / "copy")
+    copied = json.loads((tmp_path / "copy" / "tokenizer_config.json").read_text())
+    assert copied["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert Codec.load(tmp_path / "copy").decode(Codec.load(tmp_path).encode("move")) == "move"
