@@ -276,6 +276,11 @@ class Experiment:
         self._check_head_size()
         if self.trains_start and training:
             self._check_start()
+        if self.model.path is None and self.model.pretrained:
+            raise UsageError(
+                "this preset is for pretrained weights; give a checkpoint directory with "
+                "--model.path, or set --model.pretrained false for random weights"
+            )
         if self.model.path is not None:
             positions = context_of(Path(self.model.path))
             if training and guide_of(Path(self.model.path)) is not None:

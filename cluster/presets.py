@@ -197,7 +197,7 @@ _PO_PPO = replace(
     evaluation=EvaluationConfig(episodes=100),
 )
 
-_GPT2 = ModelConfig(context=128, layers=12, width=768, heads=12)
+_GPT2 = ModelConfig(pretrained=True, context=128, layers=12, width=768, heads=12)
 
 
 def _paper_bc(tiny: Experiment, context: int) -> Experiment:

@@ -22,6 +22,7 @@ class ModelConfig:
     Attributes:
         path: a checkpoint directory in Hugging Face form to start from. Without one a random
             GPT-2 of the size below is made, with a byte-level BPE tokenizer of the task's texts.
+        pretrained: whether a run without `path` is refused, instead of training random weights.
         context: most tokens of context and action together.
         layers, width, heads: of the random model.
         init_std: of its weights; output projections get half of it. None is 1/sqrt(width).
@@ -33,6 +34,7 @@ class ModelConfig:
     """
 
     path: str | None = None
+    pretrained: bool = False
     context: Annotated[int, COUNT] = 512
     layers: Annotated[int, COUNT, Used("not model.path")] = 2
     width: Annotated[int, COUNT, Used("not model.path")] = 64
