@@ -479,7 +479,7 @@ def _write_new(options: argparse.Namespace, made: Any, asked: Any = None) -> int
     from lmrl.show import asked_lines
 
     began = time.perf_counter()
-    count = write_new(made, options.out)
+    count = write_new(made, _kept(options.out, "--out"))
     seconds = time.perf_counter() - began
     record = {"episodes": count, "path": str(options.out), "seconds": round(seconds, 3)}
     answers = asked.to_json() if asked else {}
@@ -548,12 +548,12 @@ def _train(options: argparse.Namespace) -> int:
     if resume:
         if options.preset or options.fields_given:
             raise UsageError("--resume takes a run directory alone; its fields are in config.json")
-        log = RunLog(options.resume)
+        log = RunLog(_kept(options.resume, "--resume"))
         log.check_marked()
     elif options.preset is None:
         raise UsageError(f"give a preset: {', '.join(PRESETS)}")
     else:
-        log = RunLog(options.run_dir or Path("runs") / options.preset)
+        log = RunLog(_kept(options.run_dir or Path("runs") / options.preset, "--run-dir"))
     with ExitStack() as stack:
         if resume:
             stack.enter_context(log.locked())
@@ -575,6 +575,21 @@ def _train(options: argparse.Namespace) -> int:
         summary = train(exp, log, resume, options.overwrite, options.verbose)
     print(json.dumps(summary, indent=2) if options.json else summary_table(summary, log.folder))
     return 0
+
+
+def _kept(path: Path, option: str) -> Path:
+    """Return a path that a command writes to, if it outlives the command.
+
+    Raises:
+        UsageError: for a relative one within a Ray job, which runs in a copy of the working
+            directory that Ray deletes.
+    """
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not path.is_absolute():
+        raise UsageError(
+            f"{path} is relative, and this Ray job runs in a temporary copy of the working "
+            f"directory; give {option} an absolute path on a file system that every node sees"
+        )
+    return path
 
 
 def _plan(exp: Any, folder: Path) -> str:
@@ -689,6 +704,8 @@ def _check_evaluate(options: argparse.Namespace) -> None:
     _fill_evaluate(options)
     if options.episodes < 1:
         raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
+    if options.out:
+        _kept(options.out, "--out")
     if options.out and any(options.out.glob("*.parquet")):
         raise UsageError(f"{options.out} holds episodes already; choose another folder with --out")
 

@@ -161,6 +161,21 @@ def test_options_that_are_no_object_are_refused(capsys: pytest.CaptureFixture[st
         assert "--options" in refused(capsys, "train", "maze-fo-bc", "--options", text, *DRY)
 
 
+def test_a_relative_run_directory_is_refused_within_a_job(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")  # Ray sets it for a job's command
+    for command in (
+        ["train", "maze-fo-bc", *DRY],
+        ["train", "maze-fo-bc", "--dry-run"],
+        ["train", "--resume", "nowhere"],
+        ["data", "generate", "maze-fo", "--episodes", "1", "--out", "data"],
+    ):
+        assert "is relative, and this Ray job" in refused(capsys, *command)
+    code, _, _ = run(capsys, "train", "maze-fo-bc", "--run-dir", tmp_path / "run", "--dry-run")
+    assert code == 0
+
+
 def test_zero_means_zero(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
