@@ -10,7 +10,6 @@ The published baseline asked GPT-4 in one message a turn (arXiv 2311.18232, sect
 turns of an episode are the turns of the chat, so that a server can keep what it has read.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count, islice
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.chat import Message, Patient
+from actors.replies import NOTHING, read_action
 from actors.simulator import request_seed
 from lmrl.data import load
 from lmrl.env import TextEnv
@@ -32,8 +32,6 @@ FORM = (
 )
 NEW_EPISODE = "A new episode begins."
 LEFT_OUT = "(Earlier messages are left out.)"
-NOTHING = "(nothing)"
-"""Stands for an empty text, which not every server takes as a message."""
 
 SHOT_TURNS = 8
 """Turns of an example where the policy sees a window of the episode only: each is an example."""
@@ -176,50 +174,3 @@ def _say(chat: list[dict[str, str]], role: str, text: str) -> None:
         chat[-1]["content"] += "\n" + text
     else:
         chat.append({"role": role, "content": text})
-
-
-# -- replies --------------------------------------------------------------------------------------
-
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
-_FENCE = re.compile(r"```\w*")
-_LABEL = re.compile(
-    r"(?:(?:my|the|your|next|final)\s+)*"
-    r"(?:action|answer|assistant|command|guess|message|move|question|reply|response)"
-    r"(?:\s+\d+)?(?:\s+is)?\s*:\s*",
-    re.IGNORECASE,
-)
-_LIST = re.compile(r"(?:[-*•>]|#{1,6}|\d{1,2}[.)])\s+")
-_PAIRS = ("**", "__", "```", "`", "*", '"', "'", ("“", "”"), ("‘", "’"), ("«", "»"))
-
-
-def read_action(reply: str) -> str:
-    """Return the action in a reply: its first line that says something; empty if none does.
-
-    Thoughts in `<think>`, quotation marks, Markdown, and labels such as `Action:` are left out.
-    """
-    for line in _THOUGHT.sub("", reply).splitlines():
-        said = line.strip()
-        if _FENCE.fullmatch(said):
-            continue
-        said = _bare(said)
-        if said:
-            return "" if said == NOTHING else said
-    return ""
-
-
-def _bare(text: str) -> str:
-    """Return a line without marks and labels around it, however they are nested."""
-    while True:
-        before = text
-        for pattern in (_LIST, _LABEL):
-            found = pattern.match(text)
-            text = text[found.end() :] if found else text
-        for pair in _PAIRS:
-            left, right = (pair, pair) if isinstance(pair, str) else pair
-            if text.startswith(left) and text.endswith(right):
-                text = text[len(left) : max(len(left), len(text) - len(right))]
-            elif left in ("**", "__") and text.startswith(left) and text.count(left) == 2:
-                text = text.replace(left, "")  # **Action:** move up
-        text = text.strip()
-        if text == before:
-            return text

@@ -18,7 +18,7 @@ from benchmarks.record import save, train
 def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
     """Run a preset and return its summary, its curve of returns, and its figures by phase."""
     summary, wall = train(preset, seed, folder)
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
 
     def mean(name: str) -> float:
         return sum(float(line[name]) for line in lines) / len(lines)

@@ -7,6 +7,7 @@ cannot end a context or forge a role. Sampled tokens are decoded, never encoded 
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from functools import lru_cache
@@ -19,6 +20,9 @@ from lmrl.errors import UsageError
 from lmrl.trajectory import NO_IDS, Ids, Trajectory, Turn
 
 END_OF_TEXT = "<|endoftext|>"
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+"""A line with its end, a newline and nothing else: the tasks split lines so."""
 
 
 class Codec:
@@ -143,7 +147,7 @@ def train_tokenizer(texts: Iterable[str], size: int, path: Path, lines: int = 0)
     )
     tokenizer.train_from_iterator(texts, trainer)
     if lines:
-        counts = Counter(line for text in texts for line in text.splitlines(keepends=True))
+        counts = Counter(line for text in texts for line in _LINE.findall(text))
         ranked = sorted((line for line in counts if len(line) > 1), key=lambda x: (-counts[x], x))
         tokenizer.add_tokens([AddedToken(x, normalized=False) for x in ranked[:lines]])
     PreTrainedTokenizerFast(

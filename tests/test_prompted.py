@@ -5,13 +5,16 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 pytest.importorskip("ray")
 
 from openai_server import Server
 
 from actors.chat import ChatConfig, Patient, chat_model
-from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, NOTHING, Prompted, examples, read_action
+from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
+from actors.replies import NOTHING, read_action, spoken
 from cluster.experiment import EvaluationConfig
 from cluster.score import Setting, prompted_contestant
 from lmrl.data import write
@@ -52,6 +55,33 @@ REPLIES = [
     ("```", ""),
     ("Action:", ""),
     ("<think>never ending", ""),
+    # The template has written the opening tag into the prompt.
+    ("up is free\n\nso up</think>\n\nmove up", "move up"),
+    ("<thinking>\nup?\n</thinking>\nmove up", "move up"),
+    ("<think>a<think>b</think>c</think>move up", "move up"),
+    ("move up <think>or not?</think>", "move up"),
+    ("<Reasoning>up", ""),
+    ("I go up.\n<answer>move up</answer>", "move up"),
+    ("<answer>no</answer> wait <answer>\nmove up\n</answer> done", "move up"),
+    ("so <answer>move up", "move up"),
+    ("It is free, so \\boxed{move up}.", "move up"),
+    ("\\boxed{move left}, no: $\\boxed{\\text{move up}}$", "move up"),
+    ("\\boxed{f(x) = {1}}", "f(x) = {1}"),
+    ("\\boxed{move up", "move up"),
+    ("Thought: up is free.\nAction: move up\nObservation: ouch\nAction: move left", "move up"),
+    ("Let me see.\n**Final answer:** move up", "move up"),
+    ("I think so.\nAction:\nmove up", "move up"),
+    *[
+        (f"move up{mark}\n<|im_start|>user\nouch", "move up")
+        for mark in ("<|im_end|>", "<|eot_id|>", "</s>", "<end_of_turn>", "<|endoftext|>", "<eos>")
+    ],
+    ("</s>move up</s>", "move up"),
+    ("<|im_start|>assistant\nmove up<|im_end|>", "move up"),
+    ("<|start_header_id|>assistant<|end_header_id|>\n\nmove up<|eot_id|>", "move up"),
+    ("<think>up<|im_end|></think><answer>**Action:** `move up`</answer><|im_end|>", "move up"),
+    *[(f"Is it{mark}blue?\nno", f"Is it{mark}blue?") for mark in "\u2028\u2029\x85\x0b\x0c\x1c"],
+    ("Is it blue?\r\nno", "Is it blue?"),
+    ("\rIs it blue?\rno", "Is it blue?"),
     (NOTHING, ""),
 ]
 
@@ -59,6 +89,21 @@ REPLIES = [
 @pytest.mark.parametrize(("reply", "action"), REPLIES)
 def test_the_action_is_found_in_a_reply(reply: str, action: str) -> None:
     assert read_action(reply) == action
+
+
+@given(st.text(), st.sampled_from(["think", "thinking"]))
+def test_no_thought_is_an_action(thought: str, tag: str) -> None:
+    assume("<" not in thought)
+    assert read_action(f"<{tag}>{thought}</{tag}>\nmove up") == "move up"
+    assert read_action(f"{thought}</{tag}>move up</s>") == "move up"
+    assert spoken(f"<{tag}>{thought}") == ""
+
+
+@given(st.text() | st.lists(st.sampled_from([reply for reply, _ in REPLIES])).map("".join))
+def test_an_action_is_one_line_and_is_part_of_the_reply(reply: str) -> None:
+    action = read_action(reply)
+    assert action == action.strip() and not set(action) & set("\r\n")
+    assert len(action) <= len(reply)
 
 
 @pytest.mark.parametrize("task", sorted(known()))

@@ -392,7 +392,7 @@ def listed_positions(path: str) -> tuple[str, ...]:
         UsageError: if the file cannot be read or is empty.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"chess option positions: {path!r} cannot be read: {error}") from error
     found = tuple(fen for line in lines if (fen := line.strip().strip('"')))

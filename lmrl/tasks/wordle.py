@@ -110,7 +110,7 @@ def said(guess: str) -> str:
 
 def _listed(path: str) -> list[str]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"wordle option vocab: {path!r} cannot be read: {error}") from error
     found = (line.strip() for line in lines)
