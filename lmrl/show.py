@@ -144,5 +144,10 @@ def asked_lines(asked: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         f"{what} {row['name']}: {row['replies']} replies, {row['cached']} of them from the cache, "
         f"{row['retries']} asked again, {row['malformed']} malformed"
+        + (
+            f"; {row['empty']} had no text: a model that thinks may need more tokens a reply"
+            if row.get("empty")
+            else ""
+        )
         for what, row in asked.items()
     ]

@@ -3,9 +3,31 @@
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What becomes of a request: status, body (JSON or a page), headers, and when."""
+
+    status: int = 200
+    body: Any = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def refusal(message: str, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    """Return an error as OpenAI's API says it."""
+    kind = "invalid_request_error"
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+LATE = Fate(seconds=1.5)
+BROKEN = Fate(500, {"error": {"message": "out of order"}})
+PAGE = "<!DOCTYPE html>\n<html><head><title>Welcome</title></head><body>Hello</body></html>"
 
 
 class Server(ThreadingHTTPServer):
@@ -15,7 +37,9 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         self.requests: list[dict[str, Any]] = []
-        self.plan: list[str] = []  # what becomes of the next requests: "late", "500"
+        self.times: list[float] = []  # of the requests
+        self.plan: list[Fate] = []  # what becomes of the next requests
+        self.refuses: dict[str, dict[str, Any]] = {}  # parameters, and the error for each
         self.reply = ""
         self.answer: Callable[[list[dict[str, str]]], str] | None = None
         self.delay = 0.0
@@ -28,6 +52,13 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
 
+def completion(body: Mapping[str, Any], **message: Any) -> dict[str, Any]:
+    """Return an answer with one choice."""
+    answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"]}
+    said = {"role": "assistant", **message}
+    return {**answer, "choices": [{"index": 0, "finish_reason": "stop", "message": said}]}
+
+
 class Handler(BaseHTTPRequestHandler):
     server: Server
 
@@ -36,24 +67,29 @@ class Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         with server.lock:
             server.requests.append(body)
-            fate = server.plan.pop(0) if server.plan else "answer"
+            server.times.append(time.monotonic())
+            fate = server.plan.pop(0) if server.plan else Fate()
             server.open += 1
             server.most_open = max(server.most_open, server.open)
-        time.sleep(1.5 if fate == "late" else server.delay)
+        refused = next((error for name, error in server.refuses.items() if name in body), None)
+        if refused is not None:
+            fate = Fate(400, refused)
+        time.sleep(fate.seconds or server.delay)
         if server.answer is not None:
             said = server.answer(body["messages"])
         else:
             said = server.reply or body["messages"][-1]["content"].split()[-1]
-        message = {"role": "assistant", "content": said}
-        answer = {"id": "1", "object": "chat.completion", "created": 0, "model": body["model"]}
-        answer["choices"] = [{"index": 0, "finish_reason": "stop", "message": message}]
-        data = json.dumps(answer).encode()
+        answer = completion(body, content=said) if fate.body is None else fate.body
+        page = isinstance(answer, str)
+        data = (answer if page else json.dumps(answer)).encode()
         with server.lock:
             server.open -= 1
         try:
-            self.send_response(500 if fate == "500" else 200)
-            self.send_header("Content-Type", "application/json")
+            self.send_response(fate.status)
+            self.send_header("Content-Type", "text/html" if page else "application/json")
             self.send_header("Content-Length", str(len(data)))
+            for name, value in fate.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
         except BrokenPipeError:

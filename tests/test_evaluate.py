@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("ray")
 
-from openai_server import Server
+from openai_server import BROKEN, Server
 
 from lmrl.cli import main
 from lmrl.data import load
@@ -68,7 +68,7 @@ def test_a_model_answers_while_data_are_made(
 def test_a_server_that_never_answers_stops_the_run_in_a_sentence(
     capsys: pytest.CaptureFixture[str], server: Server, tmp_path: Path
 ) -> None:
-    server.plan = ["500"] * 100
+    server.plan = [BROKEN] * 100
     command = ["data", "generate", "twenty-questions", "--episodes", 2, "--out", tmp_path / "data"]
     asks = ["--oracle", "parrot", "--oracle-endpoint", server.url]
     code, out, err = run(capsys, *command, *asks)
