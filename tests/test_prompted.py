@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("ray")
@@ -91,6 +91,7 @@ def test_the_action_is_found_in_a_reply(reply: str, action: str) -> None:
     assert read_action(reply) == action
 
 
+@settings(deadline=None)
 @given(st.text(), st.sampled_from(["think", "thinking"]))
 def test_no_thought_is_an_action(thought: str, tag: str) -> None:
     assume("<" not in thought)
@@ -99,6 +100,7 @@ def test_no_thought_is_an_action(thought: str, tag: str) -> None:
     assert spoken(f"<{tag}>{thought}") == ""
 
 
+@settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from([reply for reply, _ in REPLIES])).map("".join))
 def test_an_action_is_one_line_and_is_part_of_the_reply(reply: str) -> None:
     action = read_action(reply)
