@@ -24,7 +24,7 @@ from learners.learner import LearnerConfig
 from learners.mc import MC
 from learners.ppo import PPO
 from learners.qsft import QSFT
-from learners.start import ModelConfig, context_of, head_size_of
+from learners.start import ModelConfig, check_checkpoint, context_of, head_size_of
 from lmrl.data import check_for, mixture
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used, check_ranges
@@ -288,6 +288,7 @@ class Experiment:
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
                     "only; give the plain policy that its run started from"
                 )
+            check_checkpoint(Path(self.model.path))
             if positions < self.model.context:
                 raise UsageError(
                     f"model.context {self.model.context} exceeds the {positions} positions of "

@@ -178,7 +178,21 @@ def choose_device(exp: Experiment, resources: dict[str, float], learners: bool =
                 "simulator(s); lower their number (learner.ranks, sampler.count, "
                 "simulator.count) or their share (placement.*)"
             )
+    if device == "cpu":
+        exp.check_head_size()
+        _check_cache(exp)
     return device
+
+
+def _check_cache(exp: Experiment) -> None:
+    """Refuse a key-value cache that no machine can hold."""
+    memory = [node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"]]
+    largest = max(memory) / 2**30
+    if exp.sampler.kv_gigabytes > largest:
+        raise UsageError(
+            f"sampler.kv_gigabytes {exp.sampler.kv_gigabytes:g} exceeds the {largest:.1f} GB of "
+            "memory that Ray has on its largest machine; lower it"
+        )
 
 
 def probe_texts(exp: Experiment, codec: Codec) -> list[Ids]:

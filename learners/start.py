@@ -156,6 +156,51 @@ def head_size_of(path: Path) -> int | None:
     return int(width) // int(heads) if width and heads else None
 
 
+POST_PROCESSING = ("final_logit_softcapping", "logit_scale", "logits_scaling")
+"""Fields of configurations with which models change their logits (Gemma-2, Cohere, Granite)."""
+
+
+def check_checkpoint(path: Path) -> None:
+    """Refuse a checkpoint directory that is not whole, before anything expensive starts.
+
+    Raises:
+        UsageError: if its configuration, its weights or its tokenizer are missing or cut off, or if
+            the model changes its logits after the output embedding.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    shape = shape_of(path)
+    for name in POST_PROCESSING:
+        if shape.get(name) not in (None, 1, 1.0):
+            raise UsageError(
+                f"{path} changes its logits after the output embedding ({name} is {shape[name]}), "
+                "which the learner does not model; choose another architecture"
+            )
+    weights = sorted(path.glob("*.safetensors"))
+    index = path / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            named = set(json.loads(index.read_text())["weight_map"].values())
+        except (OSError, ValueError, KeyError, AttributeError) as error:
+            raise UsageError(
+                f"{index} cannot be read ({error!r}); copy the checkpoint again"
+            ) from error
+        missing = sorted(named - {file.name for file in weights})
+        if missing:
+            raise UsageError(f"{path} lacks {', '.join(missing)}; copy the checkpoint again")
+    if not weights and not any(path.glob("*.bin")):
+        raise UsageError(f"{path} has no weights (model.safetensors); copy the checkpoint again")
+    for file in weights:
+        try:
+            with safe_open(str(file), "numpy"):
+                pass
+        except (OSError, SafetensorError) as error:
+            raise UsageError(
+                f"{file} is cut off or not a weights file ({error}); copy the checkpoint again"
+            ) from error
+    Codec.load(path)
+
+
 def context_of(path: Path) -> int:
     """Return the most positions that a checkpoint's model has.
 

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from lmrl.errors import RunError, Terminated, UsageError, unknown
+from lmrl.errors import RunError, Terminated, UsageError, disk_full, unknown
 from lmrl.interrupt import sigterm_raises
 
 USAGE = 2
@@ -76,6 +76,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except Exception as error:
+        if not disk_full(error):
+            raise
+        print(f"lmrl: {disk_full(error)}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> Parser:
@@ -730,6 +735,9 @@ def _fill_evaluate(options: argparse.Namespace) -> None:
                     f"{options.checkpoint} was trained on {made.task}, and --task is "
                     f"{options.task}; leave --task out, or give a checkpoint of that task"
                 )
+            if options.options is not None:
+                # What is given changes an option; the others stay those of the run.
+                options.options = {**made.options, **options.options}
             values = {
                 "task": made.task,
                 "options": made.options,

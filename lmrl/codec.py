@@ -59,8 +59,14 @@ class Codec:
 
         try:
             return cls(AutoTokenizer.from_pretrained(str(path)))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"no tokenizer could be read from {path}: {error}") from error
+        except UsageError:
+            raise
+        except Exception as error:  # the libraries raise many kinds, some of them bare
+            first = (str(error).strip() or type(error).__name__).split("\n")[0]
+            raise UsageError(
+                f"no tokenizer could be read from {path}: {first}; a checkpoint directory needs "
+                "tokenizer.json and tokenizer_config.json"
+            ) from error
 
     def _encode_now(self, text: str) -> Ids:
         ids = np.array(self._backend.encode(text, add_special_tokens=False).ids, np.int32)

@@ -5,6 +5,8 @@ the remedy in the message; `lmrl` prints the sentence and exits with code 2.
 """
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
 
 
@@ -22,6 +24,29 @@ class RunError(RuntimeError):
 
 class Terminated(KeyboardInterrupt):
     """The process was asked to end by SIGTERM."""
+
+
+FULL = re.compile(
+    r"no space left on device|file too large|disk quota exceeded|os error (28|27|122)\b"
+    r"|PytorchStreamWriter failed",
+    re.IGNORECASE,
+)
+"""Messages of libraries that lose the error number when a file cannot be written to its end."""
+
+
+def disk_full(error: BaseException | None) -> str:
+    """Return a sentence if an error, or what caused it, is a full disk; else an empty text."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or FULL.search(str(error)):
+            name = error.filename if isinstance(error, OSError) else None
+            return (
+                f"the disk is full, or a limit on files is reached: {name or 'a file'} could not "
+                "be written to its end; free some space or choose another folder. A training run "
+                "goes on with --resume"
+            )
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

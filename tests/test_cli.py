@@ -1,6 +1,8 @@
 """The command line: figures as JSON, and one clear sentence with exit code 2 for bad input."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -143,9 +145,11 @@ def test_a_plan_is_printed_without_a_run(
 def test_every_preset_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
     from cluster.presets import PRESETS
 
-    for name in PRESETS:
-        code, out, _ = run(capsys, "train", name, "--dry-run", "--json")
-        assert code == 0 and json.loads(out)["task"] == PRESETS[name].task
+    for name, exp in PRESETS.items():
+        # Those for pretrained weights have none here.
+        random = ["--model.pretrained", "false"] if exp.model.pretrained else []
+        code, out, _ = run(capsys, "train", name, "--dry-run", "--json", *random)
+        assert code == 0 and json.loads(out)["task"] == exp.task
 
 
 def test_fields_and_files_change_a_preset(
@@ -187,3 +191,21 @@ def test_scripted_players_are_scored_without_ray(capsys: pytest.CaptureFixture[s
     assert code == 0 and record["episodes"] == 50
     low, high = record["ci95"]
     assert low <= record["return_mean"] <= high and record["normalised"] > 95
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for it: the same call fails with a like error."""
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+        "from lmrl.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    out = tmp_path / "data"
+    arguments = ["data", "generate", "maze-fo", "--episodes", "300", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1 and "the disk is full, or a limit" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(out.glob("*.parquet"))

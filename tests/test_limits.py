@@ -1,6 +1,8 @@
 """What `--dry-run` refuses: values out of range, names, and fields that have no effect."""
 
+import argparse
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from cluster.experiment import Experiment
 from cluster.fields import change, read_config
 from cluster.presets import PRESETS, preset
 from learners.start import make_start
+from lmrl.cli import _fill_evaluate
 from lmrl.data import mixture
 from lmrl.errors import UsageError
 from lmrl.limits import leaves
@@ -217,3 +220,60 @@ def test_the_experiment_itself_is_checked() -> None:
     assert isinstance(exp, Experiment)
     with pytest.raises(UsageError, match=r"algorithm\.gamma is 2; it has to be at least 0"):
         replace(exp, algorithm=replace(exp.algorithm, gamma=2.0)).check()
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda f: (f / "model.safetensors").write_bytes(b"\x10" * 99), "cut off or not a weights"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes(
+                (f / "model.safetensors").read_bytes()[:-1000]
+            ),
+            "cut off or not a weights",
+        ),
+        (lambda f: (f / "model.safetensors").unlink(), "has no weights"),
+        (lambda f: (f / "config.json").write_text('{"n_positions": '), "config.json"),
+        (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer could be read"),
+        (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer could be read"),
+        (
+            lambda f: (f / "config.json").write_text(
+                json.dumps(
+                    json.loads((f / "config.json").read_text()) | {"final_logit_softcapping": 30.0}
+                )
+            ),
+            "final_logit_softcapping is 30.0",
+        ),
+        (
+            lambda f: (f / "model.safetensors.index.json").write_text(
+                '{"weight_map": {"a": "model-00002-of-00002.safetensors"}}'
+            ),
+            "lacks model-00002-of-00002.safetensors",
+        ),
+    ],
+)
+def test_a_checkpoint_that_is_not_whole_is_refused(
+    checkpoint: Path, tmp_path: Path, damage: Any, sentence: str
+) -> None:
+    copied = tmp_path / "copied"
+    shutil.copytree(checkpoint, copied)
+    exp = preset("maze-fo-bc")
+    exp = replace(exp, model=replace(exp.model, path=str(copied)))
+    exp.check()
+    damage(copied)
+    with pytest.raises(UsageError, match=sentence):
+        exp.check()
+
+
+def test_an_option_that_is_given_leaves_the_others_of_the_run(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """A policy of a hundred words is not scored on all of them because one option was given."""
+    made = replace(preset("wordle-bc"), options={"words": 100})
+    (tmp_path / "experiment.json").write_text(json.dumps(made.to_json()))
+    given = dict.fromkeys(("episodes", "first_seed", "temperature", "max_tokens", "task"))
+    options = argparse.Namespace(
+        policy=None, checkpoint=tmp_path, options={"max_turns": 3}, **given
+    )
+    _fill_evaluate(options)
+    assert options.options == {"words": 100, "max_turns": 3}

@@ -20,8 +20,9 @@ ray = pytest.importorskip("ray")
 from actors.sampler import Contexts  # noqa: E402
 from actors.simulator import Job, Simulator, SimulatorConfig  # noqa: E402
 from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
-from cluster.launch import House, Weights  # noqa: E402
+from cluster.launch import House, Weights, choose_device  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
+from cluster.presets import preset  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
 from cluster.weights import _await, _gate, load_again, push  # noqa: E402
 from learners.engine import Bucket  # noqa: E402
@@ -381,3 +382,10 @@ def test_a_push_past_its_deadline_names_phase_and_sampler(house: House) -> None:
     house.experiment = exp
     load_again(house, house.samplers[0])  # closes the update that was given up, and begins anew
     assert _gate(house, list(house.samplers))[1] == 0
+
+
+def test_a_cache_that_no_machine_can_hold_is_refused(local_ray: None) -> None:
+    exp = preset("maze-fo-bc")
+    exp = replace(exp, sampler=replace(exp.sampler, kv_gigabytes=999.0))
+    with pytest.raises(UsageError, match=r"sampler.kv_gigabytes 999 exceeds"):
+        choose_device(exp, ray.cluster_resources())
