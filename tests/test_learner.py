@@ -110,7 +110,9 @@ def test_micro_batches_stages_and_ranks_do_not_change_the_result(
         for key in ("loss", "policy_loss", "value_loss", "grad_norm", "kl_to_start", "tokens"):
             assert ours[key] == pytest.approx(theirs[key], rel=2e-3, abs=2e-4), key
     assert report["names"] == report["weights"]
-    assert "lm_head.weight" in report["names"] and "transformer.wte.weight" in report["names"]
+    # Tied to the input embedding: sent once, as a checkpoint's file holds it.
+    assert "transformer.wte.weight" in report["names"]
+    assert "lm_head.weight" not in report["names"]
 
 
 def test_a_checkpoint_brings_everything_back(checkpoint: Path, tmp_path: Path) -> None:
