@@ -76,8 +76,12 @@ class Reranker:
 
         def inner(name: str) -> CausalLM:
             model = AutoModelForCausalLM.from_config(config)
-            # The critic's output embedding is not stored: it is not used.
-            model.load_state_dict(part(name), strict=name == "policy.")
+            # An output embedding is not stored where it is tied, nor the critic's: it is not used.
+            found = model.load_state_dict(part(name), strict=False)
+            output = model.get_output_embeddings().weight
+            unread = {key for key, p in model.named_parameters() if p is not output}
+            if missing := unread.intersection(found.missing_keys):
+                raise UsageError(f"{folder} lacks {name}{min(missing)}; copy the checkpoint again")
             return CausalLM(model.eval())
 
         if self.guide.reading != "value":
