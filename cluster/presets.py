@@ -75,8 +75,7 @@ _FO_MC = replace(
 )
 
 # A move is three tokens, and each of them bootstraps: what the goal is worth travels over some
-# sixty steps of the target network, so that network follows quickly. The first updates learn
-# returns: without them the network tells positions apart only after most of the run.
+# sixty steps of the target network, so that network follows quickly.
 _MAZE_ILQL = ILQL(
     gamma=0.95,
     tau=0.9,

@@ -72,16 +72,14 @@ class ILQL(Algorithm):
             at each action token in both cases.
         lam: λ of the targets of Q; 0 is one step. Above 0 the target of a turn's last token holds
             returns of the data, which lie below the optimum.
-        mc_updates: number of first updates whose targets are the returns of the data. They teach
-            the network what tells states apart, which bootstraps from a network that knows nothing
-            teach it much later.
+        mc_updates: number of first updates whose targets are the returns of the data, so that
+            bootstraps begin from a network that tells states apart.
         tau: expectile of the value regression.
         cql: weight of the cross-entropy of the data's tokens under Q read as logits.
         polyak: α of the target network.
         target_trunk: whether the target has a trunk of its own.
         target_v: whether targets of Q take V from the target network. The published code takes it
-            from the trained one; then Q and V chase each other within a few steps, and values of
-            tokens that differ little are lost while those of all states rise.
+            from the trained one, whose values may rise faster than they settle.
         hard_every: steps between full copies into the target; 0 has none.
         head: kind of the Q and V heads.
         value_start: every value before training. At or below the lowest return, no token looks good
