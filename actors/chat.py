@@ -288,12 +288,13 @@ class Endpoint:
             "temperature": self.config.temperature,
             "seed": seed,
         }
+        conversation: list[Any] = list(messages)
         while True:
             refused = self.refused
             try:
                 answer = self.client.chat.completions.with_raw_response.create(
                     model=self.config.model,
-                    messages=list(messages),  # type: ignore[arg-type]
+                    messages=conversation,
                     **_parameters(wanted, refused),
                 )
                 return Reply(self._text(answer.parse()), answer.retries_taken)
@@ -351,8 +352,8 @@ class Endpoint:
 
 def _parameters(wanted: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
     """Return the parameters of a request, without those that are refused."""
-    names = {name: REPLACED[name] if name in refused else name for name in wanted}
-    return {names[name]: value for name, value in wanted.items() if names[name]}  # type: ignore[misc]
+    named = ((REPLACED[n] if n in refused else n, value) for n, value in wanted.items())
+    return {name: value for name, value in named if name}
 
 
 def _unsupported(error: Any) -> str | None:

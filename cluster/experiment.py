@@ -113,8 +113,10 @@ class PlacementConfig:
         device: `cpu`, `cuda`, or `auto`: cuda if Ray has enough of it.
         sampler_cpus, simulator_cpus, learner_cpus: CPUs of one actor each.
         sampler_gpus, learner_gpus: GPUs of one actor each, if the device is cuda.
-        timeout: seconds until actors that cannot be placed or started are an error.
-        unresponsive: seconds without a sign of life after which a sampler or simulator is replaced.
+        timeout: seconds until actors that cannot be placed or started are an error, and until one
+            that starts again is replaced.
+        unresponsive: seconds without a sign of life after which a sampler or simulator that has
+            started is replaced.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

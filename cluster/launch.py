@@ -30,6 +30,7 @@ from cluster.learner_group import LearnerGroup
 from cluster.ledger import Ledger
 from cluster.oracle import chat_actors
 from cluster.parity import Fingerprint
+from cluster.waits import answers_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
@@ -70,6 +71,7 @@ class House:
         ledger: where the episodes went.
         weights: what the samplers have to hold; None before the first push.
         failures: called with each failed episode.
+        starting: actors whose process was lost and whose next one has not answered yet.
     """
 
     experiment: Experiment
@@ -80,6 +82,7 @@ class House:
     ledger: Ledger = field(default_factory=Ledger)
     weights: Weights | None = None
     failures: Any = None
+    starting: set[Any] = field(default_factory=set)
 
 
 @contextmanager
@@ -318,7 +321,8 @@ def _await_placement(group: PlacementGroup, exp: Experiment) -> None:
 def _await_actors(waits: list[Any], learners: LearnerGroup | None, exp: Experiment) -> None:
     waits = waits + (learners.ready() if learners else [])
     ready, late = ray.wait(waits, num_returns=len(waits), timeout=exp.placement.timeout)
-    ray.get(ready)  # raises what a constructor raised
+    with answers_of("an actor that was starting"):
+        ray.get(ready)  # raises what a constructor raised
     if late:
         raise RunError(
             f"{len(late)} of {len(waits)} actors were not up within {exp.placement.timeout:g} s; "

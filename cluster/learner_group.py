@@ -11,7 +11,7 @@ from typing import Any
 import ray
 
 from cluster.experiment import Experiment
-from cluster.waits import NoAnswer, fetch
+from cluster.waits import NoAnswer, answers_of, fetch
 from learners.algorithm import Metrics
 from learners.learner import Learner
 from lmrl.trajectory import Ids
@@ -100,9 +100,10 @@ class LearnerGroup:
             if not ready:
                 raise self._late([rank], "weights")
             try:
-                yield next(stream)
+                item = next(stream)
             except StopIteration:
                 return
+            yield item
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an existing folder."""
@@ -124,10 +125,11 @@ class LearnerGroup:
         while open_calls:
             left = max(0.0, deadline - time.monotonic())
             ready, open_calls = ray.wait(open_calls, num_returns=1, timeout=left)
-            ray.get(ready)
             if not ready:
                 names = [rank for rank, ref in enumerate(calls) if ref in open_calls]
                 raise self._late(names, what)
+            with answers_of(f"learner rank {calls.index(ready[0])}"):
+                ray.get(ready)
         return ray.get(calls)
 
     def _late(self, ranks: list[int], what: str) -> NoAnswer:

@@ -176,11 +176,16 @@ _PO_MC = replace(
 )
 _PO_ILQL = replace(
     _PO_MC,
-    algorithm=replace(_MAZE_ILQL, mc_updates=300),
+    algorithm=replace(_MAZE_ILQL, mc_updates=300, beta=32.0),
     updates=1000,
     save_every=250,
     evaluation=replace(_PO_MC.evaluation, every=250),
     learner=replace(_FO_ILQL.learner, windows="strided"),
+)
+_PO_QSFT = replace(
+    _PO_ILQL,
+    algorithm=_FO_QSFT.algorithm,
+    learner=replace(_FO_QSFT.learner, windows="strided"),
 )
 _PO_FILTERED = replace(_PO_MC, algorithm=_FO_FILTERED.algorithm)
 
@@ -398,6 +403,7 @@ PRESETS: dict[str, Experiment] = {
     "maze-po-filtered-bc": _PO_FILTERED,
     "maze-po-mc": _PO_MC,
     "maze-po-ilql": _PO_ILQL,
+    "maze-po-qsft": _PO_QSFT,
     "maze-po-ppo": _PO_PPO,
     "maze-fo-bc-gpt2": _paper_bc(_FO, 128),
     "maze-fo-ppo-gpt2": _paper_ppo(_FO_PPO, 128, "maze-fo-bc-gpt2"),

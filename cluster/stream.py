@@ -14,7 +14,7 @@ import ray
 from actors.simulator import Failure, Finished, Job
 from actors.vllm_engine import Decoding
 from cluster.launch import House
-from cluster.waits import fetch
+from cluster.waits import ActorLost, fetch
 from cluster.weights import ActorMonitor
 from lmrl.errors import RunError
 
@@ -23,11 +23,19 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Assignment:
-    """A job that a simulator works on, and the seeds that it still owes."""
+    """A job that a simulator works on, and the seeds that it still owes.
+
+    Attributes:
+        simulator: index.
+        job: what was asked.
+        owed: seeds without an episode.
+        again: asked after the simulator's process was lost, and nothing has come of it yet.
+    """
 
     simulator: int
     job: Job
     owed: set[int]
+    again: bool = False
 
 
 def episodes(house: House, job: Job) -> Iterator[Finished]:
@@ -60,7 +68,7 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
                 finished: Finished = fetch(
                     next(stream),
                     house.experiment.push.deadline,
-                    f"the episodes of simulator {assignment.simulator}",
+                    f"simulator {assignment.simulator}",
                 )
             except StopIteration:
                 del running[stream]
@@ -70,22 +78,21 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
                         f"{sorted(assignment.owed)[:5]}"
                     ) from None
                 continue
-            except ray.exceptions.RayActorError:
+            except ActorLost:
                 # Whatever had arrived is kept; the rest starts over, as the same episodes.
                 del running[stream]
-                log.warning(
-                    "simulator %d died; %d episodes are played again",
-                    assignment.simulator,
-                    len(assignment.owed),
-                )
-                house.ledger.resubmitted += len(assignment.owed)
-                again = assignment.job._replace(seeds=sorted(assignment.owed))
-                _submit(house, running, assignment.simulator, again)
+                if not assignment.again:  # once for each process, not for each try while it starts
+                    log.warning(
+                        "simulator %d died; %d episodes are played again",
+                        assignment.simulator,
+                        len(assignment.owed),
+                    )
+                    house.ledger.resubmitted += len(assignment.owed)
+                rest = assignment.job._replace(seeds=sorted(assignment.owed))
+                _submit(house, running, assignment.simulator, rest, again=True)
                 continue
-            except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, RunError):  # as a sentence, without the actor's trace
-                    raise RunError(str(error.cause)) from None
-                raise
+            assignment.again = False
+            house.starting.discard(house.simulators[assignment.simulator])
             assignment.owed -= set(finished.table["seed"].to_pylist())
             assignment.owed -= {failure.seed for failure in finished.failures}
             failed += len(finished.failures)
@@ -95,10 +102,12 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
                 yield finished
 
 
-def _submit(house: House, running: dict[Any, Assignment], simulator: int, job: Job) -> None:
+def _submit(
+    house: House, running: dict[Any, Assignment], simulator: int, job: Job, again: bool = False
+) -> None:
     actor = house.simulators[simulator]
     stream = actor.play.options(num_returns="streaming").remote(job)
-    running[stream] = Assignment(simulator, job, set(job.seeds))
+    running[stream] = Assignment(simulator, job, set(job.seeds), again)
 
 
 def _report(house: House, failures: list[Failure], failed: int, total: int) -> None:

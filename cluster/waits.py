@@ -1,28 +1,71 @@
-"""Waits for remote answers: each has a deadline, and an error that names who did not answer."""
+"""Waits for remote answers: each has a deadline, and an error that names who did not answer, in one
+sentence. What an actor raised goes on as the cause, with its trace, for the run's status file.
+"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
 
-from lmrl.errors import RunError
+from lmrl.errors import RunError, UsageError, disk_full
 
 
 class NoAnswer(RunError):
     """An actor did not answer within its deadline."""
 
 
-def fetch(refs: Any, seconds: float, what: str) -> Any:
+class ActorLost(RunError):
+    """An actor's process ended."""
+
+
+@contextmanager
+def answers_of(who: str) -> Iterator[None]:
+    """Raise what an actor raised in the block as one sentence.
+
+    Args:
+        who: subject of the sentence, such as `learner rank 0`.
+
+    Raises:
+        UsageError: if the actor raised one.
+        ActorLost: if its process ended.
+        RunError: for anything else that it raised.
+    """
+    try:
+        yield
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        if isinstance(cause, UsageError | RunError):
+            kind = UsageError if isinstance(cause, UsageError) else RunError
+            raise kind(str(cause)) from error
+        first = (str(cause).strip().splitlines() or ["without a word"])[0]
+        raise RunError(
+            disk_full(cause)
+            or f"{who} raised {type(cause).__name__}: {first} (the trace is in the run directory's "
+            "status.json)"
+        ) from error
+    except ray.exceptions.RayActorError as error:
+        raise ActorLost(
+            f"the process of {who} ended: it was killed, ran out of memory or crashed; Ray's "
+            "worker logs may tell which. A training run goes on from its last checkpoint with "
+            "--resume"
+        ) from error
+
+
+def fetch(refs: Any, seconds: float, who: str) -> Any:
     """Return the value of a reference, or the values of a list of them.
 
     Args:
         refs: one reference or a list.
         seconds: deadline.
-        what: subject of the error's sentence, such as `the sampler`.
+        who: subject of the error's sentence, such as `the sampler`.
 
     Raises:
         NoAnswer: past the deadline.
+        UsageError, RunError: see `answers_of`.
     """
     try:
-        return ray.get(refs, timeout=seconds)
+        with answers_of(who):
+            return ray.get(refs, timeout=seconds)
     except ray.exceptions.GetTimeoutError:
-        raise NoAnswer(f"{what} did not answer within {seconds:g} s") from None
+        raise NoAnswer(f"{who} did not answer within {seconds:g} s") from None

@@ -19,7 +19,7 @@ import ray
 from actors.vllm_engine import SamplerStale
 from cluster.launch import House, Weights
 from cluster.parity import Fingerprint, Parity, compare
-from cluster.waits import NoAnswer, fetch
+from cluster.waits import NoAnswer, answers_of, fetch
 from lmrl.errors import RunError
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def push(house: House, version: int) -> PushReport:
     checksums: dict[str, int] = {}
     size = 0
     for ref in buckets:
-        bucket = fetch(ref, deadline, "a weight bucket")
+        bucket = fetch(ref, deadline, "learner rank 0, asked for weights,")
         checksums |= {meta.name: meta.checksum for meta in bucket.metas}
         size += len(bucket.data)
     expected = house.learners.probe(house.probes)
@@ -190,7 +190,7 @@ def _await(
             raise NoAnswer(sentence)
         log.warning("%s; replaced", sentence)
         for sampler in silent:
-            replace_actor(sampler)
+            replace_actor(house, sampler)
         calls = [(sampler, ref) for sampler, ref in calls if sampler not in silent]
     answers: dict[Any, Any] = {}
     lost: set[Any] = set()
@@ -201,12 +201,17 @@ def _await(
             if strict:
                 raise
             lost.add(sampler)
+            house.starting.add(sampler)
             log.warning("sampler %d died during a push", house.samplers.index(sampler))
+        except ray.exceptions.RayTaskError:
+            with answers_of(f"sampler {house.samplers.index(sampler)}"):
+                raise
     return {sampler: answer for sampler, answer in answers.items() if sampler not in lost}
 
 
-def replace_actor(actor: Any) -> None:
+def replace_actor(house: House, actor: Any) -> None:
     """End an actor's process, also one that is stopped; Ray starts it again."""
+    house.starting.add(actor)
     ray.kill(actor, no_restart=False)
 
 
@@ -249,13 +254,14 @@ class ActorMonitor:
                 self._answered(actor, ref)
                 continue
             self.silent[actor] += passed
-            if self.silent[actor] > self.house.experiment.placement.unresponsive:
+            if self.silent[actor] > self._allowed(actor):
                 self._replace(actor, f"gave no sign of life for {self.silent[actor]:.0f} s")
 
     def _answered(self, actor: Any, ref: Any) -> None:
         weights = self.house.weights
         try:
             state = ray.get(ref)
+            self.house.starting.discard(actor)
             if weights is None or actor not in self.house.samplers:
                 return
             if state["version"] != weights.version:
@@ -267,9 +273,16 @@ class ActorMonitor:
                     weights.version,
                 )
         except LOST:
-            return  # still dead or restarting: asked again at the next poll
+            self.house.starting.add(actor)  # dead or restarting: asked again at the next poll
         except NoAnswer as error:
             self._replace(actor, str(error))
+
+    def _allowed(self, actor: Any) -> float:
+        """Return how many seconds an actor may be silent: one that starts has not failed."""
+        placement = self.house.experiment.placement
+        if actor in self.house.starting:
+            return max(placement.timeout, placement.unresponsive)
+        return placement.unresponsive
 
     def _replace(self, actor: Any, reason: str) -> None:
         name = self._name(actor)
@@ -278,7 +291,7 @@ class ActorMonitor:
         if self.replaced[name] > REPLACEMENTS:
             raise RunError(f"{name} was replaced {REPLACEMENTS} times and again {reason}")
         log.warning("%s %s; replaced", name, reason)
-        replace_actor(actor)
+        replace_actor(self.house, actor)
 
     def _name(self, actor: Any) -> str:
         if actor in self.house.samplers:

@@ -27,6 +27,7 @@ import shutil
 import socket
 import subprocess
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -433,7 +434,8 @@ def _ended(error: BaseException) -> dict[str, str]:
     if isinstance(error, KeyboardInterrupt):
         by_sigterm = isinstance(error, Terminated) or terminated()
         return {"phase": "terminated" if by_sigterm else "interrupted"}
-    return {"phase": "stopped", "error": f"{type(error).__name__}: {error}"}
+    trace = "".join(traceback.format_exception(error))
+    return {"phase": "stopped", "error": f"{type(error).__name__}: {error}", "trace": trace}
 
 
 def _own(folder: Path) -> Iterator[Path]:

@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 if "PYTEST_XDIST_WORKER" in os.environ:
     # The processes share the cores: more threads than that would wait for one another.
     os.environ["OMP_NUM_THREADS"] = "1"
+# Ray starts workers at the lowest priority; here they are the whole work, as in a real run.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # Ray's workers import the tests' own tasks from here.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,30 @@ if learner.group.rank == 0:
 """
 
 
+def started(program: str, *arguments: Any) -> "subprocess.Popen[str]":
+    """Start a program in a process of its own, where DeepSpeed can make its process group."""
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        cwd=ROOT,
+    )
+
+
+def output(process: "subprocess.Popen[str]") -> str:
+    """Wait for a program and return what it printed."""
+    printed, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors[-3000:]
+    return printed.strip()
+
+
+def run(program: str, *arguments: Any) -> str:
+    """Run a program and return what it printed."""
+    return output(started(program, *arguments))
+
+
 def learn(
     checkpoint: Path, out: Path, zero: int, budget: int = 10**6, world: int = 1
 ) -> tuple[np.ndarray, dict]:
@@ -56,35 +81,13 @@ def learn(
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     ranks = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                PROGRAM,
-                str(checkpoint),
-                str(out),
-                str(zero),
-                str(budget),
-                str(port),
-                str(rank),
-                str(world),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=ROOT,
-        )
-        for rank in range(world)
+        started(PROGRAM, checkpoint, out, zero, budget, port, rank, world) for rank in range(world)
     ]
-    outputs = [process.communicate(timeout=240) for process in ranks]
-    for process, (_, errors) in zip(ranks, outputs, strict=True):
-        assert process.returncode == 0, errors[-3000:]
+    outputs = [output(process) for process in ranks]
     # DeepSpeed would leave 69 MB of shared memory behind for every rank.
     assert not list(Path("/dev/shm").glob(f"deepspeed_allreduce_buffer_*_{port}_*"))
-    return np.load(out), json.loads(outputs[0][0].strip().splitlines()[-1])
+    return np.load(out), json.loads(outputs[0].splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +159,7 @@ print("same")
 """
     folder = tmp_path / "saved"
     folder.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(checkpoint), str(folder)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0 and done.stdout.strip().endswith("same"), done.stderr[-3000:]
+    assert run(program, checkpoint, folder).endswith("same")
     assert {"config.json", "model.safetensors", "tokenizer.json", "deepspeed"} <= {
         path.name for path in folder.iterdir()
     }
@@ -217,12 +213,7 @@ for before, now in ((critic, network.critic), (policy, network.policy)):
     assert any(not torch.equal(p, before[n]) for n, p in now.named_parameters())
 print("trained")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(checkpoint)],
-        capture_output=True, text=True, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.strip().endswith("trained"), done.stderr[-3000:]
+    assert run(program, checkpoint).endswith("trained")
 
 
 def test_bfloat16_keeps_weights_heads_and_the_optimiser_in_float32(checkpoint: Path) -> None:
@@ -273,12 +264,7 @@ torch.set_default_dtype(torch.bfloat16)  # as the sampler's engine builds its mo
 assert {p.dtype for p in Head(4, 9, -20.0, "mlp", 5.0).parameters()} == {torch.float32}
 print("float32")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(checkpoint)],
-        capture_output=True, text=True, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.strip().endswith("float32"), done.stderr[-3000:]
+    assert run(program, checkpoint).endswith("float32")
 
 
 def test_cut_episodes_bootstrap_in_one_pass_as_in_many(checkpoint: Path) -> None:
@@ -320,9 +306,4 @@ first, second = (
 assert abs(first + 20.0) > 0.02 and abs(first - second) < 1e-4, (first, second)
 print("same")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(checkpoint)],
-        capture_output=True, text=True, cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.strip().endswith("same"), done.stderr[-3000:]
+    assert run(program, checkpoint).endswith("same")
