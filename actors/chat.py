@@ -15,9 +15,9 @@ from typing import Annotated, Any, NamedTuple, Protocol
 import numpy as np
 import ray
 
+from actors.engine import Decoding, Request, SamplerConfig, SamplerStale
 from actors.replies import spoken
 from actors.sampler import Contexts
-from actors.vllm_engine import Decoding, Request, SamplerConfig, SamplerStale
 from lmrl.errors import RunError, UsageError
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
 

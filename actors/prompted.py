@@ -19,7 +19,7 @@ from typing import Any
 from actors.chat import Message, Patient
 from actors.replies import NOTHING, read_action
 from actors.simulator import request_seed
-from lmrl.data import load
+from lmrl.data.store import load
 from lmrl.env import TextEnv
 from lmrl.errors import DataError
 from lmrl.rollout import ContextTooLong, Episode, play

@@ -24,7 +24,7 @@ import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.vllm_engine import (
+from actors.engine import (
     Decoding,
     EngineFailed,
     Request,

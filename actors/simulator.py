@@ -23,8 +23,8 @@ import pyarrow as pa
 import ray
 
 from actors.chat import ChatConfig, ChatOracle, Patient, chat_model
+from actors.engine import Decoding, EngineFailed, Request, SamplerStale
 from actors.sampler import Contexts
-from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale
 from lmrl.codec import Codec
 from lmrl.env import Player
 from lmrl.errors import RunError

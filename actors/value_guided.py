@@ -2,8 +2,8 @@
 
 It holds two inner models of any causal architecture that vLLM knows, the start policy and the trunk
 of the value network, runs both, and joins their hidden states; the heads meet in `compute_logits`.
-Batching, prefix caching and weight updates are vLLM's own. `learners.guided` writes the checkpoints
-and has the same logits in plain PyTorch.
+Batching, prefix caching and weight updates are vLLM's own. `learners.checkpoints.guided` writes the
+checkpoints and has the same logits in plain PyTorch.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from vllm.config import VllmConfig
 from vllm.model_executor.models.utils import init_vllm_registered_model
 
-from learners.algorithm import Guide
-from learners.guided import combine
-from learners.values import Head
+from learners.algorithms.base import Guide
+from learners.checkpoints.guided import combine
+from learners.networks.values import Head
 
 
 class ValueGuidedForCausalLM(nn.Module):
@@ -24,7 +24,7 @@ class ValueGuidedForCausalLM(nn.Module):
 
     Args:
         vllm_config: of the engine; the model's config has `lmrl_base`, the inner architecture, and
-            `lmrl_guide`, the fields of `learners.algorithm.Guide`.
+            `lmrl_guide`, the fields of `learners.algorithms.base.Guide`.
         prefix: of the layers' names.
     """
 

@@ -27,7 +27,7 @@ SEQUENCES, PROMPT, REPLY = 64, 64, 16
 
 def measure(folder: Path, threads: int, rounds: int) -> list[float]:
     """Return the seconds of each round of `SEQUENCES` replies of `REPLY` tokens."""
-    from actors.vllm_engine import Decoding, Request, SamplerConfig, VLLMEngine
+    from actors.engine import Decoding, Request, SamplerConfig, VLLMEngine
 
     engine = VLLMEngine(str(folder), SamplerConfig(threads=threads), PROMPT + REPLY, [], "cpu")
     engine.serve(0)
@@ -49,8 +49,8 @@ def measure(folder: Path, threads: int, rounds: int) -> list[float]:
 
 def guided_checkpoint(start: Path, folder: Path) -> None:
     """Write an ILQL policy of the same size, with two Q heads."""
-    from learners.guided import make_guided
-    from learners.ilql import ILQL
+    from learners.algorithms.ilql import ILQL
+    from learners.checkpoints.guided import make_guided
 
     make_guided(ILQL(), start, folder)
 

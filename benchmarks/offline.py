@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.record import save, train
 from cluster.presets import preset
-from lmrl.runlog import RunLog
+from lmrl.run_log import RunLog
 
 
 def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:

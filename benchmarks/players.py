@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.record import save
 from lmrl.env import TextEnv
 from lmrl.rollout import play
-from lmrl.score import score
-from lmrl.show import interval
+from lmrl.scoring.score import score
+from lmrl.scoring.tables import interval
 from lmrl.tasks import known, make
 
 PLAYERS = ("random", "mixture", "optimal")

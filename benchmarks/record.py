@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lmrl.runlog import provenance, write_json
+from lmrl.run_log import provenance, write_json
 
 RESULTS = Path(__file__).parent / "results"
 

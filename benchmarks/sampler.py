@@ -19,14 +19,14 @@ from typing import Any
 import pyarrow as pa
 import ray
 
+from actors.engine import Decoding, Request, SamplerConfig, VLLMEngine
 from actors.sampler import Sampler
 from actors.simulator import Job, Simulator, SimulatorConfig
-from actors.vllm_engine import Decoding, Request, SamplerConfig, VLLMEngine
 from benchmarks.record import save
 from cluster.launch import ray_session
 from cluster.presets import preset
 from cluster.source import sample_texts
-from learners.start import context_of, make_start
+from learners.checkpoints.initial import context_of, make_start
 from lmrl.codec import Codec
 from lmrl.schema import from_table
 from lmrl.trajectory import Ids

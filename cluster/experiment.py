@@ -11,21 +11,21 @@ from typing import Annotated, Any, Literal
 import torch
 
 from actors.chat import ChatConfig
+from actors.engine import CPU_HEAD_SIZES, SamplerConfig
 from actors.simulator import SimulatorConfig
-from actors.vllm_engine import CPU_HEAD_SIZES, SamplerConfig
 from cluster.oracle import check_oracle
 from cluster.parity import TOLERANCE
-from learners.bc import BC
-from learners.cql import CQL
-from learners.filtered_bc import FilteredBC, OnlineFilteredBC
-from learners.guided import guide_of
-from learners.ilql import ILQL, OnlineILQL
+from learners.algorithms.bc import BC
+from learners.algorithms.filtered_bc import FilteredBC, OnlineFilteredBC
+from learners.algorithms.ilql import ILQL, OnlineILQL
+from learners.algorithms.mc import MC
+from learners.algorithms.ppo import PPO
+from learners.algorithms.qsft import QSFT
+from learners.algorithms.sarsa import CQL
+from learners.checkpoints.guided import guide_of
+from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
 from learners.learner import LearnerConfig
-from learners.mc import MC
-from learners.ppo import PPO
-from learners.qsft import QSFT
-from learners.start import ModelConfig, check_checkpoint, context_of, head_size_of
-from lmrl.data import check_for, mixture
+from lmrl.data.store import check_for, mixture
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used, check_ranges
 from lmrl.tasks import make
@@ -346,7 +346,7 @@ class Experiment:
             )
 
     def _check_start(self) -> None:
-        from cluster.start import start_experiment
+        from cluster.start_policy import start_experiment
 
         start_experiment(self).check()
 

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser
 from cluster.experiment import AnyAlgorithm, Experiment
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import check_used
-from lmrl.runlog import MARKER
+from lmrl.run_log import MARKER
 
 RECORD = "experiment.json"
 """The file of a checkpoint that holds the experiment it is of."""

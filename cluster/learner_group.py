@@ -12,7 +12,7 @@ import ray
 
 from cluster.experiment import Experiment
 from cluster.waits import NoAnswer, answers_of, fetch
-from learners.algorithm import Metrics
+from learners.algorithms.base import Metrics
 from learners.learner import Learner
 from lmrl.trajectory import Ids
 

@@ -11,8 +11,8 @@ import ray
 from actors.chat import ChatConfig, ChatOracle, Patient, chat_model, weights_version
 from actors.sampler import Sampler
 from cluster.waits import fetch
-from learners.convert import resolve
-from learners.start import context_of
+from learners.checkpoints.gguf import resolve
+from learners.checkpoints.initial import context_of
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError

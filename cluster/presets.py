@@ -9,7 +9,7 @@ paper's and have not been tuned. Give them pretrained weights with `--model.path
 from dataclasses import replace
 from typing import NamedTuple
 
-from actors.vllm_engine import SamplerConfig
+from actors.engine import SamplerConfig
 from cluster.experiment import (
     AnyAlgorithm,
     DataConfig,
@@ -17,15 +17,15 @@ from cluster.experiment import (
     Experiment,
     RolloutConfig,
 )
-from learners.bc import BC
+from learners.algorithms.bc import BC
+from learners.algorithms.filtered_bc import FilteredBC, OnlineFilteredBC
+from learners.algorithms.ilql import ILQL, OnlineILQL
+from learners.algorithms.mc import MC
+from learners.algorithms.ppo import PPO
+from learners.algorithms.qsft import QSFT
+from learners.checkpoints.initial import ModelConfig
 from learners.engine import OptimiserConfig
-from learners.filtered_bc import FilteredBC, OnlineFilteredBC
-from learners.ilql import ILQL, OnlineILQL
 from learners.learner import LearnerConfig
-from learners.mc import MC
-from learners.ppo import PPO
-from learners.qsft import QSFT
-from learners.start import ModelConfig
 from lmrl.errors import unknown
 
 _FO = Experiment(

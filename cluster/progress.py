@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from cluster.evaluate import mean_return
+from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.fields import RECORD
 from cluster.launch import House
@@ -25,9 +25,9 @@ from cluster.ledger import Ledger
 from cluster.source import Batch, Position, Source
 from cluster.weights import PushReport
 from lmrl.errors import UsageError
-from lmrl.runlog import RunLog, write_json
-from lmrl.score import Score
-from lmrl.show import interval
+from lmrl.run_log import RunLog, write_json
+from lmrl.scoring.score import Score
+from lmrl.scoring.tables import interval
 
 
 class Progress:

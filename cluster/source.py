@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cluster.evaluate import mean_return
+from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.launch import House
 from cluster.stream import episodes, training_job
-from learners.filtered_bc import FilteredBC
-from lmrl.data import files, load_mixture, mixture, write_new
+from learners.algorithms.filtered_bc import FilteredBC
 from lmrl.data.generate import episodes as scripted
+from lmrl.data.store import files, load_mixture, mixture, write_new
 from lmrl.schema import to_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory

@@ -11,8 +11,8 @@ from typing import Any
 
 import ray
 
+from actors.engine import Decoding
 from actors.simulator import Failure, Finished, Job
-from actors.vllm_engine import Decoding
 from cluster.launch import House
 from cluster.waits import ActorLost, fetch
 from cluster.weights import ActorMonitor

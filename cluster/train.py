@@ -4,7 +4,7 @@
     source       rounds of fresh episodes, or batches of a data set (cluster.source)
     learners     the DeepSpeed ranks as one object (cluster.learner_group)
     push         learner weights into every sampler, with a parity gate (cluster.weights)
-    evaluate     fixed seeds to a score (cluster.evaluate)
+    evaluate     fixed seeds to a score (cluster.evaluation.fixed_seeds)
     Progress     what the run counts, keeps and tells (cluster.progress)
 
 Online and offline differ in where the episodes come from; the loop cannot tell them apart.
@@ -15,14 +15,14 @@ from typing import Any
 
 import ray
 
-from cluster.evaluate import evaluate
+from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import Experiment
 from cluster.launch import House, choose_device, launch, ray_session
 from cluster.progress import Progress
 from cluster.source import Source, batches
-from cluster.start import served, starting_point
+from cluster.start_policy import served, starting_point
 from cluster.weights import push
-from lmrl.runlog import RunLog, provenance
+from lmrl.run_log import RunLog, provenance
 
 
 def train(

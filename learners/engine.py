@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learners.model import Inputs, Network, PerToken
-from learners.values import ValueNetwork
+from learners.networks.actor_critic import Inputs, Network, PerToken
+from learners.networks.values import ValueNetwork
 from lmrl.limits import NOT_NEGATIVE, POSITIVE, Range, Used
 
 Trained = Network | ValueNetwork

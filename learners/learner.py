@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from learners.algorithm import Algorithm, Metrics, Now, Terms
+from learners.algorithms.base import Algorithm, Metrics, Now, Terms
+from learners.algorithms.filtered_bc import OnlineFilteredBC
 from learners.batch import Batch, Micro, collate, micros
+from learners.checkpoints.guided import copy_tokenizer, guided_logits, write_guided
 from learners.engine import Bucket, Engine, OptimiserConfig, join_group
-from learners.filtered_bc import OnlineFilteredBC
-from learners.guided import copy_tokenizer, guided_logits, write_guided
-from learners.model import CausalLM, Inputs, Network, load_causal_lm
-from learners.values import ValueNetwork, following, target_of
+from learners.networks.actor_critic import CausalLM, Inputs, Network, load_causal_lm
+from learners.networks.values import ValueNetwork, following, target_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE
@@ -353,7 +353,7 @@ class Learner:
 
     def _clone(self, passes: list[Micro], sums: dict[str, float], actions: float) -> None:
         """Add the gradient of the behaviour-cloning term on data, with a normaliser of its own."""
-        from learners.bc import bc_loss
+        from learners.algorithms.bc import bc_loss
 
         count = max(self.group.total(sum(len(m.entry) for m in passes))[0], 1.0)
         for index, micro in enumerate(passes):
@@ -450,8 +450,8 @@ class Learner:
         """Write a checkpoint into an existing folder; every rank has to call this.
 
         It holds Hugging Face files that `transformers` and vLLM load as they are (a value-guided
-        policy: vLLM alone, see `learners.guided`), and DeepSpeed's state with optimiser, target
-        network, algorithm state and generators in `deepspeed/`.
+        policy: vLLM alone, see `learners.checkpoints.guided`), and DeepSpeed's state with
+        optimiser, target network, algorithm state and generators in `deepspeed/`.
         """
         path = Path(folder)
         weights = {

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.guided import action_values, guide_of
-from learners.model import CausalLM, load_causal_lm
-from learners.values import Head
+from learners.checkpoints.guided import action_values, guide_of
+from learners.networks.actor_critic import CausalLM, load_causal_lm
+from learners.networks.values import Head
 from lmrl.codec import Codec
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, Reply

@@ -331,7 +331,7 @@ def _options(text: str) -> dict[str, Any]:
 
 
 def _tasks(options: argparse.Namespace) -> int:
-    from lmrl.show import tasks_table
+    from lmrl.scoring.tables import tasks_table
     from lmrl.tasks import known, make
 
     rows: list[dict[str, Any]] = []
@@ -354,7 +354,7 @@ def _tasks(options: argparse.Namespace) -> int:
 
 
 def _play(options: argparse.Namespace) -> int:
-    from lmrl.data import writable
+    from lmrl.data.store import writable
     from lmrl.env import fresh_seed
     from lmrl.human import AGENT, HUMAN, ORACLE, Person, Study, conduct, open_study, summary, table
 
@@ -418,7 +418,7 @@ def _policies(study: Any, checkpoints: list[str]) -> Iterator[dict[str, Any]]:
     if not checkpoints:
         yield scripted
         return
-    from cluster.partners import serving_partners
+    from cluster.evaluation.human_partners import serving_partners
 
     print("starting ...", file=sys.stderr)
     with serving_partners(checkpoints, study.task, study.options, **study.decoding) as served:
@@ -445,7 +445,7 @@ def _data_generate(options: argparse.Namespace) -> int:
 
 def _generate_answered(options: argparse.Namespace, config: Any) -> int:
     """Make a data set in which a model answers for the task."""
-    from cluster.score import Asked, answered_episodes
+    from cluster.evaluation.targets import Asked, answered_episodes
 
     asked = Asked()
     seeds = range(options.seed, options.seed + options.episodes)
@@ -480,8 +480,8 @@ def _write_new(options: argparse.Namespace, made: Any, asked: Any = None) -> int
     """
     import time
 
-    from lmrl.data import write_new
-    from lmrl.show import asked_lines
+    from lmrl.data.store import write_new
+    from lmrl.scoring.tables import asked_lines
 
     began = time.perf_counter()
     count = write_new(made, _kept(options.out, "--out"))
@@ -511,7 +511,7 @@ def _ticking(stream: Any, total: int | None = None, what: str = "episodes") -> A
 
 def _data_show(options: argparse.Namespace) -> int:
     from lmrl.data.generate import describe
-    from lmrl.show import data_set
+    from lmrl.scoring.tables import data_set
 
     facts = describe(options.path)
     if options.json:
@@ -522,8 +522,8 @@ def _data_show(options: argparse.Namespace) -> int:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    from lmrl.data import load
-    from lmrl.replay import replay_all
+    from lmrl.data.replay import replay_all
+    from lmrl.data.store import load
 
     report = replay_all(load(options.path))
     if options.json:
@@ -542,8 +542,8 @@ def _train(options: argparse.Namespace) -> int:
     from cluster.fields import change, describe_fields, read_config
     from cluster.presets import PRESETS, preset
     from cluster.train import train
-    from lmrl.runlog import RunLog
-    from lmrl.show import summary_table
+    from lmrl.run_log import RunLog
+    from lmrl.scoring.tables import summary_table
 
     if options.list:
         for name, value in PRESETS.items():
@@ -624,10 +624,10 @@ def _plan(exp: Any, folder: Path) -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from cluster.score import score_suite, settings
-    from lmrl.robustness import BASE, rows, variants
+    from cluster.evaluation.targets import score_suite, settings
     from lmrl.schema import from_table
-    from lmrl.show import asked_lines, score_line
+    from lmrl.scoring.robustness import BASE, rows, variants
+    from lmrl.scoring.tables import asked_lines, score_line
     from lmrl.tasks import make
 
     _check_evaluate(options)
@@ -659,8 +659,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _reranked(options: argparse.Namespace) -> int:
-    from cluster.score import score_reranked
-    from lmrl.show import score_line
+    from cluster.evaluation.targets import score_reranked
+    from lmrl.scoring.tables import score_line
 
     (score, episodes), accuracy = score_reranked(
         options.checkpoint,
@@ -756,8 +756,12 @@ def _fill_evaluate(options: argparse.Namespace) -> None:
 @contextmanager
 def _contestant(options: argparse.Namespace) -> Iterator[Any]:
     """Give the `Contestant` that is asked for; what it needs is started and ended here."""
+    from cluster.evaluation.targets import (
+        checkpoint_contestant,
+        player_contestant,
+        prompted_contestant,
+    )
     from cluster.experiment import EvaluationConfig
-    from cluster.score import checkpoint_contestant, player_contestant, prompted_contestant
 
     oracle = _oracle_config(options)
     sizes = EvaluationConfig(
@@ -789,7 +793,7 @@ def _contestant(options: argparse.Namespace) -> Iterator[Any]:
 
 
 def _store(options: argparse.Namespace, episodes: Any, name: str) -> None:
-    from lmrl.data import write_table
+    from lmrl.data.store import write_table
 
     if options.out:
         write_table(episodes, options.out / f"{name}.parquet")
@@ -797,7 +801,7 @@ def _store(options: argparse.Namespace, episodes: Any, name: str) -> None:
 
 def _sweep(options: argparse.Namespace, swept: Sequence[Any]) -> int:
     """Score every setting on the same seeds, and print them as one table."""
-    from lmrl.show import SweepRow, asked_lines, best_row, sweep_table
+    from lmrl.scoring.tables import SweepRow, asked_lines, best_row, sweep_table
 
     rows = []
     with _contestant(options) as contestant:
@@ -817,8 +821,8 @@ def _sweep(options: argparse.Namespace, swept: Sequence[Any]) -> int:
 
 
 def _print_suite(options: argparse.Namespace, found: Any, asked: dict[str, Any]) -> int:
-    from lmrl.robustness import table
-    from lmrl.show import asked_lines
+    from lmrl.scoring.robustness import table
+    from lmrl.scoring.tables import asked_lines
 
     if options.json:
         record = {"task": options.task, "suite": options.suite, "variants": found, **asked}
@@ -830,7 +834,7 @@ def _print_suite(options: argparse.Namespace, found: Any, asked: dict[str, Any])
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from lmrl.compare import compare, table
+    from lmrl.scoring.compare import compare, table
 
     found = compare(options.runs, options.policy, options.at)
     print(json.dumps(found.to_json(), indent=2) if options.json else table(found))

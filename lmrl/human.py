@@ -21,14 +21,14 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from lmrl.data import load, write_table
+from lmrl.data.store import load, write_table
 from lmrl.env import TextEnv
 from lmrl.errors import DataError, UsageError, unknown
-from lmrl.intervals import Interval, mean_interval, share_interval
 from lmrl.rollout import ContextTooLong, Episode
 from lmrl.schema import to_table
-from lmrl.score import Difference, difference
-from lmrl.show import interval
+from lmrl.scoring.intervals import Interval, mean_interval, share_interval
+from lmrl.scoring.score import Difference, difference
+from lmrl.scoring.tables import interval
 from lmrl.tasks import make
 from lmrl.tasks.car_dealer import (
     ASK_VERDICT,

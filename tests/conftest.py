@@ -36,7 +36,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer model with a tokenizer of the maze's texts."""
     from cluster.presets import preset
     from cluster.source import sample_texts
-    from learners.start import make_start
+    from learners.checkpoints.initial import make_start
 
     exp = preset("maze-fo-ppo")
     folder = tmp_path_factory.mktemp("start") / "checkpoint"

@@ -11,12 +11,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from learners.algorithms.bc import bc_loss
+from learners.algorithms.ppo import PPO
 from learners.batch import Batch, Micro, collate, micros
-from learners.bc import bc_loss
-from learners.model import CausalLM, Inputs, Network, ValueHead
-from learners.ppo import PPO
+from learners.networks.actor_critic import CausalLM, Inputs, Network, ValueHead
 from lmrl.codec import Codec, train_tokenizer
-from lmrl.data import load, write
+from lmrl.data.store import load, write
 from lmrl.errors import DataError
 from lmrl.rollout import Episode, play
 from lmrl.schema import from_table, to_table

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from learners.mc import MC
+from learners.algorithms.mc import MC
 from lmrl.cli import main
-from lmrl.data import write
+from lmrl.data.store import write
 from lmrl.rollout import play
 from lmrl.tasks import make
 

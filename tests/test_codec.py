@@ -9,8 +9,8 @@ import torch
 
 from cluster.presets import preset
 from cluster.source import sample_texts
-from learners.model import load_causal_lm
-from learners.start import ModelConfig, make_start
+from learners.checkpoints.initial import ModelConfig, make_start
+from learners.networks.actor_critic import load_causal_lm
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.tasks import make
 
@@ -81,7 +81,7 @@ def test_a_turn_of_these_presets_is_two_tokens(task: str, tmp_path: Path) -> Non
 
 
 def test_checkpoints_name_a_tokenizer_class_that_transformers_4_knows(tmp_path: Path) -> None:
-    from learners.guided import copy_tokenizer
+    from learners.checkpoints.guided import copy_tokenizer
 
     train_tokenizer(["move up\n"], 300, tmp_path)
     written = json.loads((tmp_path / "tokenizer_config.json").read_text())

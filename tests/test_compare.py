@@ -10,11 +10,11 @@ import pytest
 
 from lmrl import make
 from lmrl.cli import main
-from lmrl.compare import compare
-from lmrl.data import write_table
+from lmrl.data.store import write_table
 from lmrl.rollout import play
 from lmrl.schema import to_table
-from lmrl.score import normalised
+from lmrl.scoring.compare import compare
+from lmrl.scoring.score import normalised
 from lmrl.trajectory import Trajectory
 
 EPISODE = play(make("maze-fo", max_steps=1), "optimal", 0, "maze-fo")

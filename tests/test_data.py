@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmrl import make
-from lmrl.data import files, load, write
 from lmrl.data.generate import episodes
+from lmrl.data.store import files, load, write
 from lmrl.errors import DataError, UsageError
 from lmrl.trajectory import transcript
 

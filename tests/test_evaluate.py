@@ -11,7 +11,7 @@ pytest.importorskip("ray")
 from openai_server import BROKEN, Server
 
 from lmrl.cli import main
-from lmrl.data import load
+from lmrl.data.store import load
 from lmrl.tasks import make
 
 
@@ -152,9 +152,9 @@ def guided(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A value-guided policy with values drawn at random."""
     import torch
 
-    from learners.guided import write_guided
-    from learners.ilql import ILQL
-    from learners.model import load_causal_lm
+    from learners.algorithms.ilql import ILQL
+    from learners.checkpoints.guided import write_guided
+    from learners.networks.actor_critic import load_causal_lm
 
     torch.manual_seed(0)
     algorithm = ILQL()

@@ -16,11 +16,12 @@ import pytest
 import lmrl
 from lmrl.cli import main
 from lmrl.codec import Codec, train_tokenizer
-from lmrl.data import load, rows
+from lmrl.data import json_rows as rows
 from lmrl.data.formats import READERS, START, board_text
 from lmrl.data.importing import imported
+from lmrl.data.json_rows import Field
 from lmrl.data.published import PUBLISHED
-from lmrl.data.rows import Field
+from lmrl.data.store import load
 from lmrl.env import TextEnv
 from lmrl.errors import DataError, UsageError
 from lmrl.rollout import play
@@ -685,7 +686,7 @@ def test_a_task_of_others_has_no_figures(
     name = "tests.faulty:Faulty"
     from dataclasses import replace
 
-    from lmrl.data import write
+    from lmrl.data.store import write
 
     episode = read_one("maze-fo", tmp_path, [step()])
     write([episode, replace(episode, task=name)], tmp_path / "mixed")

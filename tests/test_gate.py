@@ -11,7 +11,7 @@ import torch
 
 from cluster.parity import TOLERANCE, Fingerprint, compare
 from learners.engine import Bucket, pack
-from learners.model import CausalLM, Network, load_causal_lm
+from learners.networks.actor_critic import CausalLM, Network, load_causal_lm
 from lmrl.trajectory import Ids
 
 PROBES = [np.arange(1, 202, dtype=np.int32) for _ in range(2)]
@@ -65,8 +65,8 @@ Named = list[tuple[str, torch.Tensor]]
 def sampler(local_ray: None, checkpoint: Path) -> Iterator[Any]:
     import ray
 
+    from actors.engine import SamplerConfig
     from actors.sampler import Sampler
-    from actors.vllm_engine import SamplerConfig
 
     config = SamplerConfig(threads=1, max_sequences=16, dtype="bfloat16")
     actor = Sampler.options(num_cpus=1).remote(str(checkpoint), config, 64, [0], "cpu")
@@ -204,9 +204,9 @@ def test_a_class_that_takes_tied_weights_once_is_pushed_and_agrees(
     import ray
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
+    from actors.engine import SamplerConfig
     from actors.sampler import Sampler
-    from actors.vllm_engine import SamplerConfig
-    from learners.guided import copy_tokenizer
+    from learners.checkpoints.guided import copy_tokenizer
 
     shape = Gemma2Config(
         vocab_size=384, hidden_size=64, intermediate_size=96, num_hidden_layers=2,

@@ -18,19 +18,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from learners.algorithm import Guide, Now
+from learners.algorithms.base import Guide, Now
+from learners.algorithms.bc import BC, bc_loss
+from learners.algorithms.filtered_bc import FilteredBC, keep_share
+from learners.algorithms.ilql import ILQL, ilql_terms
+from learners.algorithms.mc import MC
+from learners.algorithms.ppo import PPO, ppo_terms
+from learners.algorithms.returns import adapted_kl, gae, per_step, reward_to_go, whiten
+from learners.algorithms.sarsa import CQL, sarsa_terms
 from learners.batch import Batch, Micro, collate, micros
-from learners.bc import BC, bc_loss
-from learners.cql import CQL, sarsa_terms
+from learners.checkpoints.guided import combine
 from learners.engine import OptimiserConfig, parameter_groups
-from learners.filtered_bc import FilteredBC, keep_share
-from learners.guided import combine
-from learners.ilql import ILQL, ilql_terms
-from learners.mc import MC
-from learners.model import Inputs, Network, Outputs, ValueHead
-from learners.ppo import PPO, ppo_terms
-from learners.returns import adapted_kl, gae, per_step, reward_to_go, whiten
-from learners.values import Head, Target, ValueNetwork, ValueOutputs, following, target_of
+from learners.networks.actor_critic import Inputs, Network, Outputs, ValueHead
+from learners.networks.values import Head, Target, ValueNetwork, ValueOutputs, following, target_of
 from lmrl.codec import Codec
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Ids, Trajectory, Turn
 

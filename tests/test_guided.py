@@ -16,16 +16,16 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ray = pytest.importorskip("ray")
 
+from actors.engine import Decoding, Request  # noqa: E402
 from actors.sampler import Contexts  # noqa: E402
-from actors.vllm_engine import Decoding, Request  # noqa: E402
 from cluster.launch import House, launch  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
 from cluster.weights import push  # noqa: E402
-from learners.guided import combine, guide_of, make_guided  # noqa: E402
-from learners.ilql import ILQL  # noqa: E402
-from learners.model import load_causal_lm  # noqa: E402
-from learners.qsft import QSFT  # noqa: E402
+from learners.algorithms.ilql import ILQL  # noqa: E402
+from learners.algorithms.qsft import QSFT  # noqa: E402
+from learners.checkpoints.guided import combine, guide_of, make_guided  # noqa: E402
+from learners.networks.actor_critic import load_causal_lm  # noqa: E402
 from lmrl.rollout import play  # noqa: E402
 from lmrl.schema import to_table  # noqa: E402
 from lmrl.tasks import make  # noqa: E402
@@ -53,7 +53,7 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
     """Return log-probs of all tokens but the first, computed from a checkpoint directory alone."""
     from safetensors.torch import load_file
 
-    from learners.values import Head
+    from learners.networks.values import Head
 
     guide = guide_of(folder)
     assert guide is not None

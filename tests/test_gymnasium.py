@@ -12,8 +12,8 @@ gymnasium = pytest.importorskip("gymnasium")
 
 from gymnasium.utils.env_checker import check_env  # noqa: E402
 
+from lmrl.adapters.gymnasium import AnyText, TaskEnv, env_id  # noqa: E402
 from lmrl.env import TextEnv  # noqa: E402
-from lmrl.gymnasium import AnyText, TaskEnv, env_id  # noqa: E402
 from lmrl.tasks import known, make  # noqa: E402
 
 
@@ -98,8 +98,8 @@ def test_gymnasium_is_loaded_by_this_module_alone() -> None:
         "import sys, lmrl, lmrl.cli, lmrl.rollout\n"
         "assert 'gymnasium' not in sys.modules\n"
         "import gymnasium\n"
-        "assert 'lmrl.gymnasium' not in sys.modules\n"
-        "env = gymnasium.make('lmrl.gymnasium:lmrl/MazeFo-v0', last_k=7)\n"
+        "assert 'lmrl.adapters.gymnasium' not in sys.modules\n"
+        "env = gymnasium.make('lmrl.adapters.gymnasium:lmrl/MazeFo-v0', last_k=7)\n"
         "assert env.unwrapped.task.window == 7\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from lmrl.cli import main
-from lmrl.data import load, write
+from lmrl.data.replay import replay
+from lmrl.data.store import load, write
 from lmrl.errors import DataError, UsageError
 from lmrl.human import (
     AGENT,
@@ -33,9 +34,8 @@ from lmrl.human import (
     table,
     write_study,
 )
-from lmrl.intervals import mean_interval, share_interval
-from lmrl.replay import replay
 from lmrl.rollout import play
+from lmrl.scoring.intervals import mean_interval, share_interval
 from lmrl.tasks import make
 from lmrl.tasks.car_dealer import ScriptedBuyer, read_deal
 from lmrl.tasks.guess_my_city import cities
@@ -532,7 +532,7 @@ def test_play_without_a_folder(
 
 def test_nothing_heavy_is_loaded_for_scripted_partners() -> None:
     code = (
-        "import sys, lmrl.human, lmrl.robustness\n"
+        "import sys, lmrl.human, lmrl.scoring.robustness\n"
         "heavy = {'torch', 'ray', 'vllm', 'transformers', 'chess'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
@@ -545,9 +545,9 @@ def test_nothing_heavy_is_loaded_for_scripted_partners() -> None:
 @pytest.mark.system
 def test_checkpoints_are_partners(local_ray: None, checkpoint: Path, tmp_path: Path) -> None:
     """They sample what `lmrl evaluate` samples, and a person can answer them."""
+    from cluster.evaluation.human_partners import serving_partners
+    from cluster.evaluation.targets import score_checkpoint
     from cluster.experiment import EvaluationConfig
-    from cluster.partners import serving_partners
-    from cluster.score import score_checkpoint
     from lmrl.schema import from_table
 
     second = tmp_path / "second"

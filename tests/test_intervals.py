@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lmrl.intervals import (
+from lmrl.scoring.intervals import (
     EPISODES,
     RUNS,
     Figure,

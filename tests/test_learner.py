@@ -17,10 +17,10 @@ PROGRAM = """
 import json, sys
 from dataclasses import replace
 import numpy as np
-from learners.bc import BC
+from learners.algorithms.bc import BC
 from learners.engine import OptimiserConfig
 from learners.learner import Learner, LearnerConfig
-from learners.ppo import PPO
+from learners.algorithms.ppo import PPO
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table
@@ -125,7 +125,7 @@ import sys
 import numpy as np
 from learners.engine import OptimiserConfig
 from learners.learner import Learner, LearnerConfig
-from learners.ppo import PPO
+from learners.algorithms.ppo import PPO
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table
@@ -183,7 +183,7 @@ import sys
 import torch
 from learners.engine import OptimiserConfig
 from learners.learner import Learner, LearnerConfig
-from learners.ppo import PPO
+from learners.algorithms.ppo import PPO
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table
@@ -223,9 +223,9 @@ import sys
 import numpy as np
 import torch
 from learners.engine import OptimiserConfig
-from learners.ilql import ILQL
+from learners.algorithms.ilql import ILQL
 from learners.learner import Learner, LearnerConfig
-from learners.values import Head
+from learners.networks.values import Head
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table
@@ -274,9 +274,9 @@ def test_cut_episodes_bootstrap_in_one_pass_as_in_many(checkpoint: Path) -> None
 import sys
 from dataclasses import replace
 from learners.engine import OptimiserConfig
-from learners.ilql import ILQL
+from learners.algorithms.ilql import ILQL
 from learners.learner import Learner, LearnerConfig
-from learners.qsft import QSFT
+from learners.algorithms.qsft import QSFT
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table

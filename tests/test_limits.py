@@ -13,9 +13,9 @@ from test_cli import refused, run
 from cluster.experiment import Experiment
 from cluster.fields import change, read_config
 from cluster.presets import PRESETS, preset
-from learners.start import make_start
+from learners.checkpoints.initial import make_start
 from lmrl.cli import _fill_evaluate
-from lmrl.data import mixture
+from lmrl.data.store import mixture
 from lmrl.errors import UsageError
 from lmrl.limits import leaves
 
@@ -210,7 +210,7 @@ def test_what_is_right_passes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_head_sizes_are_those_of_the_installed_engine() -> None:
     cpu = pytest.importorskip("vllm.v1.attention.backends.cpu_attn")
-    from actors.vllm_engine import CPU_HEAD_SIZES
+    from actors.engine import CPU_HEAD_SIZES
 
     assert list(CPU_HEAD_SIZES) == cpu.CPUAttentionBackend.get_supported_head_sizes()
 

@@ -13,14 +13,14 @@ import pytest
 from cluster.presets import preset
 from cluster.progress import Progress
 from lmrl.cli import main
-from lmrl.data import load, stored_returns, write
+from lmrl.data.store import load, stored_returns, write
 from lmrl.env import Step
 from lmrl.errors import DataError
 from lmrl.rollout import BadReward, Episode, play
-from lmrl.runlog import RunLog
+from lmrl.run_log import RunLog
 from lmrl.schema import from_table, table_returns, to_table
-from lmrl.score import Score
-from lmrl.show import SweepRow, best_row
+from lmrl.scoring.score import Score
+from lmrl.scoring.tables import SweepRow, best_row
 from lmrl.tasks.maze import Maze
 from lmrl.trajectory import Trajectory
 

@@ -15,10 +15,10 @@ PROGRAM = """
 import copy, json, sys
 import numpy as np
 import torch
-from learners.algorithm import Terms
-from learners.bc import BC
+from learners.algorithms.base import Terms
+from learners.algorithms.bc import BC
 from learners.engine import OptimiserConfig
-from learners.ilql import ILQL
+from learners.algorithms.ilql import ILQL
 from learners.learner import Learner, LearnerConfig
 from lmrl import make
 from lmrl.errors import RunError

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from learners.algorithm import Now
+from learners.algorithms.base import Now
+from learners.algorithms.ppo import PPO, ppo_terms
 from learners.batch import Batch, collate
-from learners.model import Outputs
-from learners.ppo import PPO, ppo_terms
+from learners.networks.actor_critic import Outputs
 from lmrl.errors import UsageError
 from lmrl.trajectory import TERMINATED, Trajectory, Turn
 

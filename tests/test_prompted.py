@@ -15,10 +15,10 @@ from openai_server import Server
 from actors.chat import ChatConfig, Patient, chat_model
 from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
 from actors.replies import NOTHING, read_action, spoken
+from cluster.evaluation.targets import Setting, prompted_contestant
 from cluster.experiment import EvaluationConfig
-from cluster.score import Setting, prompted_contestant
-from lmrl.data import write
 from lmrl.data.generate import episodes
+from lmrl.data.store import write
 from lmrl.env import TextEnv
 from lmrl.errors import DataError
 from lmrl.rollout import ContextTooLong, play

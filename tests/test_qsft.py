@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learners.algorithm import Guide, Now
+from learners.algorithms.base import Guide, Now
+from learners.algorithms.qsft import QSFT, LikelihoodNetwork, qsft_terms
 from learners.batch import collate, micros
-from learners.guided import action_values, combine, likelihoods, ratios
+from learners.checkpoints.guided import action_values, combine, likelihoods, ratios
 from learners.learner import Group
-from learners.model import CausalLM, Inputs
-from learners.qsft import QSFT, LikelihoodNetwork, qsft_terms
-from learners.values import Target, following
+from learners.networks.actor_critic import CausalLM, Inputs
+from learners.networks.values import Target, following
 from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn

@@ -19,15 +19,15 @@ PROGRAM = """
 import json, sys
 from dataclasses import replace
 import numpy as np
-from learners.bc import BC
-from learners.cql import CQL
+from learners.algorithms.bc import BC
+from learners.algorithms.sarsa import CQL
 from learners.engine import OptimiserConfig
-from learners.filtered_bc import OnlineFilteredBC
-from learners.ilql import ILQL, OnlineILQL
+from learners.algorithms.filtered_bc import OnlineFilteredBC
+from learners.algorithms.ilql import ILQL, OnlineILQL
 from learners.learner import Learner, LearnerConfig
-from learners.mc import MC
-from learners.ppo import PPO
-from learners.qsft import QSFT
+from learners.algorithms.mc import MC
+from learners.algorithms.ppo import PPO
+from learners.algorithms.qsft import QSFT
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table

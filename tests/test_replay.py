@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmrl.cli import main
-from lmrl.data import load, write
 from lmrl.data.generate import episodes
+from lmrl.data.replay import replay, replay_all
+from lmrl.data.store import load, write
 from lmrl.errors import DataError
-from lmrl.replay import replay, replay_all
 from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
 from lmrl.tasks.oracle import Named

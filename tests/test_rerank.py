@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from learners.algorithm import Algorithm
-from learners.guided import make_guided
-from learners.ilql import ILQL
-from learners.mc import MC
-from learners.model import load_causal_lm
-from learners.qsft import QSFT
+from learners.algorithms.base import Algorithm
+from learners.algorithms.ilql import ILQL
+from learners.algorithms.mc import MC
+from learners.algorithms.qsft import QSFT
+from learners.checkpoints.guided import make_guided
+from learners.networks.actor_critic import load_causal_lm
 from learners.rerank import Reranker, move_accuracy
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, rollout

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from learners.returns import Credit, adapted_kl, gae, per_step, reward_to_go, whiten
+from learners.algorithms.returns import Credit, adapted_kl, gae, per_step, reward_to_go, whiten
 
 CREDITS: tuple[Credit, ...] = ("token", "turn")
 seeds = pytest.mark.parametrize("seed", range(20))

@@ -13,21 +13,21 @@ import numpy as np
 import pytest
 
 from lmrl.cli import main
+from lmrl.data.replay import replay
 from lmrl.env import TextEnv, Wording
 from lmrl.errors import UsageError
-from lmrl.intervals import mean_interval
-from lmrl.replay import replay
-from lmrl.robustness import BASE, rows, table, variants
 from lmrl.rollout import play
 from lmrl.schema import from_table, to_table
-from lmrl.score import difference, score
+from lmrl.scoring.intervals import mean_interval
+from lmrl.scoring.robustness import BASE, rows, table, variants
+from lmrl.scoring.score import difference, score
 from lmrl.tasks import known, make
 from lmrl.tasks.car_dealer import facts
 from lmrl.tasks.dialogue import QuestionGame
 from lmrl.tasks.maze import Maze, grid
+from lmrl.tasks.wording import DISTRACTORS
 from lmrl.tasks.wordle import DEFAULT_VOCABULARY, UNSEEN_WORDS, Wordle
 from lmrl.trajectory import NO_IDS, Trajectory, Turn
-from lmrl.wording import DISTRACTORS
 
 SUITE = [
     pytest.param(task, name, dict(options), id=f"{task}-{name}")
@@ -361,8 +361,8 @@ def test_a_checkpoint_is_scored_on_a_suite_with_one_start(
     """One sampler for all variants; what does not fit the model's context is said, not scored."""
     import ray
 
+    from cluster.evaluation.targets import score_checkpoint
     from cluster.experiment import EvaluationConfig
-    from cluster.score import score_checkpoint
 
     suite = variants("maze-fo", {"max_steps": 4})
     before = ray.cluster_resources()["CPU"]

@@ -14,7 +14,7 @@ import pytest
 from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
-from lmrl.runlog import MARKER, RunLog
+from lmrl.run_log import MARKER, RunLog
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
@@ -169,7 +169,7 @@ def test_a_process_that_is_killed_while_it_replaces_a_run_loses_nothing(
 HOLD = """
 import sys, time
 from pathlib import Path
-from lmrl.runlog import RunLog
+from lmrl.run_log import RunLog
 with RunLog(Path(sys.argv[1])).locked():
     print("held", flush=True)
     time.sleep(60)
@@ -241,7 +241,7 @@ def test_an_interrupted_start_stage_goes_on(tmp_path: Path) -> None:
     """The start policy is trained by a run of its own, which is resumed and not begun again."""
     pytest.importorskip("ray")
     from cluster.presets import preset
-    from cluster.start import starting_point
+    from cluster.start_policy import starting_point
 
     asked: list[dict[str, bool]] = []
 

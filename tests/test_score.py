@@ -5,9 +5,9 @@ import pytest
 
 from lmrl import make
 from lmrl.env import ScoreRange
-from lmrl.intervals import mean_interval
 from lmrl.rollout import play
-from lmrl.score import normalised, score, slope
+from lmrl.scoring.intervals import mean_interval
+from lmrl.scoring.score import normalised, score, slope
 
 # Cells of the paper's tables 2 and 4 that agree with each other.
 PUBLISHED = [

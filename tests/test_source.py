@@ -7,11 +7,11 @@ import numpy as np
 
 from cluster.presets import preset
 from cluster.source import Fresh, Position, segments
+from learners.algorithms.ppo import PPO
 from learners.batch import collate
-from learners.ppo import PPO
 from lmrl.codec import Codec
-from lmrl.data import write
 from lmrl.data.generate import episodes
+from lmrl.data.store import write
 from lmrl.rollout import play
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make

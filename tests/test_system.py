@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ray = pytest.importorskip("ray")
 
+from actors.engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
 from actors.sampler import Contexts  # noqa: E402
 from actors.simulator import Job, Simulator, SimulatorConfig  # noqa: E402
-from actors.vllm_engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
 from cluster.launch import House, Weights, choose_device  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.presets import preset  # noqa: E402

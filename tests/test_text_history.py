@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 import lmrl
+from lmrl.adapters.text_history import HistoryEnv, Text, TextHistory
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
-from lmrl.text_history import HistoryEnv, Text, TextHistory
 
 
 def played(env: HistoryEnv, player: str, seed: int) -> tuple[float, list[TextHistory]]:

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from lmrl.cli import main
-from lmrl.runlog import MARKER, RunLog
+from lmrl.run_log import MARKER, RunLog
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -65,7 +65,7 @@ def test_the_summary_adds_up(finished: Path) -> None:
 
 
 def test_every_episode_is_on_disk_with_its_version(finished: Path) -> None:
-    from lmrl.data import load
+    from lmrl.data.store import load
 
     played = list(load(finished / "trajectories" / "training"))
     assert {path.name for path in (finished / "trajectories").iterdir()} == {
@@ -125,7 +125,7 @@ def test_a_checkpoint_is_scored_as_in_its_run(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Task, options, seeds, limits and context are the run's; a moved checkpoint carries them."""
-    from lmrl.data import load
+    from lmrl.data.store import load
 
     moved = tmp_path / "moved"
     shutil.copytree(finished / "checkpoints" / "last", moved, symlinks=False)

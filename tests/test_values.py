@@ -10,17 +10,22 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learners.algorithm import Following, Guide, Now
+from learners.algorithms.base import Following, Guide, Now
+from learners.algorithms.ilql import ILQL
+from learners.algorithms.mc import MC
+from learners.algorithms.ppo import PPO
+from learners.algorithms.returns import lambda_returns, per_step, reward_to_go
 from learners.batch import Batch, collate, micros
-from learners.guided import combine
-from learners.hl_gauss import BinnedValueHead, bin_edges, clipped_targets, target_distribution
-from learners.hl_gauss import cross_entropy as hl_cross_entropy
-from learners.ilql import ILQL
-from learners.mc import MC
-from learners.model import Inputs
-from learners.ppo import PPO
-from learners.returns import lambda_returns, per_step, reward_to_go
-from learners.values import Head, Target, ValueNetwork, ValueOutputs, following
+from learners.checkpoints.guided import combine
+from learners.networks.actor_critic import Inputs
+from learners.networks.hl_gauss import (
+    BinnedValueHead,
+    bin_edges,
+    clipped_targets,
+    target_distribution,
+)
+from learners.networks.hl_gauss import cross_entropy as hl_cross_entropy
+from learners.networks.values import Head, Target, ValueNetwork, ValueOutputs, following
 from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_FLOATS, NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmrl.data.rows import Field, entries, lines, rows
+from lmrl.data.json_rows import Field, entries, lines, rows
 from lmrl.errors import DataError
 from lmrl.tasks import car_dealer, chess, oracle
 from lmrl.tasks.wordle import HEADER as WORDLE_HEADER

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lmrl.data import load
 from lmrl.data.published import of_task
+from lmrl.data.store import load
 from lmrl.env import TextEnv
 from lmrl.rollout import play
 from lmrl.trajectory import Trajectory, transcript

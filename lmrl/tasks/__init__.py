@@ -10,7 +10,7 @@ from typing import Any
 
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
-from lmrl.wording import OPTION, Worded
+from lmrl.tasks.wording import OPTION, Worded
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "car-dealer": ("lmrl.tasks.car_dealer:CarDealer", {}),

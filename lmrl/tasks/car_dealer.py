@@ -47,7 +47,7 @@ from typing import Any, ClassVar, NamedTuple
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.oracle import Oracle, as_oracle, one_line
-from lmrl.wording import DISTRACTORS, Adding, ByRules
+from lmrl.tasks.wording import DISTRACTORS, Adding, ByRules
 
 FACTS = Path(__file__).parent / "assets" / "car_dealer.json"
 HEADER = "Start\n"

@@ -15,7 +15,7 @@ from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.grammar import Grammar, listed
 from lmrl.tasks.oracle import HEADER, NO, TURNS, UNKNOWN, YES, Oracle, as_oracle, read_prompt
-from lmrl.wording import DISTRACTORS, Adding, ByRules
+from lmrl.tasks.wording import DISTRACTORS, Adding, ByRules
 
 START_OPTIONS = ("deterministic", "word")
 HIDDEN = ("all", "training", "held-out")

@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
-from lmrl.wording import ByRules
+from lmrl.tasks.wording import ByRules
 
 Cell = tuple[int, int]
 

@@ -39,7 +39,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
-from lmrl.wording import ByRules
+from lmrl.tasks.wording import ByRules
 
 DIRECTIONS = {"east": (0, 1), "north": (-1, 0), "south": (1, 0), "west": (0, -1)}
 OPPOSITE = {"east": "west", "west": "east", "north": "south", "south": "north"}

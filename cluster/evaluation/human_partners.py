@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from actors.engine import Decoding, Request
 from actors.sampler import Contexts
 from actors.simulator import request_seed
-from actors.vllm_engine import Decoding, Request
+from cluster.evaluation.targets import serving
 from cluster.experiment import EvaluationConfig
 from cluster.launch import launch, ray_session
-from cluster.score import serving
 from cluster.stream import evaluation_job
 from cluster.waits import fetch
 from lmrl.codec import Codec

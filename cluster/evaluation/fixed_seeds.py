@@ -8,7 +8,7 @@ from cluster.launch import House
 from cluster.stream import episodes, evaluation_job
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_returns
-from lmrl.score import Score, score
+from lmrl.scoring.score import Score, score
 from lmrl.tasks import make
 
 SELECTION = 1_000_000

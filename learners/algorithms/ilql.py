@@ -19,12 +19,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import (
+    Algorithm,
+    Columns,
+    Following,
+    Guide,
+    Metrics,
+    Now,
+    Ranks,
+    Terms,
+)
+from learners.algorithms.returns import Credit, lambda_returns, off_policy_decay, per_step
 from learners.batch import Batch
-from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
-from learners.model import CausalLM
-from learners.returns import Credit, lambda_returns, off_policy_decay, per_step
-from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from learners.networks.actor_critic import CausalLM
+from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
+from learners.networks.values import HeadKind, ValueNetwork, ValueOutputs, value_network
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 
@@ -86,8 +95,8 @@ class ILQL(Algorithm):
             for never having been tried.
         value_scale: heads predict in units of this.
         value_bins: a V head that predicts a distribution over so many bins and learns by
-            cross-entropy (`learners.hl_gauss`); 0 is the expectile regression of a number. The mean
-            of the weighted targets is the expectile, so both have the same solution.
+            cross-entropy (`learners.networks.hl_gauss`); 0 is the expectile regression of a number.
+            The mean of the weighted targets is the expectile, so both have the same solution.
         value_bounds: lowest and highest return of an episode. Targets of Q are kept inside, so that
             errors cannot feed on themselves, and bins cover this range; None knows of no bounds.
         bootstrap: where an episode that was cut is continued: after the environment's last reply,

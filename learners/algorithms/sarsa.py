@@ -12,11 +12,20 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import (
+    Algorithm,
+    Columns,
+    Following,
+    Guide,
+    Metrics,
+    Now,
+    Ranks,
+    Terms,
+)
+from learners.algorithms.returns import Credit, per_step
 from learners.batch import Batch
-from learners.model import CausalLM
-from learners.returns import Credit, per_step
-from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from learners.networks.actor_critic import CausalLM
+from learners.networks.values import HeadKind, ValueNetwork, ValueOutputs, value_network
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 
@@ -34,7 +43,7 @@ def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CQL(Algorithm):
-    """Conservative SARSA; the attributes are those of `learners.ilql.ILQL`."""
+    """Conservative SARSA; the attributes are those of `learners.algorithms.ilql.ILQL`."""
 
     gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"

@@ -383,7 +383,7 @@ def _register_guided(checkpoint: str) -> None:
     """Tell vLLM our model class, if the checkpoint needs it."""
     from vllm import ModelRegistry
 
-    from learners.guided import ARCHITECTURE, guide_of
+    from learners.checkpoints.guided import ARCHITECTURE, guide_of
 
     if guide_of(Path(checkpoint)) is not None:
         from actors.value_guided import ValueGuidedForCausalLM

@@ -3,7 +3,7 @@
 Runs with the same configuration but for the seed are a group. The score of a run is the normalised
 score of the mean return of one stored evaluation. A group has the figures over its runs that
 Agarwal et al. 2021 (arXiv:2108.13264) propose, and groups are compared on the episodes that they
-share. How the intervals come about is in `lmrl.intervals`.
+share. How the intervals come about is in `lmrl.scoring.intervals`.
 """
 
 import json
@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmrl.data import stored_returns, stored_seeds
+from lmrl.data.store import stored_returns, stored_seeds
 from lmrl.env import ScoreRange
 from lmrl.errors import DataError, UsageError, unknown
-from lmrl.intervals import (
+from lmrl.scoring.intervals import (
     EPISODES,
     MIN_RUNS,
     Figure,
@@ -30,8 +30,8 @@ from lmrl.intervals import (
     mean_figure,
     probability_figure,
 )
-from lmrl.score import normalised, slope
-from lmrl.show import interval
+from lmrl.scoring.score import normalised, slope
+from lmrl.scoring.tables import interval
 from lmrl.tasks import make
 
 BEST, LAST = "best", "last"

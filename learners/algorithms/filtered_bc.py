@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.bc import BC
-from lmrl.data import stored_returns
+from learners.algorithms.bc import BC
+from lmrl.data.store import stored_returns
 from lmrl.errors import UsageError
 from lmrl.limits import ANY, Range, Used
 

@@ -34,7 +34,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from lmrl.data import writable, write_table
+from lmrl.data.store import writable, write_table
 from lmrl.errors import Terminated, UsageError
 from lmrl.interrupt import terminated
 

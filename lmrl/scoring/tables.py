@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lmrl.score import Score
+from lmrl.scoring.score import Score
 
 
 def tasks_table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -140,7 +140,10 @@ def sweep_table(task: str, rows: Sequence[SweepRow]) -> str:
 
 
 def asked_lines(asked: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return what was asked of models, a line each (see `cluster.score.Asked.to_json`)."""
+    """Return what was asked of models, a line each.
+
+    See `cluster.evaluation.targets.Asked.to_json`.
+    """
     return [
         f"{what} {row['name']}: {row['replies']} replies, {row['cached']} of them from the cache, "
         f"{row['retries']} asked again, {row['malformed']} malformed"

@@ -12,11 +12,11 @@ from typing import Annotated, ClassVar
 import numpy as np
 from torch import Tensor
 
-from learners.algorithm import Algorithm, Columns, Guide, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import Algorithm, Columns, Guide, Metrics, Now, Ranks, Terms
+from learners.algorithms.returns import Credit, per_step, reward_to_go
 from learners.batch import Batch
-from learners.model import CausalLM
-from learners.returns import Credit, per_step, reward_to_go
-from learners.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from learners.networks.actor_critic import CausalLM
+from learners.networks.values import HeadKind, ValueNetwork, ValueOutputs, value_network
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 

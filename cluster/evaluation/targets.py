@@ -19,21 +19,21 @@ import pyarrow as pa
 from actors.chat import ChatConfig, Patient
 from actors.prompted import Prompted, examples
 from cluster import oracle as answering
-from cluster.evaluate import evaluate
+from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import EvaluationConfig, Experiment, RolloutConfig
 from cluster.fields import recorded
 from cluster.launch import House, check_context, launch, ray_session
 from cluster.waits import fetch
-from learners.bc import BC
-from learners.guided import guide_of
+from learners.algorithms.bc import BC
+from learners.checkpoints.guided import guide_of
+from learners.checkpoints.initial import ModelConfig, context_of
 from learners.rerank import Reranker, move_accuracy
 from learners.rerank import Score as RerankScore
-from learners.start import ModelConfig, context_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError, unknown
 from lmrl.rollout import ContextTooLong, Episode, play, rollout
 from lmrl.schema import from_table, to_table
-from lmrl.score import Score, score
+from lmrl.scoring.score import Score, score
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 

@@ -1,7 +1,7 @@
 """The tasks in Gymnasium, for libraries that expect them there; nothing of ours needs this file.
 
     import gymnasium
-    env = gymnasium.make("lmrl.gymnasium:lmrl/MazeFo-v0", last_k=7)
+    env = gymnasium.make("lmrl.adapters.gymnasium:lmrl/MazeFo-v0", last_k=7)
 
 Importing this module registers every known task as `lmrl/<Name>-v0`, with the task's name in
 CamelCase: `guess-my-city` is `lmrl/GuessMyCity-v0`. Observations and actions are text as in
@@ -13,7 +13,9 @@ from typing import Any
 try:
     import gymnasium
 except ImportError as error:
-    raise ImportError("lmrl.gymnasium needs Gymnasium: pip install 'lmrl[adapters]'") from error
+    raise ImportError(
+        "lmrl.adapters.gymnasium needs Gymnasium: pip install 'lmrl[adapters]'"
+    ) from error
 
 from lmrl.tasks import known, make
 
@@ -95,4 +97,4 @@ def env_id(task: str) -> str:
 
 for name in known():
     if env_id(name) not in gymnasium.registry:
-        gymnasium.register(env_id(name), "lmrl.gymnasium:TaskEnv", kwargs={"task": name})
+        gymnasium.register(env_id(name), "lmrl.adapters.gymnasium:TaskEnv", kwargs={"task": name})

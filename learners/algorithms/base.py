@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learners.batch import Batch
-from learners.model import CausalLM
+from learners.networks.actor_critic import CausalLM
 
 Columns = dict[str, NDArray[np.floating]]
 Metrics = dict[str, float]
@@ -93,7 +93,7 @@ class Guide:
         beta: weight of Q.
         top_p: only tokens in the start policy's nucleus of this mass may be sampled; 1 is all.
         reading: what Q is: what the heads say (`value`), the `probability` that they give a token
-            (`learners.qsft`), or the `ratio` of that to the start policy's, at most 1.
+            (`learners.algorithms.qsft`), or the `ratio` of that to the start policy's, at most 1.
         support: for a probability or ratio, the least probability of a token under the start policy
             as a share of the most probable token's; Q of a token below it is 0.
     """

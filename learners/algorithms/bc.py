@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from learners.algorithm import Algorithm, Terms
-from learners.model import CausalLM, Network, Outputs
+from learners.algorithms.base import Algorithm, Terms
+from learners.networks.actor_critic import CausalLM, Network, Outputs
 from lmrl.limits import NOT_NEGATIVE
 
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from cluster.experiment import Experiment
 from cluster.presets import preset
 from cluster.source import sample_texts
-from learners.guided import make_guided
-from learners.start import make_start
+from learners.checkpoints.guided import make_guided
+from learners.checkpoints.initial import make_start
 from lmrl.errors import UsageError
-from lmrl.runlog import RunLog
+from lmrl.run_log import RunLog
 
 
 class Start(NamedTuple):

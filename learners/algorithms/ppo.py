@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.algorithm import Algorithm, Columns, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import Algorithm, Columns, Metrics, Now, Ranks, Terms
+from learners.algorithms.returns import Credit, adapted_kl, gae, per_step, whiten
 from learners.batch import Batch
-from learners.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
-from learners.model import CausalLM, Critic, Network, Outputs, actor_critic
-from learners.returns import Credit, adapted_kl, gae, per_step, whiten
+from learners.networks.actor_critic import CausalLM, Critic, Network, Outputs, actor_critic
+from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
 from lmrl.errors import UsageError
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used
 
@@ -108,7 +108,8 @@ class PPO(Algorithm):
         value_scale: the critic predicts in units of this; set it near the spread of returns.
         value_start: value of every state before training, in reward units.
         value_bins: a critic that predicts a distribution over so many bins and learns by
-            cross-entropy (`learners.hl_gauss`); 0 predicts a number. Values are not clipped then.
+            cross-entropy (`learners.networks.hl_gauss`); 0 predicts a number. Values are not
+            clipped then.
         value_bounds: lowest and highest return of an episode, which the bins have to hold.
         critic: `head` shares the policy's trunk, `trunk` has one of its own.
         kl_coef: weight of log π − log π_start in the reward, per action token.

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from learners.algorithm import Following, Now
+from learners.algorithms.base import Following, Now
 from learners.batch import Batch, Micro
-from learners.hl_gauss import BinnedValueHead
-from learners.model import CausalLM, Inputs, LanguageModel, at_least_float32
+from learners.networks.actor_critic import CausalLM, Inputs, LanguageModel, at_least_float32
+from learners.networks.hl_gauss import BinnedValueHead
 
 HeadKind = Literal["mlp", "linear"]
 

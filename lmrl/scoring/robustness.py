@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmrl.errors import UsageError
-from lmrl.score import Difference, Score, difference
-from lmrl.show import interval
+from lmrl.scoring.score import Difference, Score, difference
+from lmrl.scoring.tables import interval
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 

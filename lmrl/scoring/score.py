@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lmrl.env import ScoreRange
-from lmrl.intervals import Interval, mean_interval
+from lmrl.scoring.intervals import Interval, mean_interval
 from lmrl.trajectory import Trajectory
 
 

@@ -6,7 +6,7 @@ ours (`actors.value_guided` serves it in vLLM):
 
     policy.*   the start policy under its Hugging Face names
     critic.*   the trunk of the value network, likewise
-    q1.*, q2.* the Q heads (`learners.values.Head`)
+    q1.*, q2.* the Q heads (`learners.networks.values.Head`)
 
 Q is what the heads say or, for Q-SFT, what follows from the probabilities that they give
 (`Guide.reading`).
@@ -24,9 +24,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from learners.algorithm import Algorithm, Guide
-from learners.model import CausalLM, Inputs
-from learners.values import ValueNetwork
+from learners.algorithms.base import Algorithm, Guide
+from learners.networks.actor_critic import CausalLM, Inputs
+from learners.networks.values import ValueNetwork
 from lmrl.codec import name_portable_class
 
 ARCHITECTURE = "ValueGuidedForCausalLM"
@@ -48,7 +48,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 
 def start_weights(checkpoint: Path) -> dict[str, Tensor]:
     """Return the weights of a plain checkpoint, tied ones once."""
-    from learners.model import load_causal_lm
+    from learners.networks.actor_critic import load_causal_lm
 
     model = load_causal_lm(checkpoint).model
     return {n: p.detach() for n, p in model.named_parameters()}
@@ -88,7 +88,7 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
         start: checkpoint directory of the start policy.
         folder: appears only when complete.
     """
-    from learners.model import load_causal_lm
+    from learners.networks.actor_critic import load_causal_lm
 
     assert algorithm.guide is not None
     network: Any = algorithm.network(lambda: load_causal_lm(start))

@@ -29,12 +29,21 @@ from typing import Annotated, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from learners.algorithm import Algorithm, Columns, Following, Guide, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import (
+    Algorithm,
+    Columns,
+    Following,
+    Guide,
+    Metrics,
+    Now,
+    Ranks,
+    Terms,
+)
+from learners.algorithms.returns import Credit, per_step
 from learners.batch import Batch
-from learners.guided import likelihoods, ratios
-from learners.model import CausalLM, Inputs, PerToken
-from learners.returns import Credit, per_step
-from learners.values import TargetValues, ValueNetwork, ValueOutputs, freeze_output
+from learners.checkpoints.guided import likelihoods, ratios
+from learners.networks.actor_critic import CausalLM, Inputs, PerToken
+from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs, freeze_output
 from lmrl.errors import UsageError
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Range
 

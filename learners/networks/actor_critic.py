@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from learners.hl_gauss import BinnedValueHead
+from learners.networks.hl_gauss import BinnedValueHead
 
 Critic = Literal["none", "head", "trunk"]
 

@@ -1,0 +1,1 @@
+"""Scores of policies without training: fixed seeds, sweeps, suites, human partners."""

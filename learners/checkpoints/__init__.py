@@ -1,0 +1,1 @@
+"""Checkpoint directories: made from nothing, converted, and with value heads beside the model."""

@@ -1,0 +1,298 @@
+"""Data sets: Parquet files of trajectories, written whole or not at all, read as a stream."""
+
+import os
+import random
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from lmrl.errors import DataError, UsageError
+from lmrl.schema import check, from_table, table_returns, to_table
+from lmrl.trajectory import Trajectory
+
+SHARD = 1000
+"""Episodes a file."""
+
+
+def write(trajectories: Iterable[Trajectory], folder: Path, shard: int = SHARD) -> int:
+    """Write trajectories to `folder` as Parquet shards and return how many there were.
+
+    Each file appears under its name only when it is complete.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    part: list[Trajectory] = []
+    count = number = 0
+    for trajectory in trajectories:
+        part.append(trajectory)
+        if len(part) == shard:
+            write_table(to_table(part), folder / f"part-{number:05d}.parquet")
+            count, number, part = count + len(part), number + 1, []
+    if part:
+        write_table(to_table(part), folder / f"part-{number:05d}.parquet")
+    return count + len(part)
+
+
+def write_new(trajectories: Iterable[Trajectory], folder: Path) -> int:
+    """Write a new data set whole or not at all, and return how many trajectories it holds.
+
+    Raises:
+        UsageError: if the folder is there and not empty, or cannot be made.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not empty; choose a new folder with --out")
+    writable(folder.parent, "the folder of")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        count = write(trajectories, temporary)
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return count
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write one file; a crash leaves the old file or none, never a part of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(table, temporary, compression="zstd")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def files(source: Path) -> list[Path]:
+    """Return the Parquet files of a data set, a folder or one file, after a look at each footer.
+
+    Raises:
+        DataError: if there is none, or one is cut off or not ours.
+    """
+    paths = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
+    if not paths or not paths[0].exists():
+        raise DataError(
+            f"no data set at {source}: give a folder with .parquet files or one such file; "
+            "'lmrl data generate TASK --out DIR' makes one"
+        )
+    for path in paths:
+        try:
+            schema = pq.read_schema(path)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(
+                f"{path} is cut off or not a Parquet file ({error}); delete it or make it again"
+            ) from error
+        check(schema, str(path))
+    return paths
+
+
+def check_for(source: Path, task: str) -> None:
+    """Refuse a data set that a policy for a task cannot learn from.
+
+    Args:
+        source: a folder of Parquet files, or one file.
+        task: name.
+
+    Raises:
+        DataError: if it has episodes of another task, none at all, or no action that is not empty;
+            and as `load` does.
+    """
+    said = False
+    for path in files(source):
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(columns=["task"]):
+                for other in batch.column("task").unique().to_pylist():
+                    if other != task:
+                        raise DataError(
+                            f"{path} has episodes of {other}, and the task is {task}; give data of "
+                            "this task, or --task"
+                        )
+            for batch in () if said else file.iter_batches(batch_size=1024, columns=["turns"]):
+                turns = batch.column("turns").flatten()
+                if pc.sum(pc.binary_length(turns.field("action"))).as_py():
+                    said = True
+                    break
+    if not said:
+        raise DataError(f"{source} has no episode with an action in it; there is nothing to learn")
+
+
+def load(
+    source: Path,
+    seed: int | None = None,
+    loop: bool = False,
+    buffer: int = 4096,
+    keep: NDArray[np.bool_] | None = None,
+) -> Iterator[Trajectory]:
+    """Yield the trajectories of a data set, file by file.
+
+    Args:
+        source: a folder of Parquet files, or one file.
+        seed: shuffle files, and episodes through a buffer; None keeps the stored order.
+        loop: start over at the end, in another order, for ever.
+        buffer: episodes held for shuffling.
+        keep: which episodes, in stored order, are yielded; None is all.
+
+    Raises:
+        DataError: if a file is missing, cut off or not ours.
+    """
+    paths = files(source)
+    counts = [pq.read_metadata(path).num_rows for path in paths]
+    first = dict(zip(paths, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
+    epoch = 0
+    while True:
+        rng = random.Random(f"{seed}:{epoch}") if seed is not None else None
+        order = list(paths)
+        if rng:
+            rng.shuffle(order)
+        yield from _shuffled(_read(order, first, keep), rng, buffer)
+        if not loop:
+            return
+        epoch += 1
+
+
+def mixture(text: str) -> dict[Path, float]:
+    """Return data sets and their shares, which add up to 1.
+
+    Args:
+        text: one path, or several with weights: `a:0.5 b:0.5`. A path that exists is one path,
+            whatever signs it holds.
+
+    Raises:
+        UsageError: for a weight that is not a positive number.
+    """
+    if Path(text).exists():
+        return {Path(text): 1.0}
+    parts = _parts(text)
+    if len(parts) == 1 and ":" not in parts[0].rpartition("/")[2]:
+        return {Path(text): 1.0}
+    weights = {}
+    for part in parts:
+        path, _, weight = part.rpartition(":")
+        try:
+            weights[Path(path)] = float(weight)
+        except ValueError:
+            weights[Path(path)] = 0.0
+        if not path or not weights[Path(path)] > 0:
+            raise UsageError(
+                f"'{part}' of the mixture '{text}' is not PATH:WEIGHT with a weight above 0, like "
+                "'data/a:0.5 data/b:0.5'"
+            )
+    total = sum(weights.values())
+    return {path: weight / total for path, weight in weights.items()}
+
+
+def _parts(text: str) -> list[str]:
+    """Return the parts of a mixture, split at spaces after a weight where that gives paths that
+    exist, else at every space."""
+    pieces = re.split(r"(?<=:)([^\s:/]+)(?:\s+|$)", text)
+    joined = [path + weight for path, weight in zip(pieces[::2], pieces[1::2], strict=False)]
+    if not pieces[-1] and all(Path(part.rpartition(":")[0]).exists() for part in joined):
+        return joined
+    return text.split()
+
+
+def load_mixture(
+    parts: Mapping[Path, float], seed: int, keep: Mapping[Path, NDArray[np.bool_]] | None = None
+) -> Iterator[Trajectory]:
+    """Yield for ever from several data sets, each episode from one of them drawn by its share.
+
+    Args:
+        parts: data sets and shares.
+        seed: of the draws and of each data set's order.
+        keep: which episodes of each data set are yielded, in stored order; None is all.
+    """
+    rng = random.Random(f"mixture:{seed}")
+    streams = [load(path, seed, loop=True, keep=keep[path] if keep else None) for path in parts]
+    shares = list(parts.values())
+    while True:
+        chosen = streams[0] if len(streams) == 1 else rng.choices(streams, shares)[0]
+        yield next(chosen)
+
+
+def stored_returns(source: Path) -> NDArray[np.float64]:
+    """Return the return of every episode of a data set, in stored order.
+
+    Raises:
+        DataError: as `load` does.
+    """
+    parts = []
+    for path in files(source):
+        with pq.ParquetFile(path) as file:
+            parts += [
+                table_returns(pa.Table.from_batches([batch]))
+                for batch in file.iter_batches(batch_size=1024, columns=["turns"])
+            ]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def stored_seeds(source: Path) -> NDArray[np.int64]:
+    """Return the seed of every episode of a data set, in stored order.
+
+    Raises:
+        DataError: as `load` does.
+    """
+    parts = [pq.read_table(path, columns=["seed"])["seed"].to_numpy() for path in files(source)]
+    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+
+
+def _read(
+    paths: list[Path], first: Mapping[Path, int], keep: NDArray[np.bool_] | None
+) -> Iterator[Trajectory]:
+    for path in paths:
+        place = first[path]
+        try:
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=256):
+                    table = pa.Table.from_batches([batch])
+                    if keep is not None:
+                        chosen = keep[place : place + len(table)]
+                        place += len(table)
+                        table = table.filter(pa.array(chosen))
+                    yield from from_table(table)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{path} cannot be read: {error}") from error
+
+
+def _shuffled(
+    stream: Iterator[Trajectory], rng: random.Random | None, size: int
+) -> Iterator[Trajectory]:
+    if rng is None:
+        yield from stream
+        return
+    held: list[Trajectory] = []
+    for trajectory in stream:
+        if len(held) < size:
+            held.append(trajectory)
+            continue
+        index = rng.randrange(size)
+        yield held[index]
+        held[index] = trajectory
+    rng.shuffle(held)
+    yield from held
+
+
+def writable(folder: Path, what: str) -> None:
+    """Make `folder` and prove that files can be written there.
+
+    Raises:
+        UsageError: if not, with the reason.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"{what} {folder} cannot be written ({error.strerror}); choose another with --run-dir "
+            "or --out"
+        ) from error

@@ -1,0 +1,1 @@
+"""Scores, their intervals, comparisons of runs, and the tables that show them."""
