@@ -385,7 +385,7 @@ def _short(words: str) -> str:
     return repr(line if len(line) <= _SHOWN else line[:_SHOWN] + "...")
 
 
-class Patient:
+class RetryingChatModel:
     """A model that is asked for as long as it may come, remembers greedy replies, and counts.
 
     Args:
@@ -449,7 +449,7 @@ class ChatOracle:
         model: that answers.
     """
 
-    def __init__(self, model: Patient) -> None:
+    def __init__(self, model: RetryingChatModel) -> None:
         self.model = model
         self.name, self.version = model.name, model.version
 
@@ -461,7 +461,7 @@ class ChatOracle:
         return self  # a snapshot of a task shares it: it has no state of the episode
 
 
-def chat_model(config: ChatConfig, samplers: list[Any], version: str) -> Patient:
+def chat_model(config: ChatConfig, samplers: list[Any], version: str) -> RetryingChatModel:
     """Return a model that is ready to answer.
 
     Args:
@@ -470,4 +470,4 @@ def chat_model(config: ChatConfig, samplers: list[Any], version: str) -> Patient
         version: of the served weights.
     """
     model: ChatModel = Endpoint(config) if config.endpoint else Served(config, samplers, version)
-    return Patient(model, config)
+    return RetryingChatModel(model, config)

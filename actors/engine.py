@@ -281,7 +281,7 @@ class VLLMEngine:
         self.llm.update_weight_version(str(version))
         self.version = version
 
-    def guide(self, beta: float) -> None:
+    def set_beta(self, beta: float) -> None:
         """Change β of a value-guided policy; what the cache holds does not depend on it.
 
         Raises:
@@ -289,9 +289,9 @@ class VLLMEngine:
         """
 
         def change(model: Any) -> bool:
-            known = hasattr(model, "guide")
+            known = hasattr(model, "guidance")
             if known:
-                model.guide = replace(model.guide, beta=beta)
+                model.guidance = replace(model.guidance, beta=beta)
             return known
 
         if not all(self.llm.apply_model(change)):
@@ -383,9 +383,9 @@ def _register_guided(checkpoint: str) -> None:
     """Tell vLLM our model class, if the checkpoint needs it."""
     from vllm import ModelRegistry
 
-    from learners.checkpoints.guided import ARCHITECTURE, guide_of
+    from learners.checkpoints.guided import ARCHITECTURE, read_guidance
 
-    if guide_of(Path(checkpoint)) is not None:
+    if read_guidance(Path(checkpoint)) is not None:
         from actors.value_guided import ValueGuidedForCausalLM
 
         # The class itself, not its name: vLLM would start a process to look at a name.

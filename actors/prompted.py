@@ -16,7 +16,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from actors.chat import Message, Patient
+from actors.chat import Message, RetryingChatModel
 from actors.replies import NOTHING, read_action
 from actors.simulator import request_seed
 from lmrl.data.store import load
@@ -78,7 +78,7 @@ class Prompted:
         shots: example episodes, the first of them the first to be left out.
     """
 
-    def __init__(self, model: Patient, shots: Sequence[Trajectory] = ()) -> None:
+    def __init__(self, model: RetryingChatModel, shots: Sequence[Trajectory] = ()) -> None:
         self.model, self.shots = model, shots
 
     def play(

@@ -106,19 +106,19 @@ class Replies(NamedTuple):
 
 
 @dataclass
-class Answers:
+class ClientQueue:
     """A client's account: what is ready, how many it is owed, and its call that waits."""
 
     ready: list[tuple[int, Reply]] = field(default_factory=list)
-    owed: int = 0
+    pending: int = 0
     waiter: "Future[Replies] | None" = None
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Answer the call that waits, if anything is ready or nothing will ever be."""
-        if self.waiter is not None and (self.ready or not self.owed):
+        if self.waiter is not None and (self.ready or not self.pending):
             waiter, ready = self.waiter, self.ready
             self.waiter, self.ready = None, []
-            self.owed -= len(ready)
+            self.pending -= len(ready)
             waiter.set_result(Replies.pack(ready))
 
 
@@ -150,7 +150,7 @@ class Sampler:
         trust: int | None = None,
     ) -> None:
         self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self.answers: dict[str, Answers] = {}
+        self.answers: dict[str, ClientQueue] = {}
         threading.Thread(target=self._own, name="engine", daemon=True).start()
 
         def build() -> None:
@@ -197,7 +197,7 @@ class Sampler:
                     if running.client in self.answers:
                         self.answers[running.client].ready.append((running.key, reply))
                 for answers in self.answers.values():
-                    answers.settle()
+                    answers.flush()
 
     def _read(self, timeout: float) -> None:
         try:
@@ -234,11 +234,11 @@ class Sampler:
         def submit() -> Future[Replies]:
             if self.engine.version is None:
                 raise SamplerStale("the sampler has no weights of a known version yet")
-            answers = self.answers.setdefault(client, Answers())
-            answers.owed += len(requests)
+            answers = self.answers.setdefault(client, ClientQueue())
+            answers.pending += len(requests)
             waiter = answers.waiter = Future()
             self.engine.submit(client, requests, decoding)
-            answers.settle()
+            answers.flush()
             return waiter
 
         return self._ask(submit).result()
@@ -273,9 +273,9 @@ class Sampler:
         parity gate."""
         return self._ask(lambda: (self.engine.score(probes), self.engine.arrived))
 
-    def guide(self, beta: float) -> None:
-        """Change β of a value-guided policy; see `VLLMEngine.guide`."""
-        self._ask(lambda: self.engine.guide(beta))
+    def set_beta(self, beta: float) -> None:
+        """Change β of a value-guided policy; see `VLLMEngine.set_beta`."""
+        self._ask(lambda: self.engine.set_beta(beta))
 
     def quarantine(self) -> None:
         """Take the version away: nobody gets answers until the next complete push."""

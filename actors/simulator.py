@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from actors.chat import ChatConfig, ChatOracle, Patient, chat_model
+from actors.chat import ChatConfig, ChatOracle, RetryingChatModel, chat_model
 from actors.engine import Decoding, EngineFailed, Request, SamplerStale
 from actors.sampler import Contexts
 from lmrl.codec import Codec
@@ -107,7 +107,7 @@ class _Batch:
         job: Job,
         codec: Codec,
         max_context: int,
-        oracle: Patient | None = None,
+        oracle: RetryingChatModel | None = None,
         threads: ThreadPoolExecutor | None = None,
     ) -> None:
         self.job, self.codec, self.max_context = job, codec, max_context

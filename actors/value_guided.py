@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from vllm.config import VllmConfig
 from vllm.model_executor.models.utils import init_vllm_registered_model
 
-from learners.algorithms.base import Guide
-from learners.checkpoints.guided import combine
+from learners.algorithms.base import ValueGuidance
+from learners.checkpoints.guided import guided_logits
 from learners.networks.values import Head
 
 
@@ -24,7 +24,7 @@ class ValueGuidedForCausalLM(nn.Module):
 
     Args:
         vllm_config: of the engine; the model's config has `lmrl_base`, the inner architecture, and
-            `lmrl_guide`, the fields of `learners.algorithms.base.Guide`.
+            `lmrl_value_guidance`, the fields of `learners.algorithms.base.ValueGuidance`.
         prefix: of the layers' names.
     """
 
@@ -43,10 +43,12 @@ class ValueGuidedForCausalLM(nn.Module):
 
         self.policy = inner("policy")
         self.critic = inner("critic")
-        self.guide = Guide(**config.lmrl_guide)
-        self.outputs = self.guide.outputs(config.vocab_size)
-        for number in range(1, self.guide.heads + 1):
-            head = Head(config.hidden_size, self.outputs, 0.0, self.guide.kind, self.guide.scale)
+        self.guidance = ValueGuidance(**config.lmrl_value_guidance)
+        self.outputs = self.guidance.outputs(config.vocab_size)
+        for number in range(1, self.guidance.heads + 1):
+            head = Head(
+                config.hidden_size, self.outputs, 0.0, self.guidance.kind, self.guidance.scale
+            )
             self.add_module(f"q{number}", head.requires_grad_(False))
         self.make_empty_intermediate_tensors = self.policy.make_empty_intermediate_tensors
 
@@ -77,9 +79,9 @@ class ValueGuidedForCausalLM(nn.Module):
         base: Tensor = self.policy.compute_logits(ours)
         q = [
             cast(Head, self._modules[f"q{n}"])(values)[0].float()
-            for n in range(1, self.guide.heads + 1)
+            for n in range(1, self.guidance.heads + 1)
         ]
-        return combine(base.float(), q, self.guide)
+        return guided_logits(base.float(), q, self.guidance)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load `policy.*`, `critic.*` and the heads; any part of them may come."""

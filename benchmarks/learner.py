@@ -87,8 +87,8 @@ def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Calla
 
     changes: dict[str, dict[str, Any]] = {
         "ppo": {"epochs": 1, "minibatch": 0},
-        "mc": {"cql": 0.01},
-        "ilql": {"cql": 0.01},
+        "mc": {"cql_weight": 0.01},
+        "ilql": {"cql_weight": 0.01},
     }
     algorithm: Any = KNOWN[name](**changes.get(name, {}))
     optimiser = OptimiserConfig(lr=1e-4, dtype=dtype)  # type: ignore[arg-type]

@@ -21,8 +21,8 @@ from learners.algorithms.ilql import ILQL, OnlineILQL
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.qsft import QSFT
-from learners.algorithms.sarsa import CQL
-from learners.checkpoints.guided import guide_of
+from learners.algorithms.sarsa import ConservativeSARSA
+from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
 from learners.learner import LearnerConfig
 from lmrl.data.store import check_for, mixture
@@ -38,7 +38,9 @@ _DRAWS_DATA = Used("draws_data", "by algorithms that learn from data")
 _MAKES_DATA = Used("makes_data", "where the task's scripted players make the data")
 _PLAYER = Used("names_player", "where the task's scripted players make the data or the tokenizer")
 
-AnyAlgorithm = BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | CQL | QSFT
+AnyAlgorithm = (
+    BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | ConservativeSARSA | QSFT
+)
 
 
 @dataclass(frozen=True)
@@ -67,14 +69,14 @@ class RolloutConfig:
     Attributes:
         turns: wanted per update. Episodes get shorter or longer as the policy changes, so their
             number follows from the mean length of the last update.
-        least, most: bounds of the number of episodes.
+        min_episodes, max_episodes: bounds of the number of episodes.
         max_tokens: longest action.
         in_flight: most episodes that run at one time.
     """
 
     turns: Annotated[int, COUNT, _ROUNDS] = 2048
-    least: Annotated[int, COUNT, _ROUNDS] = 64
-    most: Annotated[int, COUNT, _ROUNDS] = 256
+    min_episodes: Annotated[int, COUNT, _ROUNDS] = 64
+    max_episodes: Annotated[int, COUNT, _ROUNDS] = 256
     max_tokens: Annotated[int, COUNT] = 16
     in_flight: Annotated[int, COUNT] = 256
 
@@ -244,7 +246,7 @@ class Experiment:
     def has_heads(self) -> bool:
         """Whether the algorithm has value heads."""
         critic = getattr(self.algorithm, "critic", "none")
-        return self.algorithm.guide is not None or critic != "none"
+        return self.algorithm.guidance is not None or critic != "none"
 
     def check(self, training: bool = True) -> None:
         """Refuse what cannot work, before anything expensive starts.
@@ -260,9 +262,10 @@ class Experiment:
         check_ranges(self)
         if self.names_player and self.data.player not in env.players:
             raise unknown("player", self.data.player, env.players)
-        if self.rollouts.least > self.rollouts.most:
+        if self.rollouts.min_episodes > self.rollouts.max_episodes:
             raise UsageError(
-                f"rollouts.least {self.rollouts.least} exceeds rollouts.most {self.rollouts.most}"
+                f"rollouts.min_episodes {self.rollouts.min_episodes} exceeds "
+                f"rollouts.max_episodes {self.rollouts.max_episodes}"
             )
         if self.max_context < 1:
             raise UsageError(
@@ -285,7 +288,7 @@ class Experiment:
             )
         if self.model.path is not None:
             positions = context_of(Path(self.model.path))
-            if training and guide_of(Path(self.model.path)) is not None:
+            if training and read_guidance(Path(self.model.path)) is not None:
                 raise UsageError(
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
                     "only; give the plain policy that its run started from"

@@ -1,4 +1,4 @@
-"""Start the actors of a run: counts in, a `House` of handles out. Local mode and cluster alike.
+"""Start the actors of a run: counts in, a `Fleet` of handles out. Local mode and cluster alike.
 
 On a machine of its own a run starts a private Ray and ends it. Inside a submitted job, or with
 RAY_ADDRESS set, it joins that cluster. Everything that can be known to fail is checked first: no
@@ -60,7 +60,7 @@ class Weights:
 
 
 @dataclass
-class House:
+class Fleet:
     """The actors of a run.
 
     Attributes:
@@ -228,7 +228,7 @@ def check_context(exp: Experiment, codec: Codec) -> None:
 @contextmanager
 def launch(
     exp: Experiment, checkpoint: Path, learners: bool = True, served: Path | None = None
-) -> Iterator[House]:
+) -> Iterator[Fleet]:
     """Start a run's actors on the Ray that is initialised, and end them with the block.
 
     Args:
@@ -291,7 +291,7 @@ def launch(
             s.state.remote() for s in simulators
         ]
         _await_actors(waits, learner_group, exp)
-        yield House(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
+        yield Fleet(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
     finally:
         # Removing the group ends its actors, whatever state the run is in.
         _closed(lambda: remove_placement_group(group))

@@ -8,7 +8,7 @@ from typing import Any
 
 import ray
 
-from actors.chat import ChatConfig, ChatOracle, Patient, chat_model, weights_version
+from actors.chat import ChatConfig, ChatOracle, RetryingChatModel, chat_model, weights_version
 from actors.sampler import Sampler
 from cluster.waits import fetch
 from learners.checkpoints.gguf import resolve
@@ -88,7 +88,7 @@ def check_oracle(config: ChatConfig, env: TextEnv, task: str) -> None:
 
 
 @contextmanager
-def serving(config: ChatConfig, timeout: float = 300.0) -> Iterator[Patient]:
+def serving(config: ChatConfig, timeout: float = 300.0) -> Iterator[RetryingChatModel]:
     """Yield a model that answers; its actors, if it has any, end with the block.
 
     Args:
@@ -100,7 +100,9 @@ def serving(config: ChatConfig, timeout: float = 300.0) -> Iterator[Patient]:
 
 
 @contextmanager
-def serving_at(config: ChatConfig, timeout: float = 300.0) -> Iterator[Callable[[float], Patient]]:
+def serving_at(
+    config: ChatConfig, timeout: float = 300.0
+) -> Iterator[Callable[[float], RetryingChatModel]]:
     """Yield what makes the model that answers at a temperature, all of them by the same actors.
 
     Args:
@@ -123,7 +125,7 @@ def serving_at(config: ChatConfig, timeout: float = 300.0) -> Iterator[Callable[
             ray.kill(actor)
 
 
-def answered(task: str, options: Mapping[str, Any], oracle: Patient | None) -> TextEnv:
+def answered(task: str, options: Mapping[str, Any], oracle: RetryingChatModel | None) -> TextEnv:
     """Return a task in which a model answers; None leaves the task's own scripted oracle."""
     env = make(task, **options)
     if oracle is None:
@@ -133,7 +135,7 @@ def answered(task: str, options: Mapping[str, Any], oracle: Patient | None) -> T
 
 
 def scripted(
-    model: Patient, task: str, options: dict[str, Any], player: str, seeds: Iterable[int]
+    model: RetryingChatModel, task: str, options: dict[str, Any], player: str, seeds: Iterable[int]
 ) -> Iterator[Trajectory]:
     """Yield the episodes of a scripted player against a model, several at a time, in order.
 

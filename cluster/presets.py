@@ -64,7 +64,9 @@ _FO_PPO = replace(
 _FO_MC = replace(
     _FO,
     start="maze-fo-bc",
-    algorithm=MC(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, endless=True, beta=8.0),
+    algorithm=MC(
+        gamma=0.95, cql_weight=0.05, value_start=-20.0, value_scale=5.0, endless=True, beta=8.0
+    ),
     updates=600,
     save_every=100,
     data=DataConfig(episodes=1500, batch=64),
@@ -80,7 +82,7 @@ _MAZE_ILQL = ILQL(
     gamma=0.95,
     tau=0.9,
     mc_updates=600,
-    cql=0.05,
+    cql_weight=0.05,
     polyak=0.2,
     value_start=-20.0,
     value_scale=5.0,
@@ -107,7 +109,7 @@ _FO_QSFT = replace(
         lowest=-5.0,
         value_start=-4.0,
         polyak=0.1,
-        reading="ratio",
+        q_from="ratio",
         beta=100.0,
         top_p=0.99,
     ),
@@ -138,7 +140,7 @@ _FO_ONLINE_ILQL = replace(
         gamma=0.95,
         tau=0.9,
         mc_updates=6,
-        cql=0.05,
+        cql_weight=0.05,
         polyak=0.2,
         value_start=-20.0,
         value_scale=5.0,
@@ -197,7 +199,7 @@ _PO_PPO = replace(
     updates=10,
     model=_PO.model,
     data=_PO.data,
-    rollouts=RolloutConfig(turns=1024, least=16, most=64, max_tokens=8),
+    rollouts=RolloutConfig(turns=1024, min_episodes=16, max_episodes=64, max_tokens=8),
     evaluation=EvaluationConfig(episodes=100),
 )
 
@@ -224,7 +226,7 @@ def _paper_ppo(tiny: Experiment, context: int, start: str) -> Experiment:
         updates=200,
         model=replace(_GPT2, context=context),
         sampler=SamplerConfig(),
-        rollouts=RolloutConfig(turns=51_200, least=512, most=512, max_tokens=8),
+        rollouts=RolloutConfig(turns=51_200, min_episodes=512, max_episodes=512, max_tokens=8),
         learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-6)),
     )
 
@@ -264,7 +266,9 @@ def _untuned(task: str, size: Size) -> dict[str, Experiment]:
         updates=1000,
         model=tiny,
         data=DataConfig(episodes=5000, batch=32),
-        rollouts=RolloutConfig(turns=1024, least=32, most=256, max_tokens=size.max_tokens),
+        rollouts=RolloutConfig(
+            turns=1024, min_episodes=32, max_episodes=256, max_tokens=size.max_tokens
+        ),
         evaluation=EvaluationConfig(start_episodes=25),
         sampler=SamplerConfig(threads=1),
         learner=LearnerConfig(optimiser=optimiser, windows="strided", threads=1),
@@ -322,7 +326,7 @@ def _by_lines(bc: Experiment, updates: int, ilql: ILQL, lam: float) -> dict[str,
     lowest, gamma = ilql.value_start, ilql.gamma
     mc = MC(
         gamma=gamma,
-        cql=ilql.cql,
+        cql_weight=ilql.cql_weight,
         value_start=lowest,
         value_scale=ilql.value_scale,
         beta=ilql.beta,
@@ -332,7 +336,7 @@ def _by_lines(bc: Experiment, updates: int, ilql: ILQL, lam: float) -> dict[str,
         gamma=gamma,
         lowest=lowest,
         polyak=ilql.polyak,
-        reading="ratio",
+        q_from="ratio",
         beta=-lowest * ilql.beta,
         top_p=0.99,
     )
@@ -370,7 +374,7 @@ _WORDLE = Experiment(
     updates=4000,
     model=_LINES,
     data=DataConfig(episodes=60_000, batch=128),
-    rollouts=RolloutConfig(turns=1024, least=64, most=512, max_tokens=8),
+    rollouts=RolloutConfig(turns=1024, min_episodes=64, max_episodes=512, max_tokens=8),
     evaluation=EvaluationConfig(episodes=500, start_episodes=500),
     sampler=SamplerConfig(threads=1),
     learner=LearnerConfig(
@@ -415,7 +419,13 @@ PRESETS |= _by_lines(
     updates=1000,
     # An episode has six turns of one token: V needs no slow copy.
     ilql=ILQL(
-        gamma=0.95, cql=0.05, tau=0.8, polyak=0.02, target_v=False, value_start=-6.0, beta=8.0
+        gamma=0.95,
+        cql_weight=0.05,
+        tau=0.8,
+        polyak=0.02,
+        target_v=False,
+        value_start=-6.0,
+        beta=8.0,
     ),
     lam=0.5,
 )
@@ -425,7 +435,7 @@ PRESETS |= _by_lines(
     # No win in twenty questions is worth -12.8 at this discount.
     ilql=ILQL(
         gamma=0.95,
-        cql=0.05,
+        cql_weight=0.05,
         tau=0.8,
         polyak=0.02,
         target_v=False,

@@ -20,9 +20,9 @@ from rich.progress import Progress as Bar
 from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.fields import RECORD
-from cluster.launch import House
+from cluster.launch import Fleet
 from cluster.ledger import Ledger
-from cluster.source import Batch, Position, Source
+from cluster.source import Batch, Source, SourceState
 from cluster.weights import PushReport
 from lmrl.errors import UsageError
 from lmrl.run_log import RunLog, write_json
@@ -83,7 +83,7 @@ class Progress:
         for name, milliseconds in (("push", report.push_ms), ("gate", report.gate_ms)):
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + milliseconds / 1e3
 
-    def updated(self, update: int, house: House, batch: Batch, metrics: dict[str, float]) -> None:
+    def updated(self, update: int, fleet: Fleet, batch: Batch, metrics: dict[str, float]) -> None:
         """Record an update: metrics, episodes, status, and a line on the terminal."""
         record = {f"learner/{name}": value for name, value in metrics.items()}
         if batch.trained:
@@ -101,9 +101,9 @@ class Progress:
         if self.last_push is not None:
             record |= self.last_push.metrics()
         self.log.metrics(update, record)
-        self._tell(update, house, record)
+        self._tell(update, fleet, record)
 
-    def _tell(self, update: int, house: House, record: dict[str, float]) -> None:
+    def _tell(self, update: int, fleet: Fleet, record: dict[str, float]) -> None:
         shown = [
             ("return", record.get("rollout/return"), "{:.1f}"),
             ("loss", record.get("learner/loss"), "{:.3f}"),
@@ -132,7 +132,7 @@ class Progress:
             updates=self.exp.updates,
             seconds_left=left,
             line=line,
-            ledger=house.ledger.to_json(),
+            ledger=fleet.ledger.to_json(),
         )
 
     def ready(self) -> None:
@@ -186,25 +186,25 @@ class Progress:
         due = bool(every and update % every == 0)
         return update == self.exp.updates or improved or due or late
 
-    def save(self, update: int, house: House, source: Source) -> None:
+    def save(self, update: int, fleet: Fleet, source: Source) -> None:
         """Write a checkpoint, whole or not at all."""
-        assert house.learners is not None
+        assert fleet.learners is not None
         with self.log.phase("save"):
             with self.log.checkpoint(update) as folder:
-                house.learners.save(folder)
+                fleet.learners.save(folder)
                 # So that a checkpoint is scored as here, wherever it is moved to.
                 write_json(folder / RECORD, self.exp.to_json())
-                write_json(folder / "state.json", self._state(update, house, source))
+                write_json(folder / "state.json", self._state(update, fleet, source))
             if self.best is not None and self.best[1] == update:
                 self.log.link("best", self.log.folder / "checkpoints" / f"step-{update}")
             self.log.prune(self.exp.keep)
         self.saved = time.monotonic()
 
-    def _state(self, update: int, house: House, source: Source) -> dict[str, Any]:
+    def _state(self, update: int, fleet: Fleet, source: Source) -> dict[str, Any]:
         return {
             "update": update,
             "position": asdict(source.position),
-            "ledger": house.ledger.to_json(),
+            "ledger": fleet.ledger.to_json(),
             "scores": self.scores,
             "best": self.best,
             "pushes": self.pushes,
@@ -213,7 +213,7 @@ class Progress:
             "lengths": self.log.lengths(),
         }
 
-    def restore(self, house: House, source: Source) -> int:
+    def restore(self, fleet: Fleet, source: Source) -> int:
         """Go back to the last checkpoint and return its update; 0 if there is none yet.
 
         What was recorded after it is deleted, since it is recorded again.
@@ -230,11 +230,11 @@ class Progress:
                 f"{folder} points at {folder.readlink()}, which is not a whole checkpoint; point "
                 "it at another one, or start the run again with --overwrite"
             )
-        assert house.learners is not None
+        assert fleet.learners is not None
         state = json.loads((folder / "state.json").read_text())
-        house.learners.load(folder.resolve())
-        source.position = Position(**state["position"])
-        house.ledger = Ledger(**state["ledger"])
+        fleet.learners.load(folder.resolve())
+        source.position = SourceState(**state["position"])
+        fleet.ledger = Ledger(**state["ledger"])
         self.scores, self.pushes, self.parity = state["scores"], state["pushes"], state["parity"]
         self.best = tuple(state["best"]) if state["best"] else None
         for name, seconds in state["seconds"].items():
@@ -245,7 +245,7 @@ class Progress:
             self.log.link("best", folder.resolve())  # if the run ended between the two links
         return self.first
 
-    def finish(self, house: House) -> dict[str, Any]:
+    def finish(self, fleet: Fleet) -> dict[str, Any]:
         """Write and return the summary."""
         self.log.seconds["total"] = time.time() - self.log.began
         summary = {
@@ -255,7 +255,7 @@ class Progress:
             "updates": self.exp.updates,
             "scores": self.scores,
             "parity": {"max_abs": self.parity, "pushes": self.pushes},
-            "ledger": house.ledger.to_json(),
+            "ledger": fleet.ledger.to_json(),
             "seconds": {name: round(value, 3) for name, value in self.log.seconds.items()},
             "checkpoint": str(Path("checkpoints") / "last"),
         }

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
-from cluster.launch import House
+from cluster.launch import Fleet
 from cluster.stream import episodes, training_job
 from learners.algorithms.filtered_bc import FilteredBC
 from lmrl.data.generate import episodes as scripted
@@ -29,7 +29,7 @@ from lmrl.trajectory import Trajectory
 
 
 @dataclass
-class Position:
+class SourceState:
     """How far a source has come; saved with every checkpoint, so that a resumed run goes on there.
 
     Attributes:
@@ -73,9 +73,9 @@ class Batch:
 class Source(Protocol):
     """Batches, one at a time."""
 
-    position: Position
+    position: SourceState
 
-    def take(self, house: House) -> Batch:
+    def take(self, fleet: Fleet) -> Batch:
         """Return the next batch."""
         ...
 
@@ -87,22 +87,22 @@ def batches(exp: Experiment, folder: Path) -> Source:
         DataError: if a given data set is missing, cut off or not ours.
     """
     if exp.algorithm.on_policy:
-        return Fresh(exp, folder)
+        return OnlineSource(exp, folder)
     if exp.data.path is not None:
-        return Stored(exp, mixture(exp.data.path))
-    return Stored(exp, {data_set(exp, folder / "data"): 1.0})
+        return OfflineSource(exp, mixture(exp.data.path))
+    return OfflineSource(exp, {data_set(exp, folder / "data"): 1.0})
 
 
-class Stored:
+class OfflineSource:
     """Batches of a data set for ever, shuffled by the experiment's seed."""
 
     def __init__(self, exp: Experiment, parts: Mapping[Path, float]) -> None:
         for path in parts:
             files(path)
-        self.exp, self.parts, self.position = exp, parts, Position()
+        self.exp, self.parts, self.position = exp, parts, SourceState()
         self.stream: Iterator[Trajectory] | None = None
 
-    def take(self, house: House | None = None) -> Batch:
+    def take(self, fleet: Fleet | None = None) -> Batch:
         """Return the next `data.batch` episodes."""
         return Batch([to_table(self.next())])
 
@@ -123,40 +123,44 @@ class Stored:
         return {path: self.exp.algorithm.chosen(path) for path in self.parts}
 
 
-class Fresh:
+class OnlineSource:
     """Rounds of fresh episodes: one for each push, sampled by the pushed version.
 
     A round has about `rollouts.turns` turns: when episodes get shorter, more of them are played.
     """
 
     def __init__(self, exp: Experiment, folder: Path) -> None:
-        self.exp, self.folder, self.position = exp, folder, Position()
+        self.exp, self.folder, self.position = exp, folder, SourceState()
         clones = exp.algorithm.bc_coef > 0 and exp.data.path
-        self.data = Stored(exp, mixture(clones)) if clones else None
-        self.replay: Stored | None = None
+        self.data = OfflineSource(exp, mixture(clones)) if clones else None
+        self.replay: OfflineSource | None = None
         if exp.algorithm.replay > 0:
             path = exp.data.path
             parts = mixture(path) if path else {data_set(exp, folder / "data"): 1.0}
-            self.replay = Stored(exp, parts)
+            self.replay = OfflineSource(exp, parts)
 
-    def take(self, house: House) -> Batch:
+    def take(self, fleet: Fleet) -> Batch:
         """Play a round."""
         began = time.perf_counter()
         exp, position, sizes = self.exp, self.position, self.exp.rollouts
-        assert house.weights is not None
-        version = house.weights.version
-        wanted = round(sizes.turns / position.mean_length) if position.mean_length else sizes.least
-        count = min(max(wanted, sizes.least), sizes.most)
+        assert fleet.weights is not None
+        version = fleet.weights.version
+        wanted = (
+            round(sizes.turns / position.mean_length)
+            if position.mean_length
+            else sizes.min_episodes
+        )
+        count = min(max(wanted, sizes.min_episodes), sizes.max_episodes)
         # Seeds of different runs lie far apart, those of evaluations farther still.
         first = first_seed(exp) + position.next_seed
         position.next_seed += count
         seeds = list(range(first, first + count))
         tables = []
         ages = [0]
-        for finished in episodes(house, training_job(house, seeds, version, f"v{version}")):
+        for finished in episodes(fleet, training_job(fleet, seeds, version, f"v{version}")):
             age = version - oldest_versions(finished.table, version)
             fresh = finished.table.filter(pa.array(age <= exp.max_staleness))
-            house.ledger.stale += finished.table.num_rows - fresh.num_rows
+            fleet.ledger.stale += finished.table.num_rows - fresh.num_rows
             tables.append(fresh)
             ages.append(int(age[age <= exp.max_staleness].max(initial=0)))
         # In order of their seeds: what is learned does not depend on which simulator was the first.

@@ -44,7 +44,7 @@ def starting_point(
 
 def served(exp: Experiment, start: Start, log: RunLog) -> Path:
     """Return what samplers start with: the start policy, or a value-guided form of it."""
-    if exp.algorithm.guide is None:
+    if exp.algorithm.guidance is None:
         return start.path
     folder = log.folder / "guided"
     if not folder.exists():
@@ -70,7 +70,7 @@ def start_experiment(exp: Experiment) -> Experiment:
         UsageError: for an unknown preset, or one whose result cannot be trained on.
     """
     base = preset(exp.start or "")
-    if base.algorithm.guide is not None:
+    if base.algorithm.guidance is not None:
         raise UsageError(
             f"start is {exp.start}, whose result is a value-guided policy for sampling only; give "
             "a preset that trains the policy itself, like one of behaviour cloning"

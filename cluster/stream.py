@@ -13,7 +13,7 @@ import ray
 
 from actors.engine import Decoding
 from actors.simulator import Failure, Finished, Job
-from cluster.launch import House
+from cluster.launch import Fleet
 from cluster.waits import ActorLost, fetch
 from cluster.weights import ActorMonitor
 from lmrl.errors import RunError
@@ -34,30 +34,30 @@ class Assignment:
 
     simulator: int
     job: Job
-    owed: set[int]
+    pending: set[int]
     again: bool = False
 
 
-def episodes(house: House, job: Job) -> Iterator[Finished]:
+def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
     """Yield the episodes of a job as they finish, dealt over all simulators.
 
     A job that needs the policy waits until a sampler holds weights. An actor that dies or does not
     respond is replaced, and what it had not finished is asked for again. Failed episodes are
-    counted, reported to `house.failures` and not yielded; everything else that started is yielded
+    counted, reported to `fleet.failures` and not yielded; everything else that started is yielded
     once.
 
     Raises:
         RunError: if more than the experiment's share of episodes fails, or no sampler answers.
     """
-    house.ledger.started += len(job.seeds)
-    monitor = ActorMonitor(house)
+    fleet.ledger.started += len(job.seeds)
+    monitor = ActorMonitor(fleet)
     running: dict[Any, Assignment] = {}
-    count = len(house.simulators)
+    count = len(fleet.simulators)
     for index in range(count):
         seeds = job.seeds[index::count]
         if seeds:
             part = job._replace(seeds=seeds, at_once=max(1, job.at_once // count))
-            _submit(house, running, index, part)
+            _submit(fleet, running, index, part)
     failed = 0
     while running:
         ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
@@ -67,15 +67,15 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
             try:
                 finished: Finished = fetch(
                     next(stream),
-                    house.experiment.push.deadline,
+                    fleet.experiment.push.deadline,
                     f"simulator {assignment.simulator}",
                 )
             except StopIteration:
                 del running[stream]
-                if assignment.owed:
+                if assignment.pending:
                     raise RunError(
                         f"simulator {assignment.simulator} ended without the episodes of seeds "
-                        f"{sorted(assignment.owed)[:5]}"
+                        f"{sorted(assignment.pending)[:5]}"
                     ) from None
                 continue
             except ActorLost:
@@ -85,37 +85,37 @@ def episodes(house: House, job: Job) -> Iterator[Finished]:
                     log.warning(
                         "simulator %d died; %d episodes are played again",
                         assignment.simulator,
-                        len(assignment.owed),
+                        len(assignment.pending),
                     )
-                    house.ledger.resubmitted += len(assignment.owed)
-                rest = assignment.job._replace(seeds=sorted(assignment.owed))
-                _submit(house, running, assignment.simulator, rest, again=True)
+                    fleet.ledger.resubmitted += len(assignment.pending)
+                rest = assignment.job._replace(seeds=sorted(assignment.pending))
+                _submit(fleet, running, assignment.simulator, rest, again=True)
                 continue
             assignment.again = False
-            house.starting.discard(house.simulators[assignment.simulator])
-            assignment.owed -= set(finished.table["seed"].to_pylist())
-            assignment.owed -= {failure.seed for failure in finished.failures}
+            fleet.starting.discard(fleet.simulators[assignment.simulator])
+            assignment.pending -= set(finished.table["seed"].to_pylist())
+            assignment.pending -= {failure.seed for failure in finished.failures}
             failed += len(finished.failures)
-            house.ledger.asked(finished.oracle)
-            _report(house, finished.failures, failed, len(job.seeds))
+            fleet.ledger.asked(finished.oracle)
+            _report(fleet, finished.failures, failed, len(job.seeds))
             if finished.table.num_rows:
                 yield finished
 
 
 def _submit(
-    house: House, running: dict[Any, Assignment], simulator: int, job: Job, again: bool = False
+    fleet: Fleet, running: dict[Any, Assignment], simulator: int, job: Job, again: bool = False
 ) -> None:
-    actor = house.simulators[simulator]
+    actor = fleet.simulators[simulator]
     stream = actor.play.options(num_returns="streaming").remote(job)
     running[stream] = Assignment(simulator, job, set(job.seeds), again)
 
 
-def _report(house: House, failures: list[Failure], failed: int, total: int) -> None:
-    house.ledger.failed += len(failures)
+def _report(fleet: Fleet, failures: list[Failure], failed: int, total: int) -> None:
+    fleet.ledger.failed += len(failures)
     for failure in failures:
-        if house.failures is not None:
-            house.failures(failure)
-    limit = house.experiment.failures
+        if fleet.failures is not None:
+            fleet.failures(failure)
+    limit = fleet.experiment.failures
     if failures and failed > limit * total:
         raise RunError(
             f"{failed} of {total} episodes failed, more than the allowed share of {limit:g} "
@@ -123,16 +123,16 @@ def _report(house: House, failures: list[Failure], failed: int, total: int) -> N
         )
 
 
-def training_job(house: House, seeds: list[int], update: int, label: str) -> Job:
+def training_job(fleet: Fleet, seeds: list[int], update: int, label: str) -> Job:
     """Return the job of an online update."""
-    exp = house.experiment
+    exp = fleet.experiment
     decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=exp.seed * 1_000_003 + update)
     return Job(exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight)
 
 
-def evaluation_job(house: House, seeds: list[int], label: str, player: str = "") -> Job:
+def evaluation_job(fleet: Fleet, seeds: list[int], label: str, player: str = "") -> Job:
     """Return the job of an evaluation: the same seeds and sampling seeds for every policy."""
-    exp = house.experiment
+    exp = fleet.experiment
     decoding = Decoding(
         max_tokens=exp.rollouts.max_tokens, temperature=exp.evaluation.temperature, seed=7
     )

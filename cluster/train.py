@@ -17,7 +17,7 @@ import ray
 
 from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import Experiment
-from cluster.launch import House, choose_device, launch, ray_session
+from cluster.launch import Fleet, choose_device, launch, ray_session
 from cluster.progress import Progress
 from cluster.source import Source, batches
 from cluster.start_policy import served, starting_point
@@ -60,73 +60,73 @@ def train(
             source = batches(exp, log.folder)
         progress = stack.enter_context(Progress(exp, log, start.label))
         with log.phase("launch"):
-            house = stack.enter_context(launch(exp, start.path, served=served(exp, start, log)))
+            fleet = stack.enter_context(launch(exp, start.path, served=served(exp, start, log)))
         log.started()
-        house.failures = log.failure
-        return _loop(house, source, progress, resume)
+        fleet.failures = log.failure
+        return _loop(fleet, source, progress, resume)
 
 
-def _loop(house: House, source: Source, progress: Progress, resume: bool) -> dict[str, Any]:
-    exp, log, learners = house.experiment, progress.log, house.learners
+def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dict[str, Any]:
+    exp, log, learners = fleet.experiment, progress.log, fleet.learners
     assert learners is not None
-    done = progress.restore(house, source) if resume else 0
-    progress.pushed(push(house, done))
+    done = progress.restore(fleet, source) if resume else 0
+    progress.pushed(push(fleet, done))
     if not done:
-        _baselines(house, progress)
+        _baselines(fleet, progress)
     progress.ready()
     for update in range(done + 1, exp.updates + 1):
         with log.phase("sample"):
-            batch = source.take(house)
+            batch = source.take(fleet)
         with log.phase("learn"):
             metrics = learners.update(batch.tables + batch.replayed, batch.data)
-        house.ledger.trained += batch.trained
+        fleet.ledger.trained += batch.trained
         episodes = progress.evaluation_due(update)
         if exp.algorithm.on_policy or episodes or update == exp.updates:
             # Before the next round starts, so that every token of it is of this version.
-            progress.pushed(push(house, update))
-        progress.updated(update, house, batch, metrics)
+            progress.pushed(push(fleet, update))
+        progress.updated(update, fleet, batch, metrics)
         if episodes:
-            _select(house, progress, episodes, update)
+            _select(fleet, progress, episodes, update)
         if progress.save_due(update):
-            progress.save(update, house, source)
-    _finals(house, progress)
-    return progress.finish(house)
+            progress.save(update, fleet, source)
+    _finals(fleet, progress)
+    return progress.finish(fleet)
 
 
-def _baselines(house: House, progress: Progress) -> None:
+def _baselines(fleet: Fleet, progress: Progress) -> None:
     """Score the random player and the start policy, on the seeds that every policy gets."""
-    sizes = house.experiment.evaluation
+    sizes = fleet.experiment.evaluation
     if sizes.random:
-        _score(house, progress, "random", sizes.episodes, 0, player="random")
+        _score(fleet, progress, "random", sizes.episodes, 0, player="random")
     count = sizes.episodes if sizes.start_episodes is None else sizes.start_episodes
     if count:
-        _score(house, progress, progress.start_label, count, 0)
+        _score(fleet, progress, progress.start_label, count, 0)
 
 
-def _select(house: House, progress: Progress, count: int, update: int) -> None:
+def _select(fleet: Fleet, progress: Progress, count: int, update: int) -> None:
     """Score the policy on the way, on seeds that no final score is of."""
     with progress.log.phase("evaluate"):
-        score, table = evaluate(house, count, house.experiment.algorithm.name, selecting=True)
+        score, table = evaluate(fleet, count, fleet.experiment.algorithm.name, selecting=True)
     progress.selected(score, table, update)
 
 
-def _finals(house: House, progress: Progress) -> None:
+def _finals(fleet: Fleet, progress: Progress) -> None:
     """Score the last policy, and the best one on the way if that is another."""
-    exp = house.experiment
-    _score(house, progress, exp.algorithm.name, exp.evaluation.episodes, exp.updates)
+    exp = fleet.experiment
+    _score(fleet, progress, exp.algorithm.name, exp.evaluation.episodes, exp.updates)
     best = progress.best_checkpoint()
     if best is not None:
         update, folder = best
-        assert house.learners is not None
-        house.learners.load(folder)
-        progress.pushed(push(house, exp.updates + 1))
+        assert fleet.learners is not None
+        fleet.learners.load(folder)
+        progress.pushed(push(fleet, exp.updates + 1))
         label = f"{exp.algorithm.name}_best"
-        _score(house, progress, label, exp.evaluation.episodes, update)
+        _score(fleet, progress, label, exp.evaluation.episodes, update)
 
 
 def _score(
-    house: House, progress: Progress, label: str, count: int, update: int, player: str = ""
+    fleet: Fleet, progress: Progress, label: str, count: int, update: int, player: str = ""
 ) -> None:
     with progress.log.phase("evaluate"):
-        score, table = evaluate(house, count, label, player)
+        score, table = evaluate(fleet, count, label, player)
     progress.scored(label, score, table, update)

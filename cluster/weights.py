@@ -17,7 +17,7 @@ import numpy as np
 import ray
 
 from actors.engine import SamplerStale
-from cluster.launch import House, Weights
+from cluster.launch import Fleet, Weights
 from cluster.parity import Fingerprint, Parity, compare
 from cluster.waits import NoAnswer, answers_of, fetch
 from lmrl.errors import RunError
@@ -58,37 +58,37 @@ class PushReport:
         return {f"push/{key}": float(value) for key, value in plain.items()}
 
 
-def push(house: House, version: int) -> PushReport:
+def push(fleet: Fleet, version: int) -> PushReport:
     """Bring the learner's weights to every sampler that is alive, and check them.
 
     Raises:
         RunError: if no sampler finishes a phase within its deadline, or one fails the gate twice.
     """
-    assert house.learners is not None
+    assert fleet.learners is not None
     began = time.perf_counter()
-    samplers = list(house.samplers)
-    samplers = _phase(house, "begin", samplers, lambda s: s.begin_load.remote())
+    samplers = list(fleet.samplers)
+    samplers = _phase(fleet, "begin", samplers, lambda s: s.begin_load.remote())
     buckets: list[Any] = []
-    most = int(house.experiment.push.bucket_megabytes * 2**20)
+    most = int(fleet.experiment.push.bucket_megabytes * 2**20)
     loads: list[tuple[Any, Any]] = []
-    for bucket in house.learners.buckets(most):
+    for bucket in fleet.learners.buckets(most):
         buckets.append(bucket)
         # Samplers load this bucket while the learner makes the next one.
         loads += [(sampler, sampler.load.remote(bucket)) for sampler in samplers]
-    alive = _await(house, f"load ({len(buckets)} buckets)", loads)
+    alive = _await(fleet, f"load ({len(buckets)} buckets)", loads)
     samplers = [s for s in samplers if s in alive]
-    samplers = _phase(house, "finish", samplers, lambda s: s.finish_load.remote(version))
-    deadline = house.experiment.push.deadline
+    samplers = _phase(fleet, "finish", samplers, lambda s: s.finish_load.remote(version))
+    deadline = fleet.experiment.push.deadline
     checksums: dict[str, int] = {}
     size = 0
     for ref in buckets:
         bucket = fetch(ref, deadline, "learner rank 0, asked for weights,")
         checksums |= {meta.name: meta.checksum for meta in bucket.metas}
         size += len(bucket.data)
-    expected = house.learners.probe(house.probes)
-    house.weights = Weights(version, buckets, Fingerprint(expected, checksums))
+    expected = fleet.learners.probe(fleet.probes)
+    fleet.weights = Weights(version, buckets, Fingerprint(expected, checksums))
     pushed = time.perf_counter()
-    parities, again = _gate(house, samplers)
+    parities, again = _gate(fleet, samplers)
     return PushReport(
         version,
         1e3 * (pushed - began),
@@ -100,17 +100,17 @@ def push(house: House, version: int) -> PushReport:
     )
 
 
-def load_again(house: House, sampler: Any) -> None:
+def load_again(fleet: Fleet, sampler: Any) -> None:
     """Bring the current version from the object store to one sampler, without the learner."""
-    weights = house.weights
+    weights = fleet.weights
     assert weights is not None
-    _phase(house, "begin", [sampler], lambda s: s.begin_load.remote(), strict=True)
+    _phase(fleet, "begin", [sampler], lambda s: s.begin_load.remote(), strict=True)
     loads = [(sampler, sampler.load.remote(bucket)) for bucket in weights.buckets]
-    _await(house, f"load ({len(loads)} buckets)", loads, strict=True)
-    _phase(house, "finish", [sampler], lambda s: s.finish_load.remote(weights.version), strict=True)
+    _await(fleet, f"load ({len(loads)} buckets)", loads, strict=True)
+    _phase(fleet, "finish", [sampler], lambda s: s.finish_load.remote(weights.version), strict=True)
 
 
-def _gate(house: House, samplers: list[Any]) -> tuple[list[Parity], int]:
+def _gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
     """Compare samplers with the learner; push again, once, to those that differ too much.
 
     Returns:
@@ -119,56 +119,56 @@ def _gate(house: House, samplers: list[Any]) -> tuple[list[Parity], int]:
     Raises:
         RunError: naming the criteria that refuse a sampler a second time.
     """
-    assert house.weights is not None
+    assert fleet.weights is not None
     found: list[Parity] = []
     refused = 0
-    answers = _await(house, "gate", [(s, s.held.remote(house.probes)) for s in samplers])
+    answers = _await(fleet, "gate", [(s, s.held.remote(fleet.probes)) for s in samplers])
     for sampler in samplers:
         if sampler not in answers:
             continue
-        parity = _compare(house, answers[sampler])
+        parity = _compare(fleet, answers[sampler])
         if parity.refused:
             refused += 1
-            log.warning("%s; pushing again", _refusal(house, sampler, parity))
-            _phase(house, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
-            load_again(house, sampler)
-            second = _await(house, "gate", [(sampler, sampler.held.remote(house.probes))], True)
-            parity = _compare(house, second[sampler])
+            log.warning("%s; pushing again", _refusal(fleet, sampler, parity))
+            _phase(fleet, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
+            load_again(fleet, sampler)
+            second = _await(fleet, "gate", [(sampler, sampler.held.remote(fleet.probes))], True)
+            parity = _compare(fleet, second[sampler])
             if parity.refused:
-                _phase(house, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
+                _phase(fleet, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
                 raise RunError(
-                    f"the parity gate failed twice: {_refusal(house, sampler, parity)}. Nothing "
+                    f"the parity gate failed twice: {_refusal(fleet, sampler, parity)}. Nothing "
                     "was sampled from them"
                 )
         found.append(parity)
     return found, refused
 
 
-def _compare(house: House, answer: Any) -> Parity:
-    assert house.weights is not None
+def _compare(fleet: Fleet, answer: Any) -> Parity:
+    assert fleet.weights is not None
     return compare(
-        house.weights.sent, Fingerprint(*answer), house.probes, house.experiment.tolerance
+        fleet.weights.sent, Fingerprint(*answer), fleet.probes, fleet.experiment.tolerance
     )
 
 
-def _refusal(house: House, sampler: Any, parity: Parity) -> str:
-    assert house.weights is not None
+def _refusal(fleet: Fleet, sampler: Any, parity: Parity) -> str:
+    assert fleet.weights is not None
     return (
-        f"sampler {house.samplers.index(sampler)} differs from the learner at version "
-        f"{house.weights.version}: {parity.sentence()}"
+        f"sampler {fleet.samplers.index(sampler)} differs from the learner at version "
+        f"{fleet.weights.version}: {parity.sentence()}"
     )
 
 
 def _phase(
-    house: House, name: str, samplers: list[Any], call: Any, strict: bool = False
+    fleet: Fleet, name: str, samplers: list[Any], call: Any, strict: bool = False
 ) -> list[Any]:
     """Call samplers and return those that answered."""
-    answers = _await(house, name, [(sampler, call(sampler)) for sampler in samplers], strict)
+    answers = _await(fleet, name, [(sampler, call(sampler)) for sampler in samplers], strict)
     return [sampler for sampler in samplers if sampler in answers]
 
 
 def _await(
-    house: House, name: str, calls: list[tuple[Any, Any]], strict: bool = False
+    fleet: Fleet, name: str, calls: list[tuple[Any, Any]], strict: bool = False
 ) -> dict[Any, Any]:
     """Return the last answer of each sampler. One that is dead is left out, and so is one that does
     not answer while others do, which is replaced; either is an error if `strict`.
@@ -176,12 +176,12 @@ def _await(
     Raises:
         NoAnswer: if nobody answers within the deadline, naming the phase and the samplers.
     """
-    deadline = house.experiment.push.deadline
+    deadline = fleet.experiment.push.deadline
     refs = [ref for _, ref in calls]
     _, late = ray.wait(refs, num_returns=len(refs), timeout=deadline) if refs else ([], [])
     silent = {sampler for sampler, ref in calls if ref in late}
     if silent:
-        names = sorted(house.samplers.index(sampler) for sampler in silent)
+        names = sorted(fleet.samplers.index(sampler) for sampler in silent)
         sentence = (
             f"weight push, phase {name}: sampler(s) {names} did not answer within {deadline:g} s "
             "(push.deadline)"
@@ -190,7 +190,7 @@ def _await(
             raise NoAnswer(sentence)
         log.warning("%s; replaced", sentence)
         for sampler in silent:
-            replace_actor(house, sampler)
+            replace_actor(fleet, sampler)
         calls = [(sampler, ref) for sampler, ref in calls if sampler not in silent]
     answers: dict[Any, Any] = {}
     lost: set[Any] = set()
@@ -201,17 +201,17 @@ def _await(
             if strict:
                 raise
             lost.add(sampler)
-            house.starting.add(sampler)
-            log.warning("sampler %d died during a push", house.samplers.index(sampler))
+            fleet.starting.add(sampler)
+            log.warning("sampler %d died during a push", fleet.samplers.index(sampler))
         except ray.exceptions.RayTaskError:
-            with answers_of(f"sampler {house.samplers.index(sampler)}"):
+            with answers_of(f"sampler {fleet.samplers.index(sampler)}"):
                 raise
     return {sampler: answer for sampler, answer in answers.items() if sampler not in lost}
 
 
-def replace_actor(house: House, actor: Any) -> None:
+def replace_actor(fleet: Fleet, actor: Any) -> None:
     """End an actor's process, also one that is stopped; Ray starts it again."""
-    house.starting.add(actor)
+    fleet.starting.add(actor)
     ray.kill(actor, no_restart=False)
 
 
@@ -224,8 +224,8 @@ class ActorMonitor:
         every: seconds between two polls.
     """
 
-    def __init__(self, house: House, every: float = 1.0) -> None:
-        self.house, self.every = house, every
+    def __init__(self, fleet: Fleet, every: float = 1.0) -> None:
+        self.fleet, self.every = fleet, every
         self.polled = time.monotonic()
         self.asked: dict[Any, Any] = {}
         self.silent: dict[Any, float] = {}
@@ -243,7 +243,7 @@ class ActorMonitor:
         # Nothing could be answered while this process itself was stopped or busy.
         passed = min(now - self.polled, 2 * self.every)
         self.polled = now
-        for actor in self.house.samplers + self.house.simulators:
+        for actor in self.fleet.samplers + self.fleet.simulators:
             if actor not in self.asked:
                 self.asked[actor] = actor.state.remote()
                 self.silent[actor] = 0.0
@@ -258,29 +258,29 @@ class ActorMonitor:
                 self._replace(actor, f"gave no sign of life for {self.silent[actor]:.0f} s")
 
     def _answered(self, actor: Any, ref: Any) -> None:
-        weights = self.house.weights
+        weights = self.fleet.weights
         try:
             state = ray.get(ref)
-            self.house.starting.discard(actor)
-            if weights is None or actor not in self.house.samplers:
+            self.fleet.starting.discard(actor)
+            if weights is None or actor not in self.fleet.samplers:
                 return
             if state["version"] != weights.version:
-                load_again(self.house, actor)
-                _gate(self.house, [actor])
+                load_again(self.fleet, actor)
+                _gate(self.fleet, [actor])
                 log.warning(
                     "%s was restarted and holds version %d again",
                     self._name(actor),
                     weights.version,
                 )
         except LOST:
-            self.house.starting.add(actor)  # dead or restarting: asked again at the next poll
+            self.fleet.starting.add(actor)  # dead or restarting: asked again at the next poll
         except NoAnswer as error:
             self._replace(actor, str(error))
 
     def _allowed(self, actor: Any) -> float:
         """Return how many seconds an actor may be silent: one that starts has not failed."""
-        placement = self.house.experiment.placement
-        if actor in self.house.starting:
+        placement = self.fleet.experiment.placement
+        if actor in self.fleet.starting:
             return max(placement.timeout, placement.unresponsive)
         return placement.unresponsive
 
@@ -291,9 +291,9 @@ class ActorMonitor:
         if self.replaced[name] > REPLACEMENTS:
             raise RunError(f"{name} was replaced {REPLACEMENTS} times and again {reason}")
         log.warning("%s %s; replaced", name, reason)
-        replace_actor(self.house, actor)
+        replace_actor(self.fleet, actor)
 
     def _name(self, actor: Any) -> str:
-        if actor in self.house.samplers:
-            return f"sampler {self.house.samplers.index(actor)}"
-        return f"simulator {self.house.simulators.index(actor)}"
+        if actor in self.fleet.samplers:
+            return f"sampler {self.fleet.samplers.index(actor)}"
+        return f"simulator {self.fleet.simulators.index(actor)}"

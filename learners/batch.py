@@ -40,7 +40,7 @@ class Batch:
         segment_row: row of each segment.
         segment_turns: how many turns each segment holds.
         segment: segment of each entry `[N + K]`.
-        col: position of the hidden state of each entry `[N + K]`: the one that predicts the
+        position: position of the hidden state of each entry `[N + K]`: the one that predicts the
             action token, or, for a bootstrap entry, the last of the final context.
         token: action tokens `[N]`.
         reward: of each action token `[N]`; a turn's reward sits on its last token.
@@ -50,7 +50,8 @@ class Batch:
             the episode terminated.
         turn_end: whether the token is the last of its turn `[N]`.
         episode: episode of each action token `[N]`.
-        seen_segment, seen_col, seen_token: the same for observation tokens `[P]`.
+        observation_segment, observation_position, observation_token: the same for observation
+            tokens `[P]`.
         episodes: how many episodes.
     """
 
@@ -58,7 +59,7 @@ class Batch:
     segment_row: Index
     segment_turns: Index
     segment: Index
-    col: Index
+    position: Index
     token: Index
     reward: Floats
     logprob: Floats
@@ -66,9 +67,9 @@ class Batch:
     next: Index
     turn_end: NDArray[np.bool_]
     episode: Index
-    seen_segment: Index
-    seen_col: Index
-    seen_token: Index
+    observation_segment: Index
+    observation_position: Index
+    observation_token: Index
     episodes: int
 
     @property
@@ -94,31 +95,31 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Micro:
+class MicroBatch:
     """One forward pass: distinct rows, and how flat entries point into them.
 
     Attributes:
         tokens: `[R, T]`, padded with 0 on the right. Attention is causal, so no real position sees
             the padding and no mask is needed.
-        state_row, state_col: the hidden states that are needed `[S]`, distinct.
+        state_row, state_position: the hidden states that are needed `[S]`, distinct.
         entry: which of the batch's entries this pass serves `[E]`; indices below N are actions.
         entry_state: hidden state of each of them `[E]`.
         entry_token: action token of each `[E]`; 0 for a bootstrap entry.
         is_action: whether it is an action, not a bootstrap entry `[E]`.
-        seen: which of the batch's observation tokens this pass serves `[E']`.
-        seen_state, seen_token: the same for them `[E']`.
+        observation: which of the batch's observation tokens this pass serves `[E']`.
+        observation_state, observation_token: the same for them `[E']`.
     """
 
     tokens: Index
     state_row: Index
-    state_col: Index
+    state_position: Index
     entry: Index
     entry_state: Index
     entry_token: Index
     is_action: NDArray[np.bool_]
-    seen: Index
-    seen_state: Index
-    seen_token: Index
+    observation: Index
+    observation_state: Index
+    observation_token: Index
 
 
 def collate(
@@ -150,16 +151,16 @@ def collate(
     segment_row: list[int] = []
     segment_turns: list[int] = []
     segment: list[int] = []
-    cols: list[NDArray[np.int64]] = []
+    positions: list[NDArray[np.int64]] = []
     tokens: list[Ids] = []
     logprobs: list[Floats] = []
     versions: list[Ids] = []
     action_counts: list[int] = []
     rewards: list[float] = []
     turn_episode: list[int] = []
-    bootstraps: list[tuple[int, int, int]] = []  # episode, segment, col
-    seen: list[tuple[int, int, int]] = []  # segment, first col, length
-    seen_tokens: list[Ids] = []
+    bootstraps: list[tuple[int, int, int]] = []  # episode, segment, position
+    observation: list[tuple[int, int, int]] = []  # segment, first position, length
+    observation_tokens: list[Ids] = []
 
     def close(parts: list[Ids], turns: int) -> None:
         ids = np.concatenate(parts)
@@ -203,8 +204,8 @@ def collate(
             if observations and lengths[end - 1]:
                 first = length + new - lengths[end - 1]
                 skip = 1 if first == 0 else 0  # nothing predicts the first token of a row
-                seen.append((here, first + skip - 1, lengths[end - 1] - skip))
-                seen_tokens.append(items[end - 1][skip:])
+                observation.append((here, first + skip - 1, lengths[end - 1] - skip))
+                observation_tokens.append(items[end - 1][skip:])
             length, span = length + new, wanted
             if last:
                 if bootstrap == "reply":
@@ -220,7 +221,7 @@ def collate(
                 )
             parts.append(turn.action_ids)
             segment += [here] * count
-            cols.append(np.arange(length - 1, length - 1 + count))
+            positions.append(np.arange(length - 1, length - 1 + count))
             tokens.append(turn.action_ids)
             logprobs.append(turn.logprobs)
             versions.append(turn.versions)
@@ -252,7 +253,7 @@ def collate(
         segment_row=np.array(segment_row, np.int64),
         segment_turns=np.array(segment_turns, np.int64),
         segment=np.array(segment + [s for _, s, _ in bootstraps], np.int64),
-        col=_join([*cols, np.array([c for _, _, c in bootstraps], np.int64)], np.int64),
+        position=_join([*positions, np.array([c for _, _, c in bootstraps], np.int64)], np.int64),
         token=_join(tokens, np.int64),
         reward=reward,
         logprob=_join(logprobs, np.float32),
@@ -260,11 +261,12 @@ def collate(
         next=follow.astype(np.int64),
         turn_end=turn_end,
         episode=episodes,
-        seen_segment=np.repeat(
-            np.array([s for s, _, _ in seen], np.int64), np.array([n for *_, n in seen], np.int64)
+        observation_segment=np.repeat(
+            np.array([s for s, _, _ in observation], np.int64),
+            np.array([n for *_, n in observation], np.int64),
         ),
-        seen_col=_join([np.arange(c, c + n) for _, c, n in seen], np.int64),
-        seen_token=_join(seen_tokens, np.int64),
+        observation_position=_join([np.arange(c, c + n) for _, c, n in observation], np.int64),
+        observation_token=_join(observation_tokens, np.int64),
         episodes=len(trajectories),
     )
 
@@ -279,13 +281,13 @@ def _join(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
 
 
-def micros(
+def micro_batches(
     batch: Batch,
     segments: Index | None = None,
     budget: int = 16384,
     at_least: int = 1,
     bootstraps: bool = True,
-) -> list[Micro]:
+) -> list[MicroBatch]:
     """Cut a batch into forward passes of at most `budget` padded tokens.
 
     Args:
@@ -303,28 +305,28 @@ def micros(
         chosen[segments] = True
     count = batch.entries if bootstraps else batch.actions
     entries = np.flatnonzero(chosen[batch.segment[:count]])
-    seen = np.flatnonzero(chosen[batch.seen_segment])
+    observation = np.flatnonzero(chosen[batch.observation_segment])
     entry_row = batch.segment_row[batch.segment[entries]]
-    seen_row = batch.segment_row[batch.seen_segment[seen]]
-    needed = np.unique(np.concatenate([entry_row, seen_row]))
+    observation_row = batch.segment_row[batch.observation_segment[observation]]
+    needed = np.unique(np.concatenate([entry_row, observation_row]))
     # Rows of like length share a pass, so that little of it is padding.
     order = sorted(needed.tolist(), key=lambda row: -len(batch.rows[row]))
     # Entries sorted by row: those of one pass are found by slices, not by scans of the batch.
-    entry_order, seen_order = (
+    entry_order, observation_order = (
         np.argsort(entry_row, kind="stable"),
-        np.argsort(seen_row, kind="stable"),
+        np.argsort(observation_row, kind="stable"),
     )
-    entry_sorted, seen_sorted = entry_row[entry_order], seen_row[seen_order]
+    entry_sorted, observation_sorted = entry_row[entry_order], observation_row[observation_order]
     passes = []
     for group in _groups(order, batch.rows, budget):
         which = np.array(group, np.int64)
         e = entries[_pick(entry_sorted, entry_order, which)]
-        p = seen[_pick(seen_sorted, seen_order, which)]
+        p = observation[_pick(observation_sorted, observation_order, which)]
         passes.append(_micro(batch, which, np.sort(e), np.sort(p)))
     none = np.empty(0, np.int64)
     while len(passes) < at_least:
         passes.append(
-            Micro(
+            MicroBatch(
                 np.zeros((1, 1), np.int64),
                 *(none, none, none, none, none),
                 none.astype(np.bool_),
@@ -351,7 +353,7 @@ def _pick(sorted_rows: Index, order: Index, which: Index) -> Index:
     return np.concatenate([order[a:b] for a, b in zip(low, high, strict=True)])
 
 
-def _micro(batch: Batch, which: Index, entry: Index, seen: Index) -> Micro:
+def _micro(batch: Batch, which: Index, entry: Index, observation: Index) -> MicroBatch:
     width = max(len(batch.rows[row]) for row in which)
     tokens = np.zeros((len(which), width), np.int64)
     place = np.zeros(len(batch.rows), np.int64)
@@ -359,21 +361,24 @@ def _micro(batch: Batch, which: Index, entry: Index, seen: Index) -> Micro:
         ids = batch.rows[row]
         tokens[position, : len(ids)] = ids
         place[row] = position
-    at_entry = place[batch.segment_row[batch.segment[entry]]] * width + batch.col[entry]
-    at_seen = place[batch.segment_row[batch.seen_segment[seen]]] * width + batch.seen_col[seen]
-    states, inverse = np.unique(np.concatenate([at_entry, at_seen]), return_inverse=True)
+    at_entry = place[batch.segment_row[batch.segment[entry]]] * width + batch.position[entry]
+    at_observation = (
+        place[batch.segment_row[batch.observation_segment[observation]]] * width
+        + batch.observation_position[observation]
+    )
+    states, inverse = np.unique(np.concatenate([at_entry, at_observation]), return_inverse=True)
     is_action = entry < batch.actions
     entry_token = np.zeros(len(entry), np.int64)
     entry_token[is_action] = batch.token[entry[is_action]]
-    return Micro(
+    return MicroBatch(
         tokens=tokens,
         state_row=states // width,
-        state_col=states % width,
+        state_position=states % width,
         entry=entry,
         entry_state=inverse[: len(entry)],
         entry_token=entry_token,
         is_action=is_action,
-        seen=seen,
-        seen_state=inverse[len(entry) :],
-        seen_token=batch.seen_token[seen],
+        observation=observation,
+        observation_state=inverse[len(entry) :],
+        observation_token=batch.observation_token[observation],
     )

@@ -1,7 +1,7 @@
 """`Learner`, one rank of the learner group. It knows torch and DeepSpeed, but not Ray: the same
 class runs inside an actor and under plain pytest.
 
-An update: take this rank's share of the episodes, collate, ask the networks (`Now`), let the
+An update: take this rank's share of the episodes, collate, ask the networks (`OldOutputs`), let the
 algorithm `prepare` targets, then pass over minibatches: forward, loss, backward, step. Every rank
 makes the same number of passes and steps, whatever its share, because each one is a collective.
 """
@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from learners.algorithms.base import Algorithm, Metrics, Now, Terms
+from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.algorithms.filtered_bc import OnlineFilteredBC
-from learners.batch import Batch, Micro, collate, micros
-from learners.checkpoints.guided import copy_tokenizer, guided_logits, write_guided
+from learners.batch import Batch, MicroBatch, collate, micro_batches
+from learners.checkpoints.guided import copy_tokenizer, sampled_policy_logits, write_guided
 from learners.engine import Bucket, Engine, OptimiserConfig, join_group
 from learners.networks.actor_critic import CausalLM, Inputs, Network, load_causal_lm
-from learners.networks.values import ValueNetwork, following, target_of
+from learners.networks.values import ValueNetwork, bootstrap_columns, target_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE
@@ -60,7 +60,7 @@ class LearnerConfig:
     timeout: Annotated[float, POSITIVE] = 600.0
 
 
-class Group:
+class TorchProcessGroup:
     """The other ranks, through torch.distributed."""
 
     def __init__(self, rank: int, world: int, device: str) -> None:
@@ -127,7 +127,7 @@ class Learner:
             torch.set_num_threads(config.threads or max(1, (os.cpu_count() or 1) // world))
         self.algorithm, self.config, self.context = algorithm, config, context
         self.device = torch.device(device)
-        self.group = Group(rank, world, device)
+        self.group = TorchProcessGroup(rank, world, device)
         self.codec = Codec.load(checkpoint)
         self.checkpoint = checkpoint
         self.state = algorithm.start_state()
@@ -144,7 +144,7 @@ class Learner:
         )
         network: Any = algorithm.network(lambda: load_causal_lm(checkpoint, compute))
         network = network.to(self.device)
-        self.target = target_of(network, algorithm.follows, self.reference)
+        self.target = target_of(network, algorithm.target_config, self.reference)
         self.engine = Engine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:
@@ -170,19 +170,19 @@ class Learner:
         if not self.group.total(batch.actions)[0]:  # nothing was good enough to be cloned
             return {"optimiser_steps": 0.0, "action_tokens": 0.0, "episodes": 0.0}
         clones = cycle(auxiliary) if auxiliary else None
-        now = self._now(batch)
-        columns, metrics, state = self._prepare(batch, now)
+        old = self._old_outputs(batch)
+        columns, metrics, state = self._prepare(batch, old)
         prepared = time.perf_counter()
         counted: list[Metrics] = []
         stopped = False
         for epoch in range(self.algorithm.epochs):
             if epoch and self.target is not None:
                 # Bootstraps of the first pass would teach nothing new in a second one.
-                now = self._now(batch)
-                columns, *_ = self._prepare(batch, now)
+                old = self._old_outputs(batch)
+                columns, *_ = self._prepare(batch, old)
             for segments in self._minibatches(batch):
                 extra = None if clones is None else self._collate([next(clones)])
-                counted.append(self._step(batch, segments, columns, now, extra))
+                counted.append(self._step(batch, segments, columns, old, extra))
                 if self.algorithm.stop(counted[-1]):
                     stopped = True
                     break
@@ -218,16 +218,16 @@ class Learner:
         mine = shares(lengths, self.group.world)[self.group.rank]
         mine = pa.array(mine, pa.int64())  # named, because a rank's share may be empty
         trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]
-        follows = self.algorithm.follows
+        target_config = self.algorithm.target_config
         return collate(
             trajectories,
             self.context,
             self.algorithm.observations,
             self.config.windows == "strided",
-            follows.bootstrap if follows else "reply",
+            target_config.bootstrap if target_config else "reply",
         )
 
-    def _now(self, batch: Batch) -> Now:
+    def _old_outputs(self, batch: Batch) -> OldOutputs:
         """Return what the networks say before any update, as far as the algorithm needs it."""
         if self.target is not None:
             # If all of a step is one pass, following states are in it and nothing is asked twice.
@@ -237,12 +237,12 @@ class Learner:
         elif self.algorithm.evaluates(self.state):
             return self._evaluate(batch)
         zeros = np.zeros(batch.entries, np.float32)
-        return Now(zeros[: batch.actions], zeros, zeros[: batch.actions], zeros[None][:0])
+        return OldOutputs(zeros[: batch.actions], zeros, zeros[: batch.actions], zeros[None][:0])
 
     def _prepare(
-        self, batch: Batch, now: Now
+        self, batch: Batch, old: OldOutputs
     ) -> tuple[dict[str, torch.Tensor], Metrics, dict[str, float]]:
-        columns, metrics, state = self.algorithm.prepare(batch, now, self.group, self.state)
+        columns, metrics, state = self.algorithm.prepare(batch, old, self.group, self.state)
         tensors = {
             name: torch.as_tensor(column, dtype=torch.float32, device=self.device)
             for name, column in columns.items()
@@ -250,7 +250,7 @@ class Learner:
         return tensors, metrics, state
 
     @torch.no_grad()
-    def _evaluate(self, batch: Batch) -> Now:
+    def _evaluate(self, batch: Batch) -> OldOutputs:
         logprob = np.zeros(batch.entries, np.float32)
         value = np.zeros(batch.entries, np.float32)
         reference = np.zeros(batch.entries, np.float32)
@@ -263,10 +263,10 @@ class Learner:
                 fixed = Network(self.reference)(inputs)
                 reference[micro.entry] = fixed.logprob.cpu().numpy()
         count = batch.actions
-        return Now(logprob[:count], value, reference[:count], np.zeros((0, batch.entries)))
+        return OldOutputs(logprob[:count], value, reference[:count], np.zeros((0, batch.entries)))
 
     @torch.no_grad()
-    def _values(self, batch: Batch) -> Now:
+    def _values(self, batch: Batch) -> OldOutputs:
         """Return values of following states and target values, at every entry."""
         assert self.target is not None
         network = self.engine.network
@@ -280,7 +280,7 @@ class Learner:
             v = slow.v if self.target.with_v else self.engine.forward(inputs).v
             value[micro.entry] = v.float().cpu().numpy()
             target_q[:, micro.entry] = slow.q.cpu().numpy()
-        return Now(zeros[: batch.actions], value, zeros[: batch.actions], target_q)
+        return OldOutputs(zeros[: batch.actions], value, zeros[: batch.actions], target_q)
 
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
         """Yield segments of each minibatch, shuffled; as many minibatches on every rank."""
@@ -294,12 +294,12 @@ class Learner:
 
     def _passes(
         self, batch: Batch, segments: NDArray[np.int64] | None, bootstraps: bool = True
-    ) -> list[Micro]:
+    ) -> list[MicroBatch]:
         budget = self.config.micro_tokens
-        passes = micros(batch, segments, budget, bootstraps=bootstraps)
+        passes = micro_batches(batch, segments, budget, bootstraps=bootstraps)
         if self.group.world > 1:
             most = int(self.group.largest(len(passes))[0])
-            passes = micros(batch, segments, budget, at_least=most, bootstraps=bootstraps)
+            passes = micro_batches(batch, segments, budget, at_least=most, bootstraps=bootstraps)
         return passes
 
     def _step(
@@ -307,16 +307,16 @@ class Learner:
         batch: Batch,
         segments: NDArray[np.int64],
         columns: dict[str, torch.Tensor],
-        now: Now,
+        old: OldOutputs,
         extra: Batch | None,
     ) -> Metrics:
         """Take one optimiser step on some segments."""
         # Bootstrap entries take part only where the loss looks at following states in the pass.
-        together = self.target is not None and not len(now.target_q)
+        together = self.target is not None and not len(old.target_q)
         passes = self._passes(batch, segments, bootstraps=together)
         actions, observed = self.group.total(
             sum(int((m.entry < batch.actions).sum()) for m in passes),
-            sum(len(m.seen) for m in passes),
+            sum(len(m.observation) for m in passes),
         )
         normaliser = max(self.algorithm.weight(int(actions), int(observed)), 1e-8)
         extra_passes = self._passes(extra, None, bootstraps=False) if extra is not None else []
@@ -331,8 +331,8 @@ class Learner:
             targets = {name: column[at] for name, column in columns.items()}
             if self.target is not None:
                 assert isinstance(self.engine.network, ValueNetwork)
-                out, after = following(
-                    batch, micro, inputs, out, now, self.target, self.engine.network
+                out, after = bootstrap_columns(
+                    batch, micro, inputs, out, old, self.target, self.engine.network
                 )
                 targets |= after
             terms = self.algorithm.loss(out, targets, normaliser)
@@ -351,7 +351,7 @@ class Learner:
         metrics = {n: v / max(actions, 1.0) for n, v in zip(names, means, strict=True)}
         return metrics | {"grad_norm": norm}
 
-    def _clone(self, passes: list[Micro], sums: dict[str, float], actions: float) -> None:
+    def _clone(self, passes: list[MicroBatch], sums: dict[str, float], actions: float) -> None:
         """Add the gradient of the behaviour-cloning term on data, with a normaliser of its own."""
         from learners.algorithms.bc import bc_loss
 
@@ -362,11 +362,11 @@ class Learner:
             out = self.engine.forward(self._inputs(micro))
             loss = bc_loss(out.logprob, normaliser=count)
             # The critic took no part; a zero keeps its gradients defined on every rank.
-            terms = Terms(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
+            terms = LossOutput(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
             self._backward(terms, last)
             sums["bc_loss"] = sums.get("bc_loss", 0.0) + float(loss) * actions
 
-    def _backward(self, terms: Terms, last: bool) -> None:
+    def _backward(self, terms: LossOutput, last: bool) -> None:
         """Accumulate a gradient; that of a loss which is not finite is not finite either."""
         loss = terms.loss * self.group.world
         if not torch.isfinite(loss):
@@ -384,19 +384,19 @@ class Learner:
                 f"({self.config.optimiser.lr:g}) or start from the last checkpoint"
             )
 
-    def _inputs(self, micro: Micro) -> Inputs:
+    def _inputs(self, micro: MicroBatch) -> Inputs:
         return Inputs(
             *(
                 torch.as_tensor(array, device=self.device)
                 for array in (
                     micro.tokens,
                     micro.state_row,
-                    micro.state_col,
+                    micro.state_position,
                     micro.entry_state,
                     micro.entry_token,
                     micro.is_action,
-                    micro.seen_state,
-                    micro.seen_token,
+                    micro.observation_state,
+                    micro.observation_token,
                 )
             )
         )
@@ -413,29 +413,29 @@ class Learner:
         for index, ids in enumerate(probes):
             tokens[index, : len(ids)] = ids
         row = np.repeat(np.arange(len(probes)), counts)
-        col = np.concatenate([np.arange(count) for count in counts])
-        none = col[:0]
-        micro = Micro(
+        position = np.concatenate([np.arange(count) for count in counts])
+        none = position[:0]
+        micro = MicroBatch(
             tokens,
             row,
-            col,
+            position,
             none,
-            np.arange(len(col)),
-            tokens[row, col + 1],
-            np.ones(len(col), np.bool_),
+            np.arange(len(position)),
+            tokens[row, position + 1],
+            np.ones(len(position), np.bool_),
             none,
             none,
             none,
         )
         inputs = self._inputs(micro)
-        guide, network = self.algorithm.guide, self.engine.network
-        if guide is None:
+        guidance, network = self.algorithm.guidance, self.engine.network
+        if guidance is None:
             logprob = self.engine.forward(inputs).logprob
         else:
             assert self.reference is not None
             assert isinstance(network, ValueNetwork)
             with self.engine.whole(list(network.parameters())):
-                logits = guided_logits(self.reference, network, guide, inputs)
+                logits = sampled_policy_logits(self.reference, network, guidance, inputs)
             chosen = F.log_softmax(logits, -1).gather(-1, inputs.entry_token[:, None])
             logprob = chosen.squeeze(-1)
         return np.split(logprob.float().cpu().numpy(), np.cumsum(counts)[:-1])
@@ -458,8 +458,8 @@ class Learner:
             name: tensor.contiguous().cpu().clone() for name, tensor in self.engine.named_weights()
         }
         if self.group.rank == 0:
-            guide = self.algorithm.guide
-            if guide is None:
+            guidance = self.algorithm.guidance
+            if guidance is None:
                 assert isinstance(self.engine.network, Network)
                 policy = self.engine.network.policy
                 assert isinstance(policy, CausalLM)
@@ -467,7 +467,7 @@ class Learner:
                 (path / "generation_config.json").unlink(missing_ok=True)
                 copy_tokenizer(Path(self.checkpoint), path)
             else:
-                write_guided(path, Path(self.checkpoint), guide, weights)
+                write_guided(path, Path(self.checkpoint), guidance, weights)
         self.engine.save(
             path / "deepspeed",
             {

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.checkpoints.guided import action_values, guide_of
+from learners.checkpoints.guided import action_values, read_guidance
 from learners.networks.actor_critic import CausalLM, load_causal_lm
 from learners.networks.values import Head
 from lmrl.codec import Codec
@@ -57,17 +57,17 @@ class Reranker:
         self.actions = [self.codec.encode(action) for action in actions]
         self.score, self.greedy = score, greedy
         self.rng = np.random.default_rng(seed)
-        self.guide = guide_of(folder)
+        self.guidance = read_guidance(folder)
         self.heads: list[Head] = []
         self.known: dict[bytes, NDArray[np.float64]] = {}
         self.policy: CausalLM | None = None
-        self.trunk = load_causal_lm(folder) if self.guide is None else self._critic(folder)
+        self.trunk = load_causal_lm(folder) if self.guidance is None else self._critic(folder)
 
     def _critic(self, folder: Path) -> CausalLM:
         from safetensors.torch import load_file
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        assert self.guide is not None
+        assert self.guidance is not None
         config: Any = AutoConfig.from_pretrained(str(folder))
         weights = load_file(str(folder / "model.safetensors"))
 
@@ -84,12 +84,12 @@ class Reranker:
                 raise UsageError(f"{folder} lacks {name}{min(missing)}; copy the checkpoint again")
             return CausalLM(model.eval())
 
-        if self.guide.reading != "value":
+        if self.guidance.q_from != "value":
             self.policy = inner("policy.")
-        for number in range(1, self.guide.heads + 1):
+        for number in range(1, self.guidance.heads + 1):
             state = part(f"q{number}.")
             outputs, width = state["weight"].shape
-            head = Head(width, outputs, 0.0, self.guide.kind, self.guide.scale)
+            head = Head(width, outputs, 0.0, self.guidance.kind, self.guidance.scale)
             head.load_state_dict(state)
             self.heads.append(head)
         return inner("critic.")
@@ -117,7 +117,7 @@ class Reranker:
             first = len(context) - 1
             here = states[row, first : first + len(action)]
             taken = torch.as_tensor(action.astype(np.int64))
-            if self.guide is None:
+            if self.guidance is None:
                 logp = self.trunk.head(here).float().log_softmax(-1)
                 found.append(float(logp.gather(-1, taken[:, None]).sum()))
                 continue
@@ -125,7 +125,7 @@ class Reranker:
                 q = reduce(torch.minimum, [head(here, taken)[0] for head in self.heads])
             else:
                 base = self.policy.head(starts[row, first : first + len(action)]).float()
-                whole = action_values(base, [head(here)[0] for head in self.heads], self.guide)
+                whole = action_values(base, [head(here)[0] for head in self.heads], self.guidance)
                 q = whole.gather(-1, taken[:, None]).squeeze(-1)
             found.append(float(q.sum() if self.score == "sum" else q[-1]))
         return np.array(found)

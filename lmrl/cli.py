@@ -445,9 +445,9 @@ def _data_generate(options: argparse.Namespace) -> int:
 
 def _generate_answered(options: argparse.Namespace, config: Any) -> int:
     """Make a data set in which a model answers for the task."""
-    from cluster.evaluation.targets import Asked, answered_episodes
+    from cluster.evaluation.targets import ChatUsageReport, answered_episodes
 
-    asked = Asked()
+    asked = ChatUsageReport()
     seeds = range(options.seed, options.seed + options.episodes)
     made = answered_episodes(config, options.task, options.options, options.player, seeds, asked)
     return _write_new(options, _ticking(made, options.episodes), asked)
@@ -757,9 +757,9 @@ def _fill_evaluate(options: argparse.Namespace) -> None:
 def _contestant(options: argparse.Namespace) -> Iterator[Any]:
     """Give the `Contestant` that is asked for; what it needs is started and ended here."""
     from cluster.evaluation.targets import (
-        checkpoint_contestant,
-        player_contestant,
-        prompted_contestant,
+        checkpoint_target,
+        prompted_target,
+        scripted_target,
     )
     from cluster.experiment import EvaluationConfig
 
@@ -769,7 +769,7 @@ def _contestant(options: argparse.Namespace) -> Iterator[Any]:
     )
     task = (options.task, options.options, sizes)
     if options.checkpoint:
-        contest: Any = checkpoint_contestant(
+        contest: Any = checkpoint_target(
             options.checkpoint,
             *task,
             options.max_tokens,
@@ -777,7 +777,7 @@ def _contestant(options: argparse.Namespace) -> Iterator[Any]:
             guided=options.beta is not None,
         )
     elif options.player:
-        contest = player_contestant(options.player, *task, oracle)
+        contest = scripted_target(options.player, *task, oracle)
     else:
         from actors.chat import ChatConfig
 
@@ -787,7 +787,7 @@ def _contestant(options: argparse.Namespace) -> Iterator[Any]:
             max_tokens=options.max_tokens,
             context=options.context,
         )
-        contest = prompted_contestant(config, *task, options.shots, options.data, oracle)
+        contest = prompted_target(config, *task, options.shots, options.data, oracle)
     with contest as contestant:
         yield contestant
 

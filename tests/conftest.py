@@ -61,7 +61,7 @@ def local_ray() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def house(local_ray: None, checkpoint: Path) -> Iterator[object]:
+def fleet(local_ray: None, checkpoint: Path) -> Iterator[object]:
     """One sampler, two simulators, and two DeepSpeed ranks with ZeRO-2."""
     from cluster.launch import launch
     from cluster.presets import preset

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from learners.algorithms.bc import bc_loss
 from learners.algorithms.ppo import PPO
-from learners.batch import Batch, Micro, collate, micros
+from learners.batch import Batch, MicroBatch, collate, micro_batches
 from learners.networks.actor_critic import CausalLM, Inputs, Network, ValueHead
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import load, write
@@ -153,8 +153,8 @@ def test_every_entry_sees_what_the_sampler_saw(seed: int, kind: str) -> None:
             for index, token in enumerate(turn.action_ids.tolist()):
                 last = index == len(turn.action_ids) - 1
                 row = row_of(batch, batch.segment[n])
-                assert row[: batch.col[n] + 1] == context.tolist() + said
-                assert row[batch.col[n] + 1] == batch.token[n] == token
+                assert row[: batch.position[n] + 1] == context.tolist() + said
+                assert row[batch.position[n] + 1] == batch.token[n] == token
                 assert batch.reward[n] == (turn.reward if last else 0.0)
                 assert batch.logprob[n] == turn.logprobs[index]
                 assert batch.version[n] == turn.versions[index]
@@ -168,7 +168,7 @@ def test_every_entry_sees_what_the_sampler_saw(seed: int, kind: str) -> None:
         else:
             assert batch.next[n - 1] == cut
             row = row_of(batch, batch.segment[cut])
-            assert row[: batch.col[cut] + 1] == final.tolist()
+            assert row[: batch.position[cut] + 1] == final.tolist()
             cut += 1
     assert (n, cut, len(episodes)) == (batch.actions, batch.entries, batch.episodes)
     assert batch.segment_turns.sum() == sum(len(e.turns) for e in episodes)
@@ -186,7 +186,7 @@ def test_strided_windows_are_the_newer_half_at_least_in_fewer_rows(seed: int, ki
     ]
     for n in range(exact.entries):
         full, cut = (
-            row_of(batch, batch.segment[n])[: batch.col[n] + 1] for batch in (exact, strided)
+            row_of(batch, batch.segment[n])[: batch.position[n] + 1] for batch in (exact, strided)
         )
         assert full[len(full) - len(cut) :] == cut
         shown, kept = sorted(set(full)), sorted(set(cut))
@@ -232,14 +232,17 @@ def test_observation_tokens_are_seen_once_with_all_that_comes_before(seed: int, 
                 (context[:end].tolist(), int(context[end]))
                 for end in range(max(before, 1), len(context))  # nothing predicts a first token
             ]
-    seen = [
-        (row_of(batch, segment)[: col + 1], token)
-        for segment, col, token in zip(
-            batch.seen_segment, batch.seen_col, batch.seen_token.tolist(), strict=True
+    observation = [
+        (row_of(batch, segment)[: position + 1], token)
+        for segment, position, token in zip(
+            batch.observation_segment,
+            batch.observation_position,
+            batch.observation_token.tolist(),
+            strict=True,
         )
     ]
-    assert seen == expected
-    assert len(collate(episodes).seen_token) == 0
+    assert observation == expected
+    assert len(collate(episodes).observation_token) == 0
 
 
 @seeds
@@ -270,13 +273,13 @@ def test_a_batch_does_not_depend_on_its_neighbours(seed: int, kind: str) -> None
     for episode in episodes:
         alone = collate([episode])
         mine = slice(entry, entry + alone.actions)
-        for name in ("col", "token", "reward", "logprob", "version", "turn_end"):
+        for name in ("position", "token", "reward", "logprob", "version", "turn_end"):
             column = getattr(alone, name)[: alone.actions]
             assert getattr(whole, name)[mine].tolist() == column.tolist()
         follow = whole.next[mine] - entry
         if episode.ending == TRUNCATED:
             at = whole.actions + bootstrap
-            assert whole.col[at] == alone.col[-1]
+            assert whole.position[at] == alone.position[-1]
             assert row_of(whole, whole.segment[at]) == row_of(alone, alone.segment[-1])
             follow[-1] = alone.actions
             bootstrap += 1
@@ -302,7 +305,7 @@ def test_a_short_context_leaves_out_the_oldest_items(seed: int, kind: str, limit
             assert len(context) <= limit
             for step in range(len(turn.action_ids)):
                 row = row_of(batch, batch.segment[n])
-                assert row[: batch.col[n] + 1] == context + turn.action_ids[:step].tolist()
+                assert row[: batch.position[n] + 1] == context + turn.action_ids[:step].tolist()
                 n += 1
     assert n == batch.actions
 
@@ -324,28 +327,28 @@ def test_episodes_that_cannot_be_learned_from_are_refused() -> None:
 def test_no_episodes_make_an_empty_batch() -> None:
     batch = collate([])
     assert (batch.actions, batch.entries, batch.segments, batch.tokens) == (0, 0, 0, 0)
-    assert micros(batch, at_least=0) == []
-    assert [len(m.entry) for m in micros(batch, at_least=2)] == [0, 0]
+    assert micro_batches(batch, at_least=0) == []
+    assert [len(m.entry) for m in micro_batches(batch, at_least=2)] == [0, 0]
 
 
 # -- micros ---------------------------------------------------------------------------------------
 
 
-def served(batch: Batch, passes: Sequence[Micro]) -> list[int]:
+def served(batch: Batch, passes: Sequence[MicroBatch]) -> list[int]:
     """Return the entries of all passes, after checking that each points at its own state."""
     found = []
     for micro in passes:
         for entry, state, token in zip(
             micro.entry, micro.entry_state, micro.entry_token, strict=True
         ):
-            row, col = micro.state_row[state], micro.state_col[state]
-            assert col == batch.col[entry]
+            row, position = micro.state_row[state], micro.state_position[state]
+            assert position == batch.position[entry]
             ids = row_of(batch, batch.segment[entry])
             assert micro.tokens[row, : len(ids)].tolist() == ids
             assert not micro.tokens[row, len(ids) :].any()
             assert token == (batch.token[entry] if entry < batch.actions else 0)
             found.append(int(entry))
-        states = list(zip(micro.state_row.tolist(), micro.state_col.tolist(), strict=True))
+        states = list(zip(micro.state_row.tolist(), micro.state_position.tolist(), strict=True))
         assert len(set(states)) == len(states)
     return found
 
@@ -355,17 +358,20 @@ def served(batch: Batch, passes: Sequence[Micro]) -> list[int]:
 @pytest.mark.parametrize("budget", [1, 40, 10_000])
 def test_passes_serve_every_entry_once_within_the_budget(seed: int, kind: str, budget: int) -> None:
     batch = collate(random_episodes(seed, kind), observations=True)
-    passes = micros(batch, budget=budget)
+    passes = micro_batches(batch, budget=budget)
     assert sorted(served(batch, passes)) == list(range(batch.entries))
-    seen = np.concatenate([micro.seen for micro in passes])
-    assert sorted(seen.tolist()) == list(range(len(batch.seen_token)))
+    observation = np.concatenate([micro.observation for micro in passes])
+    assert sorted(observation.tolist()) == list(range(len(batch.observation_token)))
     for micro in passes:
         assert micro.tokens.size <= budget or len(micro.tokens) == 1
-        assert (micro.seen_token == batch.seen_token[micro.seen]).all()
-        assert (micro.state_col[micro.seen_state] == batch.seen_col[micro.seen]).all()
-        for index, entry in enumerate(micro.seen):
-            ids = row_of(batch, batch.seen_segment[entry])
-            row = micro.state_row[micro.seen_state[index]]
+        assert (micro.observation_token == batch.observation_token[micro.observation]).all()
+        assert (
+            micro.state_position[micro.observation_state]
+            == batch.observation_position[micro.observation]
+        ).all()
+        for index, entry in enumerate(micro.observation):
+            ids = row_of(batch, batch.observation_segment[entry])
+            row = micro.state_row[micro.observation_state[index]]
             assert micro.tokens[row, : len(ids)].tolist() == ids
     assert sum(len(micro.tokens) for micro in passes) == len(batch.rows)
 
@@ -374,16 +380,16 @@ def test_passes_serve_every_entry_once_within_the_budget(seed: int, kind: str, b
 @kinds
 def test_passes_of_some_segments_and_without_bootstraps(seed: int, kind: str) -> None:
     batch = collate(random_episodes(seed, kind))
-    actions = micros(batch, budget=30, bootstraps=False)
+    actions = micro_batches(batch, budget=30, bootstraps=False)
     assert sorted(served(batch, actions)) == list(range(batch.actions))
     order = np.random.default_rng(seed).permutation(batch.segments)
-    parts = [served(batch, micros(batch, part, 30)) for part in np.array_split(order, 3)]
+    parts = [served(batch, micro_batches(batch, part, 30)) for part in np.array_split(order, 3)]
     assert sorted(entry for part in parts for entry in part) == list(range(batch.entries))
     for part, entries in zip(np.array_split(order, 3), parts, strict=True):
         assert set(batch.segment[entries]) <= set(part.tolist())
-    nothing = micros(batch, np.empty(0, np.int64), 30, at_least=3)
+    nothing = micro_batches(batch, np.empty(0, np.int64), 30, at_least=3)
     assert [len(micro.entry) for micro in nothing] == [0, 0, 0]
-    more = micros(batch, budget=30, at_least=len(micros(batch, budget=30)) + 2)
+    more = micro_batches(batch, budget=30, at_least=len(micro_batches(batch, budget=30)) + 2)
     assert sorted(served(batch, more)) == list(range(batch.entries))
     assert [len(micro.entry) for micro in more[-2:]] == [0, 0]
 
@@ -412,7 +418,7 @@ def tiny_network(chunk: int = 4096) -> Network:
     return Network(CausalLM(GPT2LMHeadModel(config)), None, head, value_scale=3.0, chunk=chunk)
 
 
-def as_inputs(micro: Micro) -> Inputs:
+def as_inputs(micro: MicroBatch) -> Inputs:
     return Inputs(*(torch.as_tensor(getattr(micro, name)) for name in Inputs._fields))
 
 
@@ -452,7 +458,7 @@ def test_loss_and_gradient_are_those_of_turn_by_turn(kind: str, budget: int, chu
     ppo = PPO(value_scale=3.0, value_clip=0.5)
 
     terms, cloned = torch.zeros(()), torch.zeros(())
-    for micro in micros(batch, budget=budget, bootstraps=False):
+    for micro in micro_batches(batch, budget=budget, bootstraps=False):
         out = network(as_inputs(micro))
         at = torch.as_tensor(micro.entry)
         assert torch.allclose(out.logprob, logprob[at], atol=1e-5)
@@ -486,7 +492,7 @@ def test_bootstrap_values_and_observation_logprobs_are_those_of_the_full_model()
     finals = [list(e.contexts())[-1] for e in episodes if e.ending == TRUNCATED]
     checked = 0
     with torch.no_grad():
-        for micro in micros(batch, budget=60):
+        for micro in micro_batches(batch, budget=60):
             out = network(as_inputs(micro))
             for place in np.flatnonzero(micro.entry >= batch.actions):
                 ids = torch.tensor(finals[micro.entry[place] - batch.actions])[None].long()
@@ -494,12 +500,12 @@ def test_bootstrap_values_and_observation_logprobs_are_those_of_the_full_model()
                 value = network.value_scale * network.value_head(hidden[0, -1])
                 assert out.value[place].item() == pytest.approx(value.item(), abs=1e-5)
                 checked += 1
-            for place, entry in enumerate(micro.seen):
-                row = row_of(batch, batch.seen_segment[entry])
-                ids = torch.tensor(row[: batch.seen_col[entry] + 1])[None]
+            for place, entry in enumerate(micro.observation):
+                row = row_of(batch, batch.observation_segment[entry])
+                ids = torch.tensor(row[: batch.observation_position[entry] + 1])[None]
                 logp = F.log_softmax(model(input_ids=ids).logits[0, -1], -1)
-                expected = logp[int(batch.seen_token[entry])].item()
-                assert out.seen_logprob[place].item() == pytest.approx(expected, abs=1e-5)
+                expected = logp[int(batch.observation_token[entry])].item()
+                assert out.observation_logprob[place].item() == pytest.approx(expected, abs=1e-5)
     assert checked == len(finals) > 0
 
 

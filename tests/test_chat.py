@@ -13,9 +13,9 @@ from openai_server import BROKEN, LATE, PAGE, Fate, Server, completion, refusal
 from actors.chat import (
     ChatConfig,
     ChatOracle,
-    Patient,
     ReplyTimeout,
     RequestRefused,
+    RetryingChatModel,
     chat_model,
 )
 from actors.prompted import Prompted
@@ -24,7 +24,7 @@ from lmrl.errors import UsageError
 from lmrl.tasks import make
 
 
-def client(server: Server, **changes: Any) -> Patient:
+def client(server: Server, **changes: Any) -> RetryingChatModel:
     config = ChatConfig(
         **{"model": "parrot", "endpoint": server.url, "timeout": 10.0, "retries": 1, **changes}
     )

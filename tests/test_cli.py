@@ -125,7 +125,7 @@ def test_data_that_cannot_be_learned_from_are_refused(
     assert "none of the 3 episodes" in said("maze-fo-filtered-bc", *maze, *threshold)
     assert "beta" in said("maze-fo-mc", *maze, "--algorithm.beta", "nan")
     assert "model.lines is -1" in said("maze-fo-bc", "--model.lines", -1)
-    guided = {"n_positions": 512, "lmrl_guide": asdict(MC().guide)}
+    guided = {"n_positions": 512, "lmrl_value_guidance": asdict(MC().guidance)}
     (tmp_path / "guided").mkdir()
     (tmp_path / "guided" / "config.json").write_text(json.dumps(guided))
     assert "value-guided policy" in said("maze-fo-bc", "--model.path", tmp_path / "guided")

@@ -158,7 +158,7 @@ def guided(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     algorithm = ILQL()
-    assert algorithm.guide is not None
+    assert algorithm.guidance is not None
     network = algorithm.network(lambda: load_causal_lm(checkpoint))
     weights = {
         name: torch.randn_like(tensor) if name.startswith("q") else tensor
@@ -166,7 +166,7 @@ def guided(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     folder = tmp_path_factory.mktemp("guided") / "checkpoint"
     folder.mkdir()
-    write_guided(folder, checkpoint, algorithm.guide, weights)
+    write_guided(folder, checkpoint, algorithm.guidance, weights)
     return folder
 
 

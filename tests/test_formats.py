@@ -750,4 +750,4 @@ def test_imported_episodes_are_trained_on(
         assert batch.actions == sum(t.action_tokens for t in read)
         assert batch.entries - batch.actions == sum(t.ending == "truncated" for t in read)
         assert batch.reward.sum() == pytest.approx(sum(t.total_reward for t in read))
-        assert (batch.col >= 0).all()
+        assert (batch.position >= 0).all()

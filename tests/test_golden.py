@@ -18,19 +18,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from learners.algorithms.base import Guide, Now
+from learners.algorithms.base import OldOutputs, ValueGuidance
 from learners.algorithms.bc import BC, bc_loss
 from learners.algorithms.filtered_bc import FilteredBC, keep_share
 from learners.algorithms.ilql import ILQL, ilql_terms
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO, ppo_terms
 from learners.algorithms.returns import adapted_kl, gae, per_step, reward_to_go, whiten
-from learners.algorithms.sarsa import CQL, sarsa_terms
-from learners.batch import Batch, Micro, collate, micros
-from learners.checkpoints.guided import combine
+from learners.algorithms.sarsa import ConservativeSARSA, sarsa_terms
+from learners.batch import Batch, MicroBatch, collate, micro_batches
+from learners.checkpoints.guided import guided_logits
 from learners.engine import OptimiserConfig, parameter_groups
 from learners.networks.actor_critic import Inputs, Network, Outputs, ValueHead
-from learners.networks.values import Head, Target, ValueNetwork, ValueOutputs, following, target_of
+from learners.networks.values import (
+    Head,
+    Target,
+    ValueNetwork,
+    ValueOutputs,
+    bootstrap_columns,
+    target_of,
+)
 from lmrl.codec import Codec
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Ids, Trajectory, Turn
 
@@ -166,7 +173,7 @@ def collated(chains: Sequence[Sequence[Link]], close: Close) -> Batch:
     batch = collate([episode(chain) for chain in chains])
     assert batch.token.tolist() == on_actions(links, [k.tokens[1:] for k in links]).tolist()
     cols = on_actions(links, [range(len(k.tokens) - 1) for k in links])
-    assert batch.col[: batch.actions].tolist() == cols.tolist()
+    assert batch.position[: batch.actions].tolist() == cols.tolist()
     reward = on_actions(links, [k.reward[1:] for k in links])
     # A reward inside an utterance would be moved to its end by our record; the published tasks have
     # none, but a fixture may.
@@ -274,9 +281,9 @@ def index_sets(case: Case, close: Close) -> None:
     link = Link(list(range(length + 1)), [False, *acts], [0.0] * (length + 1), done=False)
     batch = collate([episode([link])])
     expected = case["expected"]
-    assert batch.col[: batch.actions].tolist() == expected["state_idxs"]
-    assert batch.col[: batch.actions].tolist() == expected["action_idxs"]
-    assert batch.col[batch.next].tolist() == expected["next_state_idxs"]
+    assert batch.position[: batch.actions].tolist() == expected["state_idxs"]
+    assert batch.position[: batch.actions].tolist() == expected["action_idxs"]
+    assert batch.position[batch.next].tolist() == expected["next_state_idxs"]
     assert (batch.next >= 0).all()
 
 
@@ -311,7 +318,7 @@ def rollout_to_ppo_data(case: Case, close: Close) -> None:
     ends = np.cumsum([len(chain) for chain in chains]) - 1
     bootstrap = [values[end][len(links[end].tokens) - 1] for end in ends if not links[end].done]
     assert batch.entries - batch.actions == len(bootstrap)
-    now = Now(
+    old = OldOutputs(
         logprob=on_actions(links, logprobs(inputs["policy_logits"], links)),
         value=np.append(on_actions(links, values), bootstrap),
         reference=on_actions(links, logprobs(inputs["initial_policy_logits"], links)),
@@ -327,7 +334,7 @@ def rollout_to_ppo_data(case: Case, close: Close) -> None:
         whiten=hyper["use_advantage_whitening"],
     )
     state = {"kl_coef": hyper["kl_weight"]}
-    columns, metrics, after = algorithm.prepare(batch, now, Alone(), state)
+    columns, metrics, after = algorithm.prepare(batch, old, Alone(), state)
     assert after == state
 
     records = expected["ppo_data"]
@@ -339,7 +346,7 @@ def rollout_to_ppo_data(case: Case, close: Close) -> None:
     close(
         [
             # Only token n differs from the reference, so the mean is its own term over N.
-            algorithm.prepare(batch, only(now, n), Alone(), state)[1]["kl_to_start_published"]
+            algorithm.prepare(batch, only(old, n), Alone(), state)[1]["kl_to_start_published"]
             * batch.actions
             for n in range(batch.actions)
         ],
@@ -359,11 +366,11 @@ def logprobs(logits: Any, links: Sequence[Link]) -> list[np.ndarray]:
     ]
 
 
-def only(now: Now, n: int) -> Now:
-    """Return `now` with a policy that differs from the reference at action token `n` alone."""
-    logprob = now.reference.copy()
-    logprob[n] = now.logprob[n]
-    return replace(now, logprob=logprob)
+def only(old: OldOutputs, n: int) -> OldOutputs:
+    """Return `old` with a policy that differs from the reference at action token `n` alone."""
+    logprob = old.reference.copy()
+    logprob[n] = old.logprob[n]
+    return replace(old, logprob=logprob)
 
 
 def monte_carlo(case: Case, close: Close) -> None:
@@ -413,7 +420,7 @@ class Padded:
         cost = -logp.gather(-1, self.tokens[..., None]).squeeze(-1)
         return (cost * self.seen)[self.acts]
 
-    def following(self, values: Tensor, final: Tensor) -> Tensor:
+    def bootstrap_columns(self, values: Tensor, final: Tensor) -> Tensor:
         """Return what a column holds at each action's next action, or `final` `[N]`."""
         rows = []
         for row, act, last in zip(values, self.acts, final, strict=True):
@@ -433,7 +440,7 @@ def ilql_loss(case: Case, close: Close) -> None:
     padded = Padded.of(inputs, ("q1", "q2", "v", "v_final", "q1_logits", "q2_logits"))
     leaves = padded.leaves
     assert padded.count == expected["n"]
-    algorithm = ILQL(gamma=hyper["gamma"], tau=hyper["tau"], cql=hyper["cql_weight"])
+    algorithm = ILQL(gamma=hyper["gamma"], tau=hyper["tau"], cql_weight=hyper["cql_weight"])
     out = ValueOutputs(
         torch.stack([padded.flat(leaves["q1"]), padded.flat(leaves["q2"])]),
         torch.stack([padded.nll("q1_logits").sum(), padded.nll("q2_logits").sum()]),
@@ -444,7 +451,7 @@ def ilql_loss(case: Case, close: Close) -> None:
         "reward": reward,
         "discount": torch.full_like(reward, hyper["gamma"]),
         "target_q": torch.stack([padded.flat(inputs[f"target_q{i}"]) for i in (1, 2)]),
-        "v_next": padded.following(leaves["v"], leaves["v_final"]),
+        "v_next": padded.bootstrap_columns(leaves["v"], leaves["v_final"]),
     }
     count = padded.count
     terms = algorithm.loss(out, targets, count)
@@ -465,7 +472,7 @@ def ilql_loss(case: Case, close: Close) -> None:
 def mc_loss(case: Case, close: Close) -> None:
     inputs, expected = case["inputs"], case["expected"]
     padded = Padded.of(inputs, ("q", "q_logits", "returns"))
-    algorithm = MC(cql=case["hyper"]["cql_weight"])
+    algorithm = MC(cql_weight=case["hyper"]["cql_weight"])
     out = ValueOutputs(
         padded.flat(padded.leaves["q"])[None], padded.nll("q_logits").sum()[None], torch.zeros(0)
     )
@@ -483,15 +490,15 @@ def mc_loss(case: Case, close: Close) -> None:
 def cql_loss(case: Case, close: Close) -> None:
     hyper, inputs, expected = case["hyper"], case["inputs"], case["expected"]
     padded = Padded.of(inputs, ("q1", "q2", "q1_logits", "q2_logits"))
-    algorithm = CQL(gamma=hyper["gamma"], cql=hyper["cql_weight"])
+    algorithm = ConservativeSARSA(gamma=hyper["gamma"], cql_weight=hyper["cql_weight"])
     out = ValueOutputs(
         torch.stack([padded.flat(padded.leaves[n]) for n in ("q1", "q2")]),
         torch.stack([padded.nll(n).sum() for n in ("q1_logits", "q2_logits")]),
         torch.zeros(0),
     )
     reward = padded.flat(inputs["rewards"])
-    following = [
-        padded.following(
+    bootstrap_columns = [
+        padded.bootstrap_columns(
             torch.tensor(inputs[f"target_q{i}"], dtype=torch.float64),
             torch.tensor(inputs[f"target_q{i}_final"], dtype=torch.float64),
         )
@@ -501,11 +508,11 @@ def cql_loss(case: Case, close: Close) -> None:
         "reward": reward,
         "discount": torch.full_like(reward, hyper["gamma"]),
         "known": torch.ones_like(reward),
-        "target_q_next": torch.stack(following),
+        "target_q_next": torch.stack(bootstrap_columns),
     }
     terms = algorithm.loss(out, targets, padded.count)
     close(terms.loss, expected["total_loss"], "total loss")
-    y = reward + hyper["gamma"] * torch.stack(following).amin(0)
+    y = reward + hyper["gamma"] * torch.stack(bootstrap_columns).amin(0)
     parts = sarsa_terms(out.q, y, torch.ones_like(reward).bool())
     for i in (0, 1):
         close(parts[i].sum() / padded.count, expected[f"q{i + 1}_loss"], f"q{i + 1}_loss")
@@ -519,8 +526,8 @@ def value_decode(case: Case, close: Close) -> None:
     q = torch.tensor(heads, dtype=torch.float64).flatten(1, 2)
     base = inputs["pi_beta_logits"]
     start = torch.zeros(q.shape[1:]) if base is None else torch.tensor(base).flatten(0, 1)
-    guide = Guide(len(q), "mlp", 1.0, case["hyper"]["beta"])
-    logits = combine(start.double(), q, guide)
+    guidance = ValueGuidance(len(q), "mlp", 1.0, case["hyper"]["beta"])
+    logits = guided_logits(start.double(), q, guidance)
     close(logits, case["expected"]["logits"], "logits")
 
 
@@ -588,7 +595,7 @@ def toy_network(parameters: dict[str, Any]) -> Network:
     return Network(policy=Toy(parameters["policy"]), value_head=head)
 
 
-def as_inputs(micro: Micro) -> Inputs:
+def as_inputs(micro: MicroBatch) -> Inputs:
     """Return a micro-batch as tensors."""
     return Inputs(*(torch.as_tensor(getattr(micro, name)) for name in Inputs._fields))
 
@@ -612,7 +619,7 @@ def at_actions(batch_ids: Any, acts: Any, column: Any) -> Tensor:
 
 def forward(network: Network, batch: Batch) -> Iterator[tuple[Outputs, Tensor]]:
     """Yield the outputs of each pass over a batch and which entries they serve."""
-    for micro in micros(batch, bootstraps=False):
+    for micro in micro_batches(batch, bootstraps=False):
         yield network(as_inputs(micro)), torch.as_tensor(micro.entry)
 
 
@@ -733,11 +740,11 @@ def value_chains(data: dict[str, Any]) -> list[list[Link]]:
         size = max(i + 1 for i, token in enumerate(ids) if token)
         acts = [False, *data["should_take_action"][row]][:size]
         rewards = [0.0, *data["rewards"][row]][:size]
-        following = data["next_token_ids"]
-        done = bool(data["dones"][row]) if following is None else False
+        bootstrap_columns = data["next_token_ids"]
+        done = bool(data["dones"][row]) if bootstrap_columns is None else False
         chain = [Link(ids[:size], acts, rewards, done)]
-        if following is not None:
-            after = [token for token in following[row] if token]
+        if bootstrap_columns is not None:
+            after = [token for token in bootstrap_columns[row] if token]
             ended = bool(data["next_dones"][row])
             none = [0.0] * len(after)
             chain.append(Link(after, [False] * len(after), none, ended))
@@ -755,14 +762,14 @@ def ilql_step(case: Case, close: Close) -> None:
         gamma=hyper["gamma"],
         credit="token",
         tau=hyper["tau"],
-        cql=hyper["cql_weight"],
+        cql_weight=hyper["cql_weight"],
         polyak=hyper["polyak_alpha"],
         target_trunk=own_trunk,
         target_v=False,
         hard_every=every // math.gcd(every, accumulate) if every else 0,
         bootstrap="action",
     )
-    target = target_of(network, algorithm.follows)
+    target = target_of(network, algorithm.target_config)
     assert target is not None
     slow = [start["q1_target_head"], start["q2_target_head"]]
     target.network = toy_values(start["target_base"] or start["base"], slow, start["v_head"])
@@ -799,11 +806,11 @@ def ilql_losses(
     batch = collate([episode(chain) for chain in chains], bootstrap=bootstrap)
     batch = replace(batch, reward=on_actions(links, [k.reward[1:] for k in links]))
     none = np.zeros(batch.entries)
-    now = Now(none[: batch.actions], none, none[: batch.actions], none[None][:0])
-    columns, *_ = algorithm.prepare(batch, now, Alone(), {})
-    (micro,) = micros(batch)
+    old = OldOutputs(none[: batch.actions], none, none[: batch.actions], none[None][:0])
+    columns, *_ = algorithm.prepare(batch, old, Alone(), {})
+    (micro,) = micro_batches(batch)
     inputs = as_inputs(micro)
-    out, after = following(batch, micro, inputs, network(inputs), now, target, network)
+    out, after = bootstrap_columns(batch, micro, inputs, network(inputs), old, target, network)
     targets = {name: torch.tensor(column) for name, column in columns.items()} | after
     count = algorithm.weight(batch.actions, 0)
     terms = algorithm.loss(out, targets, count)
@@ -821,8 +828,8 @@ def ilql_losses(
     }
     loss = terms.loss
     for flag, names, weight in (
-        ("detach_q1", ("q1_loss", "q1_cql_loss"), (1.0, algorithm.cql)),
-        ("detach_q2", ("q2_loss", "q2_cql_loss"), (1.0, algorithm.cql)),
+        ("detach_q1", ("q1_loss", "q1_cql_loss"), (1.0, algorithm.cql_weight)),
+        ("detach_q2", ("q2_loss", "q2_cql_loss"), (1.0, algorithm.cql_weight)),
         ("detach_v", ("v_loss",), (1.0,)),
     ):
         if hyper[flag]:  # published flags that stop a head from learning at all
@@ -833,13 +840,13 @@ def ilql_losses(
 def mc_step(case: Case, close: Close) -> None:
     hyper, start, expected = case["hyper"], case["initial_params"], case["expected"]
     network = toy_values(start["base"], [start["q_head"]], None)
-    algorithm = MC(cql=hyper["cql_weight"], head=hyper["head"])
+    algorithm = MC(cql_weight=hyper["cql_weight"], head=hyper["head"])
     optimiser = toy_optimiser(network, hyper)
     for step, data in enumerate(case["batches"]):
         ids, acts = data["input_ids"], data["should_take_action"]
         batch = rows_of(ids, acts, close)
         count = algorithm.weight(batch.actions, 0)
-        (micro,) = micros(batch, bootstraps=False)
+        (micro,) = micro_batches(batch, bootstraps=False)
         targets = {"returns": at_actions(ids, acts, data["returns"])}
         terms = algorithm.loss(network(as_inputs(micro)), targets, count)
         losses = {"total_loss": terms.loss, "q_loss": terms.sums["q_loss"] / count}
@@ -921,7 +928,7 @@ def data_records(case: Case, close: Close) -> None:
         close(scattered(batch, mine, link, batch.reward), ilql["rewards"], "rewards")
         close(scattered(batch, mine, link, returns), mc["returns"], "returns")
         for n in mine:
-            assert context(batch, n) == link.tokens[: batch.col[n] + 1]
+            assert context(batch, n) == link.tokens[: batch.position[n] + 1]
         if len(mine):
             assert batch.next[mine[:-1]].tolist() == mine[1:].tolist()
             next_state(batch, int(batch.next[mine[-1]]), ilql, index == len(links) - 1, links[-1])
@@ -946,13 +953,13 @@ def next_state(batch: Batch, follow: int, record: Any, last: bool, end: Link) ->
 def context(batch: Batch, entry: int) -> list[int]:
     """Return the tokens up to the state of an entry."""
     row = batch.rows[batch.segment_row[batch.segment[entry]]]
-    return row[: batch.col[entry] + 1].tolist()
+    return row[: batch.position[entry] + 1].tolist()
 
 
 def scattered(batch: Batch, which: np.ndarray, link: Link, column: np.ndarray) -> list[float]:
     """Return flat entries as the shifted padded column of their link, zeros elsewhere."""
     out = np.zeros(len(link.tokens) - 1)
-    out[batch.col[which]] = column[which]
+    out[batch.position[which]] = column[which]
     return out.tolist()
 
 

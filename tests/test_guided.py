@@ -18,25 +18,27 @@ ray = pytest.importorskip("ray")
 
 from actors.engine import Decoding, Request  # noqa: E402
 from actors.sampler import Contexts  # noqa: E402
-from cluster.launch import House, launch  # noqa: E402
+from cluster.launch import Fleet, launch  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
 from cluster.weights import push  # noqa: E402
 from learners.algorithms.ilql import ILQL  # noqa: E402
 from learners.algorithms.qsft import QSFT  # noqa: E402
-from learners.checkpoints.guided import combine, guide_of, make_guided  # noqa: E402
+from learners.checkpoints.guided import guided_logits, make_guided, read_guidance  # noqa: E402
 from learners.networks.actor_critic import load_causal_lm  # noqa: E402
 from lmrl.rollout import play  # noqa: E402
 from lmrl.schema import to_table  # noqa: E402
 from lmrl.tasks import make  # noqa: E402
 
-ALGORITHM = ILQL(gamma=0.95, cql=0.05, value_start=-20.0, value_scale=5.0, beta=2.0, polyak=0.1)
+ALGORITHM = ILQL(
+    gamma=0.95, cql_weight=0.05, value_start=-20.0, value_scale=5.0, beta=2.0, polyak=0.1
+)
 
 
 @pytest.fixture(scope="module")
 def guided(
     local_ray: None, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[House]:
+) -> Iterator[Fleet]:
     """One value-guided sampler, one simulator and one learner rank."""
     exp = preset("maze-fo-ilql")
     exp = replace(
@@ -44,9 +46,9 @@ def guided(
     )
     served = tmp_path_factory.mktemp("guided") / "start"
     make_guided(exp.algorithm, checkpoint, served)
-    with launch(exp, checkpoint, served=served) as house:
-        push(house, 0)
-        yield house
+    with launch(exp, checkpoint, served=served) as fleet:
+        push(fleet, 0)
+        yield fleet
 
 
 def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) -> list[np.ndarray]:
@@ -55,8 +57,8 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
 
     from learners.networks.values import Head
 
-    guide = guide_of(folder)
-    assert guide is not None
+    guidance = read_guidance(folder)
+    assert guidance is not None
     weights = load_file(str(folder / "model.safetensors"))
 
     def part(name: str) -> dict[str, torch.Tensor]:
@@ -69,10 +71,10 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
     policy.model.load_state_dict(part("policy."), strict=False)
     critic.model.load_state_dict(part("critic."), strict=False)
     heads = []
-    for number in range(1, guide.heads + 1):
+    for number in range(1, guidance.heads + 1):
         state = part(f"q{number}.")
         outputs, width = state["weight"].shape
-        head = Head(width, outputs, 0.0, guide.kind, guide.scale)
+        head = Head(width, outputs, 0.0, guidance.kind, guidance.scale)
         head.load_state_dict(state)
         heads.append(head)
     found = []
@@ -81,7 +83,7 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
         with torch.no_grad():
             base = policy.head(policy.trunk(ids)[0])
             q = [head(critic.trunk(ids)[0])[0] for head in heads]
-        logp = combine(base, q, replace(guide, beta=beta, top_p=top_p)).log_softmax(-1)
+        logp = guided_logits(base, q, replace(guidance, beta=beta, top_p=top_p)).log_softmax(-1)
         found.append(logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy())
     return found
 
@@ -98,26 +100,26 @@ def twin_of_start(checkpoint: Path, rows: list[np.ndarray]) -> list[np.ndarray]:
     return found
 
 
-def saved(house: House, folder: Path, checkpoint: Path) -> Path:
+def saved(fleet: Fleet, folder: Path, checkpoint: Path) -> Path:
     """Return the learner's checkpoint in `folder`, with the start policy beside it."""
     (folder / "now").mkdir()
-    assert house.learners is not None
-    house.learners.save(folder / "now")
+    assert fleet.learners is not None
+    fleet.learners.save(folder / "now")
     (folder / "plain").symlink_to(checkpoint)
     return folder / "now"
 
 
-def teach(house: House, updates: int) -> dict[str, float]:
-    assert house.learners is not None
+def teach(fleet: Fleet, updates: int) -> dict[str, float]:
+    assert fleet.learners is not None
     env = make("maze-fo")
     for update in range(updates):
         data = [play(env, "mixture", 50 * update + i, "maze-fo") for i in range(6)]
-        metrics: dict[str, float] = house.learners.update([to_table(data)])
+        metrics: dict[str, float] = fleet.learners.update([to_table(data)])
     return metrics
 
 
 def test_before_any_training_it_samples_as_the_start_policy(
-    guided: House, checkpoint: Path
+    guided: Fleet, checkpoint: Path
 ) -> None:
     scores = ray.get(guided.samplers[0].score.remote(guided.probes))
     expected = twin_of_start(checkpoint, guided.probes)
@@ -126,7 +128,7 @@ def test_before_any_training_it_samples_as_the_start_policy(
 
 
 def test_a_push_brings_the_values_and_the_twin_agrees(
-    guided: House, checkpoint: Path, tmp_path: Path
+    guided: Fleet, checkpoint: Path, tmp_path: Path
 ) -> None:
     before = ray.get(guided.samplers[0].score.remote(guided.probes))
     metrics = teach(guided, 12)
@@ -140,19 +142,19 @@ def test_a_push_brings_the_values_and_the_twin_agrees(
         np.testing.assert_allclose(score, expected, atol=1e-4)
 
 
-def test_another_beta_needs_no_push(guided: House, checkpoint: Path, tmp_path: Path) -> None:
+def test_another_beta_needs_no_push(guided: Fleet, checkpoint: Path, tmp_path: Path) -> None:
     folder = saved(guided, tmp_path, checkpoint)
     sampler = guided.samplers[0]
     for beta in (0.0, 8.0):
-        ray.get(sampler.guide.remote(beta))
+        ray.get(sampler.guidance.remote(beta))
         scores = ray.get(sampler.score.remote(guided.probes))
         for score, expected in zip(scores, twin(folder, guided.probes, beta), strict=True):
             np.testing.assert_allclose(score, expected, atol=2e-4)
-    ray.get(sampler.guide.remote(ALGORITHM.beta))
+    ray.get(sampler.guidance.remote(ALGORITHM.beta))
 
 
 def test_sampled_log_probs_are_those_of_the_guided_policy(
-    guided: House, checkpoint: Path, tmp_path: Path
+    guided: Fleet, checkpoint: Path, tmp_path: Path
 ) -> None:
     folder = saved(guided, tmp_path, checkpoint)
     context = guided.probes[0][:20]
@@ -164,7 +166,7 @@ def test_sampled_log_probs_are_those_of_the_guided_policy(
         np.testing.assert_allclose(reply.logprobs, scores[len(context) - 1 :], atol=1e-4)
 
 
-def test_a_killed_sampler_comes_back_with_the_values(guided: House) -> None:
+def test_a_killed_sampler_comes_back_with_the_values(guided: Fleet) -> None:
     sampler = guided.samplers[0]
     before = ray.get(sampler.score.remote(guided.probes))
     os.kill(ray.get(sampler.state.remote())["pid"], signal.SIGKILL)
@@ -177,7 +179,7 @@ def test_a_killed_sampler_comes_back_with_the_values(guided: House) -> None:
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
-def test_a_checkpoint_is_served_as_it_is(guided: House, checkpoint: Path, tmp_path: Path) -> None:
+def test_a_checkpoint_is_served_as_it_is(guided: Fleet, checkpoint: Path, tmp_path: Path) -> None:
     """`lmrl evaluate --checkpoint` needs nothing but the directory."""
     folder = saved(guided, tmp_path, checkpoint)
     exp = guided.experiment
@@ -190,7 +192,7 @@ def test_a_checkpoint_is_served_as_it_is(guided: House, checkpoint: Path, tmp_pa
 
 
 def test_a_learner_goes_back_to_its_checkpoint_with_its_target(
-    guided: House, tmp_path: Path
+    guided: Fleet, tmp_path: Path
 ) -> None:
     assert guided.learners is not None
     (tmp_path / "now").mkdir()
@@ -201,30 +203,30 @@ def test_a_learner_goes_back_to_its_checkpoint_with_its_target(
 
 
 def test_probabilities_that_are_values_guide_too(
-    guided: House, checkpoint: Path, tmp_path: Path
+    guided: Fleet, checkpoint: Path, tmp_path: Path
 ) -> None:
     """Q-SFT: untrained it is the start policy; after a push vLLM and the twin agree."""
     # Without a limit of support the value of every token is the same before training.
-    algorithm = QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=4.0, reading="ratio", support=0.0)
+    algorithm = QSFT(gamma=0.95, lowest=-20.0, polyak=0.1, beta=4.0, q_from="ratio", support=0.0)
     exp = replace(guided.experiment, algorithm=algorithm)
     make_guided(exp.algorithm, checkpoint, tmp_path / "start")
-    with launch(exp, checkpoint, served=tmp_path / "start") as house:
-        assert push(house, 0).max_abs < 1e-4
-        before = ray.get(house.samplers[0].score.remote(house.probes))
-        for score, expected in zip(before, twin_of_start(checkpoint, house.probes), strict=True):
+    with launch(exp, checkpoint, served=tmp_path / "start") as fleet:
+        assert push(fleet, 0).max_abs < 1e-4
+        before = ray.get(fleet.samplers[0].score.remote(fleet.probes))
+        for score, expected in zip(before, twin_of_start(checkpoint, fleet.probes), strict=True):
             np.testing.assert_allclose(score, expected, atol=1e-4)
-        teach(house, 12)
-        report = push(house, 1)
+        teach(fleet, 12)
+        report = push(fleet, 1)
         assert report.max_abs < 1e-4 and report.pushed_again == 0
-        after = ray.get(house.samplers[0].score.remote(house.probes))
+        after = ray.get(fleet.samplers[0].score.remote(fleet.probes))
         assert max(np.abs(a - b).max() for a, b in zip(before, after, strict=True)) > 0.01
-        folder = saved(house, tmp_path, checkpoint)
-        for score, expected in zip(after, twin(folder, house.probes, 4.0), strict=True):
+        folder = saved(fleet, tmp_path, checkpoint)
+        for score, expected in zip(after, twin(folder, fleet.probes, 4.0), strict=True):
             np.testing.assert_allclose(score, expected, atol=1e-4)
 
 
 def test_values_are_float32_where_the_models_are_bfloat16(
-    guided: House, checkpoint: Path, tmp_path: Path
+    guided: Fleet, checkpoint: Path, tmp_path: Path
 ) -> None:
     """Values near -20, weighed by 8: a head in bfloat16 rounds each of them by up to half a nat."""
     exp = guided.experiment
@@ -240,17 +242,17 @@ def test_values_are_float32_where_the_models_are_bfloat16(
         push=replace(exp.push, tolerance=100.0),
     )
     make_guided(algorithm, checkpoint, tmp_path / "start")
-    with launch(exp, checkpoint, served=tmp_path / "start") as house:
-        push(house, 0)
-        teach(house, 12)
-        report = push(house, 1)
+    with launch(exp, checkpoint, served=tmp_path / "start") as fleet:
+        push(fleet, 0)
+        teach(fleet, 12)
+        report = push(fleet, 1)
         assert report.max_abs < 0.05 and report.pushed_again == 0
-        assert house.learners is not None
-        (bucket,) = map(ray.get, house.learners.buckets(2**30))
+        assert fleet.learners is not None
+        (bucket,) = map(ray.get, fleet.learners.buckets(2**30))
         kinds = {meta.name.partition(".")[0]: meta.dtype for meta in bucket.metas}
         assert kinds == {"critic": "bfloat16", "q1": "float32", "q2": "float32"}
-        folder = saved(house, tmp_path, checkpoint)
-        scores = ray.get(house.samplers[0].score.remote(house.probes))
-        for score, expected in zip(scores, twin(folder, house.probes, 8.0), strict=True):
+        folder = saved(fleet, tmp_path, checkpoint)
+        scores = ray.get(fleet.samplers[0].score.remote(fleet.probes))
+        for score, expected in zip(scores, twin(folder, fleet.probes, 8.0), strict=True):
             # Float32 throughout; the sampler's weights are rounded, its values are not.
             np.testing.assert_allclose(score, expected, atol=0.1)

@@ -235,7 +235,7 @@ found = []
 for zero, dtype in ((0, "bfloat16"), (1, "bfloat16"), (3, "bfloat16"), (0, "float32")):
     optimiser = OptimiserConfig(lr=1e-2, eps=1e-1, zero=zero, zero_whole=0, dtype=dtype)
     config = LearnerConfig(optimiser=optimiser, micro_tokens=150, threads=1)
-    algorithm = ILQL(value_start=-20.0, cql=0.1, polyak=0.5)
+    algorithm = ILQL(value_start=-20.0, cql_weight=0.1, polyak=0.5)
     learner = Learner(algorithm, config, sys.argv[1], 56, port=29761)
     kinds = []
     step = learner.engine.step

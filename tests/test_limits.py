@@ -55,7 +55,7 @@ def test_every_number_has_a_range_or_may_be_any() -> None:
         ("maze-fo-ilql", "algorithm.beta", ".inf"),
         ("maze-fo-ilql", "algorithm.value_bounds", "[0, -10]"),
         ("maze-fo-qsft", "algorithm.support", 2),
-        ("maze-fo-mc", "algorithm.cql", -1),
+        ("maze-fo-mc", "algorithm.cql_weight", -1),
         ("maze-fo-top10-bc", "algorithm.share", 0),
         ("maze-fo-bc", "algorithm.observation_weight", -1),
         ("maze-fo-bc", "learner.optimiser.lr", -1),
@@ -93,7 +93,11 @@ def test_a_value_out_of_range_is_refused(
         ("maze-fo-bc", ["--model.width", "66", "--model.heads", "4"], "not a multiple"),
         ("maze-fo-bc", ["--model.heads", "4"], "heads have size 16, and samplers on CPU know 32"),
         ("maze-fo-bc-gpt2", [], "is for pretrained weights; give a checkpoint directory with"),
-        ("maze-fo-ppo", ["--rollouts.least", "9", "--rollouts.most", "8"], "exceeds"),
+        (
+            "maze-fo-ppo",
+            ["--rollouts.min_episodes", "9", "--rollouts.max_episodes", "8"],
+            "exceeds",
+        ),
     ],
 )
 def test_names_and_shapes_are_refused(
@@ -106,7 +110,7 @@ def test_names_and_shapes_are_refused(
     ("name", "arguments", "field"),
     [
         ("maze-fo-bc", ["--rollouts.turns", "9"], "rollouts.turns"),
-        ("maze-fo-bc", ["--rollouts.least", "9"], "rollouts.least"),
+        ("maze-fo-bc", ["--rollouts.min_episodes", "9"], "rollouts.min_episodes"),
         ("maze-fo-ppo", ["--algorithm.kl_horizon", "9"], "algorithm.kl_horizon"),
         ("maze-fo-ppo", ["--algorithm.value_bounds", "[-9, 0]"], "algorithm.value_bounds"),
         ("maze-fo-ppo", ["--data.batch", "9"], "data.batch"),

@@ -15,7 +15,7 @@ PROGRAM = """
 import copy, json, sys
 import numpy as np
 import torch
-from learners.algorithms.base import Terms
+from learners.algorithms.base import LossOutput
 from learners.algorithms.bc import BC
 from learners.engine import OptimiserConfig
 from learners.algorithms.ilql import ILQL
@@ -47,9 +47,9 @@ def broken(kind):
         def loss(self, out, targets, normaliser):
             terms = super().loss(out, targets, normaliser)
             if damage == "loss":  # a loss that is not finite, with a finite gradient
-                return Terms(terms.loss + float("inf"), terms.sums)
+                return LossOutput(terms.loss + float("inf"), terms.sums)
             if damage == "gradient":  # and the other way round
-                return Terms(Nan.apply(terms.loss), terms.sums)
+                return LossOutput(Nan.apply(terms.loss), terms.sums)
             return terms
 
     return Broken

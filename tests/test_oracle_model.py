@@ -18,7 +18,7 @@ pytest.importorskip("ray")
 
 from actors.chat import ChatConfig  # noqa: E402
 from cluster.experiment import Experiment, RolloutConfig  # noqa: E402
-from cluster.launch import House, launch  # noqa: E402
+from cluster.launch import Fleet, launch  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.source import sample_texts  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
@@ -30,7 +30,7 @@ from lmrl.trajectory import Trajectory  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def talking(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def talking(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     """A small random policy, and the instruct model."""
     exp = Experiment(
         task="twenty-questions",
@@ -44,18 +44,18 @@ def talking(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     folder = tmp_path_factory.mktemp("policy") / "checkpoint"
     make_start(exp.model, sample_texts(exp), folder, seed=0)
     exp.check()
-    with launch(exp, folder, learners=False) as house:
-        yield house
+    with launch(exp, folder, learners=False) as fleet:
+        yield fleet
 
 
 def play(
-    house: House, task: str, seeds: list[int], player: str, **options: int
+    fleet: Fleet, task: str, seeds: list[int], player: str, **options: int
 ) -> list[Trajectory]:
-    exp = replace(house.experiment, task=task, options=options)
-    house.experiment = exp
-    job = evaluation_job(house, seeds, "policy", player)
-    tables = [finished.table for finished in episodes(house, job)]
-    house.ledger.evaluated += sum(table.num_rows for table in tables)
+    exp = replace(fleet.experiment, task=task, options=options)
+    fleet.experiment = exp
+    job = evaluation_job(fleet, seeds, "policy", player)
+    tables = [finished.table for finished in episodes(fleet, job)]
+    fleet.ledger.evaluated += sum(table.num_rows for table in tables)
     return from_table(pa.concat_tables(tables))
 
 
@@ -76,7 +76,7 @@ def test_conversion_happens_once() -> None:
 )
 @pytest.mark.parametrize("player", ["", "optimal"])
 def test_an_episode_runs_end_to_end(
-    talking: House, task: str, options: dict[str, int], player: str
+    talking: Fleet, task: str, options: dict[str, int], player: str
 ) -> None:
     before = talking.ledger.oracle.get("replies", 0)
     (played,) = play(talking, task, [1], player, **options)
@@ -89,7 +89,7 @@ def test_an_episode_runs_end_to_end(
     assert all(text.strip() for text in heard), heard
 
 
-def test_many_episodes_share_the_models_batches(talking: House) -> None:
+def test_many_episodes_share_the_models_batches(talking: Fleet) -> None:
     played = play(talking, "twenty-questions", list(range(8)), "random", max_turns=2)
     answers = {turn.observation for t in played for turn in t.turns[1:]}
     assert len(played) == 8 and answers <= {"Yes.\n", "No.\n", "I don't know.\n"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from learners.algorithms.base import Now
+from learners.algorithms.base import OldOutputs
 from learners.algorithms.ppo import PPO, ppo_terms
 from learners.batch import Batch, collate
 from learners.networks.actor_critic import Outputs
@@ -32,8 +32,10 @@ def batch_of(tokens: int, reward: float = 0.0) -> Batch:
 def prepared(algorithm: PPO, logprob: Any, reference: Any, coefficient: float = 0.1) -> Any:
     """Return what `prepare` does with log-probs of the policy and the start policy."""
     batch = batch_of(len(logprob))
-    now = Now(np.asarray(logprob), np.zeros(batch.entries), np.asarray(reference), np.zeros((0, 0)))
-    return algorithm.prepare(batch, now, Alone(), {"kl_coef": coefficient})
+    old = OldOutputs(
+        np.asarray(logprob), np.zeros(batch.entries), np.asarray(reference), np.zeros((0, 0))
+    )
+    return algorithm.prepare(batch, old, Alone(), {"kl_coef": coefficient})
 
 
 @pytest.mark.parametrize("shift", [0.2, 1.0, 2.0])
@@ -69,8 +71,8 @@ def test_equal_advantages_have_no_spread(count: int, value: float) -> None:
     one = np.zeros(1, np.int32)
     turn = Turn("", one, 1, "", one, one.astype(np.float32), one, 0.0)
     batch = collate([Trajectory("made-up", {}, 0, (turn,), TERMINATED, "", one[:0], 1)] * count)
-    now = Now(np.zeros(count), np.full(count, -value), np.zeros(count), np.zeros((0, 0)))
-    columns, metrics, _ = PPO().prepare(batch, now, Alone(), {"kl_coef": 0.0})
+    old = OldOutputs(np.zeros(count), np.full(count, -value), np.zeros(count), np.zeros((0, 0)))
+    columns, metrics, _ = PPO().prepare(batch, old, Alone(), {"kl_coef": 0.0})
     assert isinstance(metrics["advantage_std"], float)
     assert metrics["advantage_std"] == pytest.approx(0.0, abs=1e-6)
     assert np.abs(columns["advantage"]).max() < 1e-6
@@ -93,8 +95,8 @@ def test_ratios_of_far_policies_stay_finite() -> None:
 def test_targets_outside_the_bins_are_counted() -> None:
     algorithm = PPO(value_bins=20, value_bounds=(-1.0, 0.0), kl_coef=0.0, gamma=1.0, lam=1.0)
     batch = batch_of(4, -2.0)
-    now = Now(np.zeros(4), np.zeros(4), np.zeros(4), np.zeros((0, 0)))
-    columns, metrics, _ = algorithm.prepare(batch, now, Alone(), {"kl_coef": 0.0})
+    old = OldOutputs(np.zeros(4), np.zeros(4), np.zeros(4), np.zeros((0, 0)))
+    columns, metrics, _ = algorithm.prepare(batch, old, Alone(), {"kl_coef": 0.0})
     assert metrics["value_targets_clipped"] == 1.0
     none = torch.zeros(4)
     out = Outputs(none, none[:0], none, none, torch.zeros(4, 20))

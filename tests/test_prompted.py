@@ -12,10 +12,10 @@ pytest.importorskip("ray")
 
 from openai_server import Server
 
-from actors.chat import ChatConfig, Patient, chat_model
+from actors.chat import ChatConfig, RetryingChatModel, chat_model
 from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
 from actors.replies import NOTHING, read_action, spoken
-from cluster.evaluation.targets import Setting, prompted_contestant
+from cluster.evaluation.targets import Setting, prompted_target
 from cluster.experiment import EvaluationConfig
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
@@ -28,7 +28,7 @@ from lmrl.tasks import known, make
 Chat = list[dict[str, str]]
 
 
-def client(server: Server, **changes: object) -> Patient:
+def client(server: Server, **changes: object) -> RetryingChatModel:
     config = {"model": "parrot", "endpoint": server.url, "timeout": 10.0, "context": 4096}
     return chat_model(ChatConfig(**{**config, **changes}), [], "")
 
@@ -241,7 +241,7 @@ def test_a_chess_example_is_a_few_of_its_turns(server: Server) -> None:
 def test_episodes_run_side_by_side_and_come_in_order(server: Server) -> None:
     server.delay, server.reply = 0.05, "c r a n e"
     config = ChatConfig("parrot", server.url, timeout=10.0, context=4096)
-    with prompted_contestant(config, "wordle", {}, EvaluationConfig(8), shots=1) as contestant:
+    with prompted_target(config, "wordle", {}, EvaluationConfig(8), shots=1) as contestant:
         score, table = contestant.score({}, Setting(0.7))
     played = from_table(table)
     assert [t.seed for t in played] == list(range(1_000_000_000, 1_000_000_008))
@@ -264,7 +264,7 @@ def test_smollm2_plays_three_tasks(local_ray: None) -> None:
         "twenty-questions": {"max_turns": 3},
     }
     (task, options), *others = tasks.items()
-    with prompted_contestant(config, task, options, sizes, shots=1) as contestant:
+    with prompted_target(config, task, options, sizes, shots=1) as contestant:
         for name, changed in [(task, options), *others]:
             playing = replace(contestant, task=name)
             score, table = playing.score(changed, Setting())

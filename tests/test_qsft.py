@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learners.algorithms.base import Guide, Now
+from learners.algorithms.base import OldOutputs, ValueGuidance
 from learners.algorithms.qsft import QSFT, LikelihoodNetwork, qsft_terms
-from learners.batch import collate, micros
-from learners.checkpoints.guided import action_values, combine, likelihoods, ratios
-from learners.learner import Group
+from learners.batch import collate, micro_batches
+from learners.checkpoints.guided import action_values, guided_logits, likelihoods, ratios
+from learners.learner import TorchProcessGroup
 from learners.networks.actor_critic import CausalLM, Inputs
-from learners.networks.values import Target, following
+from learners.networks.values import Target, bootstrap_columns
 from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn
@@ -46,7 +46,7 @@ class Table(CausalLM):
 def inputs_of(batch: Any, budget: int = 10**6) -> list[tuple[Any, Inputs]]:
     return [
         (micro, Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields)))
-        for micro in micros(batch, budget=budget)
+        for micro in micro_batches(batch, budget=budget)
     ]
 
 
@@ -63,17 +63,17 @@ def step_of(
     """Return the loss of a batch and its gradients, as the learner does it."""
     none = np.zeros(batch.entries)
     passes = inputs_of(batch, budget)
-    now = Now(none[: batch.actions], none, none[: batch.actions], none[None][:0])
+    old = OldOutputs(none[: batch.actions], none, none[: batch.actions], none[None][:0])
     if len(passes) > 1:
         rows = np.zeros((1, batch.entries))
         for micro, inputs in passes:
             rows[:, micro.entry] = target.values(inputs, net).q.numpy()
-        now = replace(now, target_q=rows)
-    columns, *_ = algorithm.prepare(batch, now, Group(0, 1, "cpu"), {})
+        old = replace(old, target_q=rows)
+    columns, *_ = algorithm.prepare(batch, old, TorchProcessGroup(0, 1, "cpu"), {})
     net.zero_grad()
     total = torch.zeros((), dtype=torch.float64)
     for micro, inputs in passes:
-        out, after = following(batch, micro, inputs, net(inputs), now, target, net)
+        out, after = bootstrap_columns(batch, micro, inputs, net(inputs), old, target, net)
         acts = micro.entry[micro.entry < batch.actions]
         targets = {k: torch.as_tensor(np.asarray(c)[acts]).double() for k, c in columns.items()}
         loss = algorithm.loss(out, targets | {k: v.double() for k, v in after.items()}, 5.0).loss
@@ -101,7 +101,7 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
         ending, final = (TERMINATED, NO_IDS) if number % 2 else (TRUNCATED, np.array([3], np.int32))
         data.append(Trajectory("made-up", {}, 0, turns, ending, "", final, len(final)))
     batch = collate(data)
-    target = Target(net, algorithm.follows, reference)
+    target = Target(net, algorithm.target_config, reference)
     rest = float(rng.normal())
     with torch.no_grad():
         target.network.double().q_heads[0].weight[:-1].copy_(slow.T)
@@ -124,11 +124,11 @@ def test_loss_and_gradient_are_those_of_a_slow_twin(seed: int) -> None:
     total = torch.zeros((), dtype=torch.float64)
     for episode in data:
         steps = []  # state, token, reward, and whether the token ends its turn
-        for now in episode.turns:
-            context, said = int(now.observation_ids[0]), now.action_ids.tolist()
+        for old in episode.turns:
+            context, said = int(old.observation_ids[0]), old.action_ids.tolist()
             for place, token in enumerate(said):
                 end = place == len(said) - 1
-                steps.append((context, token, now.reward if end else 0.0, end))
+                steps.append((context, token, old.reward if end else 0.0, end))
                 context = token
         states = [state for state, *_ in steps[1:]] + [3 if episode.ending == TRUNCATED else None]
         for (context, token, reward, end), after in zip(steps, states, strict=True):
@@ -211,7 +211,7 @@ def test_a_small_maze_reaches_its_optimum(tokens: int) -> None:
 
     algorithm = QSFT(gamma=gamma, lowest=low, support=0.1, polyak=0.3, value_start=-4.0)
     net = LikelihoodNetwork(Table(base), algorithm.support, mass=0.5).double()
-    target = Target(net, algorithm.follows, Table(base))
+    target = Target(net, algorithm.target_config, Table(base))
     target.network.double()
     optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=0.05)
     steps = 600
@@ -223,9 +223,9 @@ def test_a_small_maze_reaches_its_optimum(tokens: int) -> None:
         target.follow(net)
     with torch.no_grad():
         outputs = net.q_heads[0](torch.eye(states).double())[0]
-        guide = replace(algorithm, reading="ratio").guide
-        values = low * (1.0 - action_values(base, [outputs], guide))
-        guided = combine(base, [outputs], replace(guide, beta=60.0)).softmax(-1)
+        guidance = replace(algorithm, q_from="ratio").guidance
+        values = low * (1.0 - action_values(base, [outputs], guidance))
+        guided = guided_logits(base, [outputs], replace(guidance, beta=60.0)).softmax(-1)
     for cell in GRID.starts:
         here = GRID.cells.index(cell)
         deciding = here if tokens == 1 else begun + here
@@ -246,17 +246,19 @@ def test_readings_of_a_head() -> None:
     inside = pi >= 0.5 * pi.amax(-1, keepdim=True)
     torch.testing.assert_close(ratios(logp, base, 0.5), torch.where(inside, p / pi, 0.0))
 
-    def read(reading: Any, support: float = 0.0) -> Tensor:
-        return combine(base, [outputs], Guide(1, "linear", 1.0, 3.0, 1.0, reading, support))
+    def read(q_from: Any, support: float = 0.0) -> Tensor:
+        return guided_logits(
+            base, [outputs], ValueGuidance(1, "linear", 1.0, 3.0, 1.0, q_from, support)
+        )
 
     torch.testing.assert_close(read("ratio"), base + 3.0 * (p / pi).clamp(max=1.0))
     torch.testing.assert_close(read("probability"), base + 3.0 * p)
-    for reading, value in (("ratio", (p / pi).clamp(max=1.0)), ("probability", p)):
-        torch.testing.assert_close(read(reading, 0.5), base + 3.0 * torch.where(inside, value, 0.0))
+    for q_from, value in (("ratio", (p / pi).clamp(max=1.0)), ("probability", p)):
+        torch.testing.assert_close(read(q_from, 0.5), base + 3.0 * torch.where(inside, value, 0.0))
     # A network that has not been trained samples as the start policy does, if it weighs the ratio.
     untrained = torch.cat([base, torch.full((3, 1), -2.0)], 1)
-    guide = Guide(1, "linear", 1.0, 3.0, 1.0, "ratio")
-    torch.testing.assert_close(combine(base, [untrained], guide).softmax(-1), pi)
+    guidance = ValueGuidance(1, "linear", 1.0, 3.0, 1.0, "ratio")
+    torch.testing.assert_close(guided_logits(base, [untrained], guidance).softmax(-1), pi)
 
 
 def test_a_range_of_values_that_is_none_is_refused() -> None:

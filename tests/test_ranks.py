@@ -20,7 +20,7 @@ import json, sys
 from dataclasses import replace
 import numpy as np
 from learners.algorithms.bc import BC
-from learners.algorithms.sarsa import CQL
+from learners.algorithms.sarsa import ConservativeSARSA
 from learners.engine import OptimiserConfig
 from learners.algorithms.filtered_bc import OnlineFilteredBC
 from learners.algorithms.ilql import ILQL, OnlineILQL
@@ -41,13 +41,13 @@ PPO_ = PPO(kl_coef=0.1, epochs=2, minibatch=0, kl_stop=None, value_scale=10.0)
 empty = {
     "bc": BC(observation_weight=0.5),
     "ppo": replace(PPO_, bc_coef=0.3),
-    "mc": MC(value_start=-5.0, cql=0.1),
-    "ilql": ILQL(value_start=-5.0, cql=0.1, polyak=0.5),
+    "mc": MC(value_start=-5.0, cql_weight=0.1),
+    "ilql": ILQL(value_start=-5.0, cql_weight=0.1, polyak=0.5),
 }
 cases = {f"{name} {z}": (one, algorithm, z) for name, algorithm in empty.items() for z in range(4)}
 cases |= {
     "online_ilql 0": (one, OnlineILQL(minibatch=1, epochs=1), 0),
-    "sarsa 0": (one, CQL(value_start=-5.0), 0),
+    "sarsa 0": (one, ConservativeSARSA(value_start=-5.0), 0),
     "qsft 0": (one, QSFT(lowest=-20.0), 0),
     "uneven_ppo 3": (uneven, PPO_, 3),
     "uneven_td 3": (uneven, ILQL(lam=0.5, value_start=-5.0), 3),

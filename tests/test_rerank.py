@@ -55,7 +55,7 @@ def test_probabilities_are_read_as_the_sampler_reads_them(
 ) -> None:
     """Q-SFT: the value of a token is p / π, which is the same for all of them before training, and
     0 for tokens that the start policy does not support."""
-    algorithm = QSFT(lowest=-20.0, value_start=-8.0, reading="ratio", support=support)
+    algorithm = QSFT(lowest=-20.0, value_start=-8.0, q_from="ratio", support=support)
     make_guided(algorithm, checkpoint, tmp_path / "guided")
     policy = Reranker(tmp_path / "guided", list(MOVES), score="sum")
     context = context_of(policy)

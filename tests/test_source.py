@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cluster.presets import preset
-from cluster.source import Fresh, Position, segments
+from cluster.source import OnlineSource, SourceState, segments
 from learners.algorithms.ppo import PPO
 from learners.batch import collate
 from lmrl.codec import Codec
@@ -33,12 +33,12 @@ def test_each_optimiser_step_clones_new_episodes_and_a_resumed_run_goes_on(
         for number in range(3)
     ]
 
-    def seeds(source: Fresh, number: int) -> list[list[int]]:
+    def seeds(source: OnlineSource, number: int) -> list[list[int]]:
         tables = source._cloned(rounds[number])
         assert tables is not None
         return [table["seed"].to_pylist() for table in tables]
 
-    whole = Fresh(exp, tmp_path)
+    whole = OnlineSource(exp, tmp_path)
     drawn = [seeds(whole, number) for number in range(3)]
     for steps, tables in zip(drawn, rounds, strict=True):
         assert len(steps) == 2 * round(segments(tables[0]) / 8) > 2
@@ -47,10 +47,10 @@ def test_each_optimiser_step_clones_new_episodes_and_a_resumed_run_goes_on(
     assert len(set(flat)) == len(flat)  # nothing twice
     assert whole.position.cloned == len(flat) and whole.position.taken == 0
 
-    broken = Fresh(exp, tmp_path)
+    broken = OnlineSource(exp, tmp_path)
     assert [seeds(broken, number) for number in range(2)] == drawn[:2]
-    resumed = Fresh(exp, tmp_path)
-    resumed.position = Position(**asdict(broken.position))
+    resumed = OnlineSource(exp, tmp_path)
+    resumed.position = SourceState(**asdict(broken.position))
     assert seeds(resumed, 2) == drawn[2]
 
 

@@ -21,7 +21,7 @@ ray = pytest.importorskip("ray")
 from actors.engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
 from actors.sampler import Contexts  # noqa: E402
 from actors.simulator import Job, Simulator, SimulatorConfig  # noqa: E402
-from cluster.launch import House, Weights, choose_device  # noqa: E402
+from cluster.launch import Fleet, Weights, choose_device  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
@@ -33,37 +33,37 @@ from lmrl.schema import from_table  # noqa: E402
 from lmrl.trajectory import Trajectory  # noqa: E402
 
 
-def job(house: House, seeds: list[int], **changes: Any) -> Job:
-    exp = house.experiment
+def job(fleet: Fleet, seeds: list[int], **changes: Any) -> Job:
+    exp = fleet.experiment
     decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=5)
     return Job(exp.task, {"max_steps": 12}, seeds, decoding)._replace(**changes)
 
 
-def play(house: House, work: Job) -> list[Trajectory]:
-    tables = [finished.table for finished in episodes(house, work)]
-    house.ledger.trained += sum(table.num_rows for table in tables)
+def play(fleet: Fleet, work: Job) -> list[Trajectory]:
+    tables = [finished.table for finished in episodes(fleet, work)]
+    fleet.ledger.trained += sum(table.num_rows for table in tables)
     played = from_table(pa.concat_tables(tables)) if tables else []
     return sorted(played, key=lambda t: t.seed)
 
 
 @contextmanager
-def fresh_ledger(house: House) -> Iterator[Ledger]:
+def fresh_ledger(fleet: Fleet) -> Iterator[Ledger]:
     """Count from zero, and check at the end that nothing is unaccounted for."""
-    house.ledger = Ledger()
-    yield house.ledger
-    assert house.ledger.open == 0, house.ledger
+    fleet.ledger = Ledger()
+    yield fleet.ledger
+    assert fleet.ledger.open == 0, fleet.ledger
 
 
-def test_samplers_and_learner_agree_after_every_push(house: House) -> None:
-    with fresh_ledger(house):
+def test_samplers_and_learner_agree_after_every_push(fleet: Fleet) -> None:
+    with fresh_ledger(fleet):
         for version in (1, 2):
-            played = play(house, job(house, list(range(16))))
-            metrics = house.learners.update([_table(played)])
+            played = play(fleet, job(fleet, list(range(16))))
+            metrics = fleet.learners.update([_table(played)])
             assert metrics["sampler_gap"] < 1e-4  # what was sampled is what the learner scores
             assert metrics["optimiser_steps"] >= 1
-            report = push(house, version)
+            report = push(fleet, version)
             assert report.max_abs < 1e-3 and report.pushed_again == 0
-        again = play(house, job(house, list(range(100, 104))))
+        again = play(fleet, job(fleet, list(range(100, 104))))
         assert {v for t in again for turn in t.turns for v in turn.versions.tolist()} == {2}
 
 
@@ -73,46 +73,46 @@ def _table(played: list[Trajectory]) -> pa.Table:
     return to_table(played)
 
 
-def test_a_turn_is_sampled_from_exactly_its_context(house: House) -> None:
+def test_a_turn_is_sampled_from_exactly_its_context(fleet: Fleet) -> None:
     """Stored contexts, tokens and log-probs are those of the sampler: score them again."""
-    with fresh_ledger(house):
-        work = job(house, [3], task="maze-po")
-        (trajectory,) = play(house, work)
+    with fresh_ledger(fleet):
+        work = job(fleet, [3], task="maze-po")
+        (trajectory,) = play(fleet, work)
     for context, turn in zip(trajectory.contexts(), trajectory.turns, strict=False):
         row = np.concatenate([context, turn.action_ids])
-        scored = ray.get(house.samplers[0].score.remote([row]))[0][-len(turn.action_ids) :]
+        scored = ray.get(fleet.samplers[0].score.remote([row]))[0][-len(turn.action_ids) :]
         assert np.abs(scored - turn.logprobs).max() < 1e-4
 
 
-def test_the_same_seeds_sample_the_same_tokens(house: House) -> None:
-    with fresh_ledger(house):
-        first = play(house, job(house, list(range(8))))
-        second = play(house, job(house, [*range(8), *range(50, 70)]))[:8]
+def test_the_same_seeds_sample_the_same_tokens(fleet: Fleet) -> None:
+    with fresh_ledger(fleet):
+        first = play(fleet, job(fleet, list(range(8))))
+        second = play(fleet, job(fleet, [*range(8), *range(50, 70)]))[:8]
     said = [[turn.action_ids.tolist() for turn in t.turns] for t in first]
     assert said == [[turn.action_ids.tolist() for turn in t.turns] for t in second]
 
 
-def test_a_stale_tensor_is_caught_and_pushed_again(house: House) -> None:
-    sampler, right = house.samplers[0], house.weights
+def test_a_stale_tensor_is_caught_and_pushed_again(fleet: Fleet) -> None:
+    sampler, right = fleet.samplers[0], fleet.weights
     assert right is not None
-    house.weights = Weights(right.version, [_spoilt(right)], right.sent)
-    load_again(house, sampler)
-    house.weights = right
-    gaps, again = _gate(house, [sampler])
+    fleet.weights = Weights(right.version, [_spoilt(right)], right.sent)
+    load_again(fleet, sampler)
+    fleet.weights = right
+    gaps, again = _gate(fleet, [sampler])
     assert again == 1 and gaps[0].maximum < 1e-3
 
 
-def test_weights_that_stay_wrong_stop_the_run_and_silence_the_sampler(house: House) -> None:
-    sampler, right = house.samplers[0], house.weights
+def test_weights_that_stay_wrong_stop_the_run_and_silence_the_sampler(fleet: Fleet) -> None:
+    sampler, right = fleet.samplers[0], fleet.weights
     assert right is not None
-    house.weights = Weights(right.version, [_spoilt(right)], right.sent)
-    load_again(house, sampler)
+    fleet.weights = Weights(right.version, [_spoilt(right)], right.sent)
+    load_again(fleet, sampler)
     with pytest.raises(RunError, match=r"sampler 0 differs .* checksum of .*c_fc.weight is not"):
-        _gate(house, [sampler])
+        _gate(fleet, [sampler])
     assert ray.get(sampler.state.remote())["version"] is None
-    house.weights = right
-    load_again(house, sampler)
-    assert _gate(house, [sampler])[1] == 0
+    fleet.weights = right
+    load_again(fleet, sampler)
+    assert _gate(fleet, [sampler])[1] == 0
 
 
 def _spoilt(right: Weights) -> Any:
@@ -125,39 +125,39 @@ def _spoilt(right: Weights) -> Any:
     return ray.put(Bucket(bucket.metas, data))
 
 
-def test_a_tied_head_cannot_go_stale(house: House) -> None:
+def test_a_tied_head_cannot_go_stale(fleet: Fleet) -> None:
     """The tied matrix arrives under its first name only, and the repacked head follows it."""
-    sampler, right = house.samplers[0], house.weights
+    sampler, right = fleet.samplers[0], fleet.weights
     assert right is not None
     bucket: Bucket = ray.get(right.buckets[0])
     assert "lm_head.weight" not in [meta.name for meta in bucket.metas]
     moved = bucket.data.copy()
     wte = next(meta for meta in bucket.metas if meta.name == "transformer.wte.weight")
     moved[wte.offset : wte.offset + wte.length].view(np.float32)[:] *= 1.5
-    house.weights = Weights(right.version, [ray.put(Bucket(bucket.metas, moved))], right.sent)
-    load_again(house, sampler)
-    shifted = ray.get(sampler.score.remote(house.probes))
+    fleet.weights = Weights(right.version, [ray.put(Bucket(bucket.metas, moved))], right.sent)
+    load_again(fleet, sampler)
+    shifted = ray.get(sampler.score.remote(fleet.probes))
     difference = np.abs(np.concatenate(shifted) - np.concatenate(right.sent.logprobs))
     assert difference.max() > 0.05  # the head did follow the matrix that was moved
-    house.weights = right
-    load_again(house, sampler)
-    gaps, again = _gate(house, [sampler])
+    fleet.weights = right
+    load_again(fleet, sampler)
+    gaps, again = _gate(fleet, [sampler])
     assert again == 0 and gaps[0].maximum < 1e-3
 
 
-def test_an_unfinished_push_leaves_the_sampler_silent(house: House) -> None:
-    sampler = house.samplers[0]
+def test_an_unfinished_push_leaves_the_sampler_silent(fleet: Fleet) -> None:
+    sampler = fleet.samplers[0]
     ray.get(sampler.begin_load.remote())
     assert ray.get(sampler.state.remote())["version"] is None
-    for bucket in house.weights.buckets:
+    for bucket in fleet.weights.buckets:
         ray.get(sampler.load.remote(bucket))
-    ray.get(sampler.finish_load.remote(house.weights.version))
-    assert _gate(house, [sampler])[1] == 0
+    ray.get(sampler.finish_load.remote(fleet.weights.version))
+    assert _gate(fleet, [sampler])[1] == 0
 
 
-def test_the_prefix_cache_serves_a_version_and_never_outlives_it(house: House) -> None:
-    sampler = house.samplers[0]
-    context = np.concatenate(house.probes)[:52]
+def test_the_prefix_cache_serves_a_version_and_never_outlives_it(fleet: Fleet) -> None:
+    sampler = fleet.samplers[0]
+    context = np.concatenate(fleet.probes)[:52]
     decoding = Decoding(max_tokens=2, seed=1)
 
     def cached() -> int:
@@ -168,19 +168,19 @@ def test_the_prefix_cache_serves_a_version_and_never_outlives_it(house: House) -
 
     cached()
     assert cached() == 32  # one block of the 52 tokens
-    right = house.weights
-    house.weights = Weights(right.version + 1, right.buckets, right.sent)
-    load_again(house, sampler)
+    right = fleet.weights
+    fleet.weights = Weights(right.version + 1, right.buckets, right.sent)
+    load_again(fleet, sampler)
     assert cached() == 0
-    house.weights = right
-    load_again(house, sampler)
+    fleet.weights = right
+    load_again(fleet, sampler)
 
 
-def test_prompts_that_exceed_a_step_together_are_all_answered(house: House) -> None:
+def test_prompts_that_exceed_a_step_together_are_all_answered(fleet: Fleet) -> None:
     """None of them may be cut over two steps: its seeded generator would be turned back."""
-    sampler = house.samplers[0]
-    room = house.experiment.max_context
-    count = 2 + house.experiment.sampler.batched_tokens // room
+    sampler = fleet.samplers[0]
+    room = fleet.experiment.max_context
+    count = 2 + fleet.experiment.sampler.batched_tokens // room
     rng = np.random.default_rng(0)
     requests = [
         Request(key, rng.integers(1, 300, size=room - key % 5).astype(np.int32), key)
@@ -196,59 +196,59 @@ def test_prompts_that_exceed_a_step_together_are_all_answered(house: House) -> N
     assert all(len(ids) for ids in answered.values())
 
 
-def test_a_sampler_whose_engine_raises_says_so_and_starts_again(house: House) -> None:
-    sampler, beyond = house.samplers[0], np.array([1, 10**6], np.int32)
+def test_a_sampler_whose_engine_raises_says_so_and_starts_again(fleet: Fleet) -> None:
+    sampler, beyond = fleet.samplers[0], np.array([1, 10**6], np.int32)
     before = ray.get(sampler.state.remote())["pid"]
     work = Contexts.pack([Request(0, beyond, 1)])  # a token that no embedding has
     with pytest.raises((EngineFailed, ray.exceptions.RayActorError)):
         ray.get(sampler.generate.remote("broken", work, Decoding(max_tokens=1)), timeout=60)
-    with fresh_ledger(house):
-        assert len(play(house, job(house, list(range(4))))) == 4
+    with fresh_ledger(fleet):
+        assert len(play(fleet, job(fleet, list(range(4))))) == 4
     assert ray.get(sampler.state.remote())["pid"] != before
 
 
-def test_a_sampler_that_missed_the_beginning_of_a_push_stays_silent(house: House) -> None:
-    sampler = house.samplers[0]
+def test_a_sampler_that_missed_the_beginning_of_a_push_stays_silent(fleet: Fleet) -> None:
+    sampler = fleet.samplers[0]
     for call in (
-        sampler.load.remote(house.weights.buckets[0]),
-        sampler.finish_load.remote(house.weights.version + 1),
+        sampler.load.remote(fleet.weights.buckets[0]),
+        sampler.finish_load.remote(fleet.weights.version + 1),
     ):
         with pytest.raises(SamplerStale):
             ray.get(call)
-    assert ray.get(sampler.state.remote())["version"] == house.weights.version
+    assert ray.get(sampler.state.remote())["version"] == fleet.weights.version
 
 
-def test_a_raising_task_fails_its_episode_and_not_the_run(house: House) -> None:
+def test_a_raising_task_fails_its_episode_and_not_the_run(fleet: Fleet) -> None:
     failures = []
-    house.failures = failures.append
-    with fresh_ledger(house) as ledger:
-        work = job(house, list(range(12)), task="tests.faulty:Faulty")
-        played = play(house, work)
+    fleet.failures = failures.append
+    with fresh_ledger(fleet) as ledger:
+        work = job(fleet, list(range(12)), task="tests.faulty:Faulty")
+        played = play(fleet, work)
         assert [t.seed for t in played] == [s for s in range(12) if s % 3]
         assert ledger.failed == 4 and sorted(f.seed for f in failures) == [0, 3, 6, 9]
         assert all("ZeroDivisionError: the task broke" in f.error for f in failures)
-    house.failures = None
+    fleet.failures = None
 
 
-def test_too_many_failures_stop_the_run(house: House) -> None:
-    exp = house.experiment
-    house.experiment = replace(exp, failures=0.1)
+def test_too_many_failures_stop_the_run(fleet: Fleet) -> None:
+    exp = fleet.experiment
+    fleet.experiment = replace(exp, failures=0.1)
     with pytest.raises(RunError, match=r"more than the allowed share of 0\.1"):
-        play(house, job(house, [0, 3, 6, 9], task="tests.faulty:Faulty"))
-    house.experiment = exp
+        play(fleet, job(fleet, [0, 3, 6, 9], task="tests.faulty:Faulty"))
+    fleet.experiment = exp
 
 
 @pytest.mark.parametrize("victim", ["sampler", "simulator"])
-def test_a_killed_actor_loses_no_episode(house: House, victim: str) -> None:
+def test_a_killed_actor_loses_no_episode(fleet: Fleet, victim: str) -> None:
     if victim == "sampler":
-        pid = ray.get(house.samplers[0].state.remote())["pid"]
+        pid = ray.get(fleet.samplers[0].state.remote())["pid"]
     else:
-        pid = ray.get(house.simulators[0].state.remote())["pid"]
+        pid = ray.get(fleet.simulators[0].state.remote())["pid"]
     seeds = list(range(48))
-    with fresh_ledger(house) as ledger:
-        work = job(house, seeds, options={"max_steps": 30}, at_once=16)
+    with fresh_ledger(fleet) as ledger:
+        work = job(fleet, seeds, options={"max_steps": 30}, at_once=16)
         arrived: list[Trajectory] = []
-        for finished in episodes(house, work):
+        for finished in episodes(fleet, work):
             arrived += from_table(finished.table)
             ledger.trained += finished.table.num_rows
             if pid is not None:
@@ -257,38 +257,38 @@ def test_a_killed_actor_loses_no_episode(house: House, victim: str) -> None:
         assert sorted(t.seed for t in arrived) == seeds  # each once, none missing
         # Each lost episode is counted once, however often it was offered while the actor started.
         assert ledger.resubmitted == 0 if victim == "sampler" else 0 < ledger.resubmitted <= 48
-    state = ray.get(house.samplers[0].state.remote())
-    assert state["version"] == house.weights.version
-    assert _gate(house, list(house.samplers))[1] == 0
+    state = ray.get(fleet.samplers[0].state.remote())
+    assert state["version"] == fleet.weights.version
+    assert _gate(fleet, list(fleet.samplers))[1] == 0
 
 
-def test_frozen_actors_are_replaced_and_lose_no_episode(house: House) -> None:
+def test_frozen_actors_are_replaced_and_lose_no_episode(fleet: Fleet) -> None:
     """A process that is stopped keeps its connections open and answers nothing. The one that takes
     its place starts for longer than the silence that is allowed, and is left to."""
-    exp = house.experiment
-    house.experiment = replace(exp, placement=replace(exp.placement, unresponsive=3.0))
-    frozen = [ray.get(actor.state.remote())["pid"] for actor in both(house)]
+    exp = fleet.experiment
+    fleet.experiment = replace(exp, placement=replace(exp.placement, unresponsive=3.0))
+    frozen = [ray.get(actor.state.remote())["pid"] for actor in both(fleet)]
     seeds = list(range(48))
-    with fresh_ledger(house) as ledger, ExitStack() as stack:
-        work = job(house, seeds, options={"max_steps": 30}, at_once=16)
+    with fresh_ledger(fleet) as ledger, ExitStack() as stack:
+        work = job(fleet, seeds, options={"max_steps": 30}, at_once=16)
         arrived: list[Trajectory] = []
-        for finished in episodes(house, work):
+        for finished in episodes(fleet, work):
             if not arrived:
                 for pid in frozen:
                     stack.enter_context(stopped(pid))
             arrived += from_table(finished.table)
             ledger.trained += finished.table.num_rows
         assert sorted(t.seed for t in arrived) == seeds
-    house.experiment = exp
-    for actor, pid in zip(both(house), frozen, strict=True):
+    fleet.experiment = exp
+    for actor, pid in zip(both(fleet), frozen, strict=True):
         assert ray.get(actor.state.remote(), timeout=60)["pid"] != pid
         assert not psutil.pid_exists(pid)
-    assert ray.get(house.samplers[0].state.remote())["version"] == house.weights.version
-    assert _gate(house, list(house.samplers))[1] == 0
+    assert ray.get(fleet.samplers[0].state.remote())["version"] == fleet.weights.version
+    assert _gate(fleet, list(fleet.samplers))[1] == 0
 
 
-def both(house: House) -> list[Any]:
-    return [house.samplers[0], house.simulators[0]]
+def both(fleet: Fleet) -> list[Any]:
+    return [fleet.samplers[0], fleet.simulators[0]]
 
 
 @contextmanager
@@ -301,35 +301,35 @@ def stopped(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def test_a_simulator_does_not_wait_for_ever(house: House, checkpoint: Path) -> None:
+def test_a_simulator_does_not_wait_for_ever(fleet: Fleet, checkpoint: Path) -> None:
     """Without anybody who replaces the sampler, its silence is an error with a sentence."""
     impatient = SimulatorConfig(reply_timeout=2.0)
     simulator = Simulator.remote(
-        house.samplers, str(checkpoint), house.experiment.max_context, impatient
+        fleet.samplers, str(checkpoint), fleet.experiment.max_context, impatient
     )
     ray.get(simulator.state.remote())
-    alone = replace(house, simulators=[simulator], ledger=Ledger())
+    alone = replace(fleet, simulators=[simulator], ledger=Ledger())
     with (
-        stopped(ray.get(house.samplers[0].state.remote())["pid"]),
+        stopped(ray.get(fleet.samplers[0].state.remote())["pid"]),
         pytest.raises(RunError, match=r"^no sampler answered within 2 s each"),
     ):
-        list(episodes(alone, job(house, [1])))
+        list(episodes(alone, job(fleet, [1])))
     ray.kill(simulator)
-    with fresh_ledger(house):
-        assert len(play(house, job(house, [1]))) == 1
+    with fresh_ledger(fleet):
+        assert len(play(fleet, job(fleet, [1]))) == 1
 
 
-def test_a_frozen_rank_is_named(house: House) -> None:
-    learners = house.learners
+def test_a_frozen_rank_is_named(fleet: Fleet) -> None:
+    learners = fleet.learners
     exp = learners.exp
     learners.exp = replace(exp, learner=replace(exp.learner, timeout=2.0))
     with (
         stopped(ray.get(learners.ranks[0].ready.remote())["pid"]),
         pytest.raises(RunError, match=r"rank\(s\) \[0\] did not finish 'weights' within 2 s"),
     ):
-        push(house, house.weights.version + 1)
+        push(fleet, fleet.weights.version + 1)
     learners.exp = exp
-    assert push(house, house.weights.version + 1).max_abs < 1e-3
+    assert push(fleet, fleet.weights.version + 1).max_abs < 1e-3
 
 
 @ray.remote(max_restarts=-1)
@@ -361,12 +361,12 @@ def test_what_an_actor_raises_is_one_sentence(local_ray: None) -> None:
     ray.kill(actor)
 
 
-def test_a_push_goes_on_without_a_frozen_sampler(house: House) -> None:
+def test_a_push_goes_on_without_a_frozen_sampler(fleet: Fleet) -> None:
     actors = [Answering.remote() for _ in range(2)]
     pids = [ray.get(actor.pid.remote()) for actor in actors]
-    exp = house.experiment
+    exp = fleet.experiment
     two = replace(
-        house, samplers=actors, experiment=replace(exp, push=replace(exp.push, deadline=2.0))
+        fleet, samplers=actors, experiment=replace(exp, push=replace(exp.push, deadline=2.0))
     )
     with stopped(pids[0]):
         calls = [(actor, actor.pid.remote()) for actor in actors]
@@ -401,14 +401,14 @@ def test_a_context_too_short_for_one_turn_is_refused(local_ray: None, checkpoint
         pass
 
 
-def test_a_push_past_its_deadline_names_phase_and_sampler(house: House) -> None:
-    exp = house.experiment
-    house.experiment = replace(exp, push=replace(exp.push, deadline=0.0))
+def test_a_push_past_its_deadline_names_phase_and_sampler(fleet: Fleet) -> None:
+    exp = fleet.experiment
+    fleet.experiment = replace(exp, push=replace(exp.push, deadline=0.0))
     with pytest.raises(RunError, match=r"phase begin: sampler\(s\) \[0\] did not answer"):
-        push(house, 3)
-    house.experiment = exp
-    load_again(house, house.samplers[0])  # closes the update that was given up, and begins anew
-    assert _gate(house, list(house.samplers))[1] == 0
+        push(fleet, 3)
+    fleet.experiment = exp
+    load_again(fleet, fleet.samplers[0])  # closes the update that was given up, and begins anew
+    assert _gate(fleet, list(fleet.samplers))[1] == 0
 
 
 def test_a_cache_that_no_machine_can_hold_is_refused(local_ray: None) -> None:

@@ -20,8 +20,9 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parent.parent
 
 SMALL = [
-    "--options", '{"max_steps": 12}', "--evaluation.episodes", "16", "--rollouts.least", "16",
-    "--rollouts.turns", "160", "--updates", "4", "--save_every", "2", "--keep", "4",
+    "--options", '{"max_steps": 12}', "--evaluation.episodes", "16",
+    "--rollouts.min_episodes", "16", "--rollouts.turns", "160", "--updates", "4",
+    "--save_every", "2", "--keep", "4",
     "--learner.optimiser.decay", "none", "--evaluation.random", "false",
 ]  # fmt: skip
 

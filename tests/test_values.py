@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from learners.algorithms.base import Following, Guide, Now
+from learners.algorithms.base import OldOutputs, TargetConfig, ValueGuidance
 from learners.algorithms.ilql import ILQL
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.returns import lambda_returns, per_step, reward_to_go
-from learners.batch import Batch, collate, micros
-from learners.checkpoints.guided import combine
+from learners.batch import Batch, collate, micro_batches
+from learners.checkpoints.guided import guided_logits
 from learners.networks.actor_critic import Inputs
 from learners.networks.hl_gauss import (
     BinnedValueHead,
@@ -25,7 +25,7 @@ from learners.networks.hl_gauss import (
     target_distribution,
 )
 from learners.networks.hl_gauss import cross_entropy as hl_cross_entropy
-from learners.networks.values import Head, Target, ValueNetwork, ValueOutputs, following
+from learners.networks.values import Head, Target, ValueNetwork, ValueOutputs, bootstrap_columns
 from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_FLOATS, NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn
@@ -86,10 +86,10 @@ def test_lambda_returns_are_weighted_means_of_n_step_returns(
 def test_a_nucleus_keeps_what_the_start_policy_finds_likely() -> None:
     base = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     q = torch.tensor([[[0.0, 1.0, 9.0, 99.0]], [[1.0, 0.0, 99.0, 99.0]]])
-    open_ = combine(base, q, Guide(2, "mlp", 1.0, 2.0))
+    open_ = guided_logits(base, q, ValueGuidance(2, "mlp", 1.0, 2.0))
     torch.testing.assert_close(open_, base + 2.0 * torch.tensor([[0.0, 0.0, 9.0, 99.0]]))
     for mass, kept in ((0.4, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.81, 3), (0.99, 4)):
-        inside = combine(base, q, Guide(2, "mlp", 1.0, 2.0, mass)).isfinite()
+        inside = guided_logits(base, q, ValueGuidance(2, "mlp", 1.0, 2.0, mass)).isfinite()
         assert inside.tolist() == [[True] * kept + [False] * (4 - kept)], mass
 
 
@@ -208,9 +208,9 @@ def gradients(
     algorithm: ILQL, batch: Batch, net: ValueNetwork, target: Target, budget: int
 ) -> tuple[float, list[Tensor]]:
     """Return loss and gradients of a batch in passes of `budget` tokens, as the learner does it."""
-    passes = micros(batch, budget=budget)
+    passes = micro_batches(batch, budget=budget)
     none = np.zeros(batch.entries)
-    now = Now(none[: batch.actions], none, none[: batch.actions], none[None][:0])
+    old = OldOutputs(none[: batch.actions], none, none[: batch.actions], none[None][:0])
     if len(passes) > 1 or algorithm.evaluates(algorithm.start_state()):
         value, target_q = none.copy(), np.zeros((2, batch.entries))
         for micro in passes:
@@ -218,13 +218,13 @@ def gradients(
             slow = target.values(inputs, net)
             value[micro.entry] = (slow.v if target.with_v else net(inputs).v.detach()).numpy()
             target_q[:, micro.entry] = slow.q.numpy()
-        now = replace(now, value=value, target_q=target_q)
-    columns, *_ = algorithm.prepare(batch, now, None, algorithm.start_state())  # type: ignore[arg-type]
+        old = replace(old, value=value, target_q=target_q)
+    columns, *_ = algorithm.prepare(batch, old, None, algorithm.start_state())  # type: ignore[arg-type]
     total = 0.0
     net.zero_grad()
     for micro in passes:
         inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
-        out, after = following(batch, micro, inputs, net(inputs), now, target, net)
+        out, after = bootstrap_columns(batch, micro, inputs, net(inputs), old, target, net)
         acts = micro.entry[micro.entry < batch.actions]
         targets = {k: torch.as_tensor(np.asarray(c)[acts]).double() for k, c in columns.items()}
         terms = algorithm.loss(out, targets | {k: v.double() for k, v in after.items()}, 7.0)
@@ -236,7 +236,7 @@ def gradients(
 @seeds
 @pytest.mark.parametrize("markov", [True, False])
 @pytest.mark.parametrize(
-    "changes", [{}, {"credit": "token"}, {"lam": 0.5}, {"cql": 0.0}, {"target_v": False}]
+    "changes", [{}, {"credit": "token"}, {"lam": 0.5}, {"cql_weight": 0.0}, {"target_v": False}]
 )
 def test_many_passes_give_the_gradient_of_one(
     seed: int, markov: bool, changes: dict[str, Any]
@@ -245,12 +245,12 @@ def test_many_passes_give_the_gradient_of_one(
     batch = collate([episode(rng, markov) for _ in range(6)])
     algorithm = ILQL(**changes)
     net, slow = network(seed), network(seed + 1)
-    net.nll = algorithm.cql > 0
-    target = Target(net, algorithm.follows)
+    net.nll = algorithm.cql_weight > 0
+    target = Target(net, algorithm.target_config)
     target.network = slow.requires_grad_(False)
     whole, one = gradients(algorithm, batch, net, target, 10**6)
     parts, many = gradients(algorithm, batch, net, target, 12)
-    assert len(micros(batch, budget=12)) > 1
+    assert len(micro_batches(batch, budget=12)) > 1
     assert parts == pytest.approx(whole, rel=1e-5)  # values of other passes travel as float32
     for a, b in zip(one, many, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
@@ -258,7 +258,7 @@ def test_many_passes_give_the_gradient_of_one(
 
 def test_a_target_follows_and_keeps_small_steps() -> None:
     net = network(0)
-    target = Target(net, Following(0.25))
+    target = Target(net, TargetConfig(0.25))
     before = [p.clone() for p in target.network.parameters()]
     with torch.no_grad():
         for parameter in net.parameters():
@@ -266,7 +266,7 @@ def test_a_target_follows_and_keeps_small_steps() -> None:
     target.follow(net)
     for old, new in zip(before, target.network.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.25)
-    hard = Target(net, Following(0.0, hard_every=2))
+    hard = Target(net, TargetConfig(0.0, hard_every=2))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.add_(1.0)
@@ -419,9 +419,9 @@ def learned(algorithm: Any, data: list[Trajectory], steps: int = 1500) -> ValueN
         bins=bins,
         bounds=bounds,
     ).double()
-    target = Target(net, algorithm.follows) if algorithm.follows else None
+    target = Target(net, algorithm.target_config) if algorithm.target_config else None
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
-    (micro,) = micros(batch)
+    (micro,) = micro_batches(batch)
     inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
     none, state = np.zeros(batch.entries), algorithm.start_state()
     for step in range(steps):
@@ -432,11 +432,13 @@ def learned(algorithm: Any, data: list[Trajectory], steps: int = 1500) -> ValueN
         if algorithm.evaluates(state):
             assert target is not None
             target_q = target.values(inputs, net).q.numpy()
-        now = Now(none[: batch.actions], out.v.detach().numpy(), none[: batch.actions], target_q)
-        columns, _, state = algorithm.prepare(batch, now, None, state)
+        old = OldOutputs(
+            none[: batch.actions], out.v.detach().numpy(), none[: batch.actions], target_q
+        )
+        columns, _, state = algorithm.prepare(batch, old, None, state)
         targets = {k: torch.as_tensor(np.asarray(c)).double() for k, c in columns.items()}
         if target is not None:
-            out, after = following(batch, micro, inputs, out, now, target, net)
+            out, after = bootstrap_columns(batch, micro, inputs, out, old, target, net)
             targets |= {k: v.double() for k, v in after.items()}
         terms = algorithm.loss(out, targets, float(batch.actions))
         optimiser.zero_grad()
@@ -456,7 +458,7 @@ def q_of(net: ValueNetwork, tokens: int) -> np.ndarray:
     return q[:, : len(MOVES)].numpy()
 
 
-SMALL = ILQL(gamma=GAMMA, tau=0.8, cql=0.0, polyak=0.5, head="linear")
+SMALL = ILQL(gamma=GAMMA, tau=0.8, cql_weight=0.0, polyak=0.5, head="linear")
 
 
 @pytest.mark.parametrize(
@@ -468,7 +470,7 @@ SMALL = ILQL(gamma=GAMMA, tau=0.8, cql=0.0, polyak=0.5, head="linear")
         (replace(SMALL, lam=0.5), 3),
         (replace(SMALL, mc_updates=20), 3),
         (replace(SMALL, value_bins=41, value_bounds=(-10.0, 0.5)), 3),
-        (MC(gamma=GAMMA, cql=0.0, head="linear"), 3),
+        (MC(gamma=GAMMA, cql_weight=0.0, head="linear"), 3),
     ],
     ids=["one token", "ilql", "mean", "td-lambda", "returns first", "hl-gauss", "mc"],
 )
@@ -492,16 +494,16 @@ def test_first_updates_regress_to_the_returns_of_the_data() -> None:
     """Each token of a turn to the same return, then to the value of the next token."""
     algorithm = replace(SMALL, mc_updates=2)
     batch = collate([walk(GRID.starts[0], "move up\n", 3)])
-    now = Now(*[np.full(batch.actions, -9.0)] * 3, np.zeros((2, batch.actions)))
+    old = OldOutputs(*[np.full(batch.actions, -9.0)] * 3, np.zeros((2, batch.actions)))
     state = algorithm.start_state()
     discount = per_step(GAMMA, batch.turn_end, "turn")
     returns = reward_to_go(batch.reward, batch.next, discount)
     for _ in range(2):
         assert algorithm.evaluates(state)
-        columns, _, state = algorithm.prepare(batch, now, None, state)  # type: ignore[arg-type]
+        columns, _, state = algorithm.prepare(batch, old, None, state)  # type: ignore[arg-type]
         np.testing.assert_allclose(columns["y"], returns)
     assert not algorithm.evaluates(state)
-    columns, *_ = algorithm.prepare(batch, now, None, state)  # type: ignore[arg-type]
+    columns, *_ = algorithm.prepare(batch, old, None, state)  # type: ignore[arg-type]
     assert set(columns) == {"reward", "discount"}
 
 
@@ -510,7 +512,7 @@ def test_targets_stay_within_the_range_of_returns() -> None:
     batch = collate([step_of(GRID.starts[0], "move up\n", 3)])
     bounded = replace(SMALL, value_bounds=(-10.0, 0.0))
     out = ValueOutputs(torch.zeros(2, 3), torch.zeros(2), torch.zeros(3))
-    columns, *_ = bounded.prepare(batch, Now(*[np.zeros(3)] * 3, np.zeros((0, 3))), None, {})  # type: ignore[arg-type]
+    columns, *_ = bounded.prepare(batch, OldOutputs(*[np.zeros(3)] * 3, np.zeros((0, 3))), None, {})  # type: ignore[arg-type]
     targets = {k: torch.as_tensor(np.asarray(c)) for k, c in columns.items()}
     after = {"v_next": torch.tensor([9.0, -99.0, 9.0]), "target_q": torch.zeros(2, 3)}
     terms = bounded.loss(out, targets | after, 1.0)
@@ -527,13 +529,13 @@ def test_a_following_state_that_is_missing_is_an_error() -> None:
     net = ValueNetwork(
         trunk, 2, trunk.width, STOP + 1, -3.0, "linear", 1.0, with_v=True, nll=False
     ).double()
-    target = Target(net, SMALL.follows)
-    now = Now(*[np.zeros(3)] * 3, np.zeros((0, 3)))
+    target = Target(net, SMALL.target_config)
+    old = OldOutputs(*[np.zeros(3)] * 3, np.zeros((0, 3)))
 
     def passed(segments: np.ndarray) -> dict[str, Tensor]:
-        (micro,) = micros(batch, segments)
+        (micro,) = micro_batches(batch, segments)
         inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
-        return following(batch, micro, inputs, net(inputs), now, target, net)[1]
+        return bootstrap_columns(batch, micro, inputs, net(inputs), old, target, net)[1]
 
     assert passed(np.array([0, 1]))["v_next"].tolist() == [-3.0, -3.0, -3.0]
     with pytest.raises(LookupError, match="1 following states are not in the pass"):

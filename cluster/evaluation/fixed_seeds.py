@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cluster.launch import House
+from cluster.launch import Fleet
 from cluster.stream import episodes, evaluation_job
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_returns
@@ -16,7 +16,7 @@ SELECTION = 1_000_000
 
 
 def evaluate(
-    house: House, count: int, label: str, player: str = "", selecting: bool = False
+    fleet: Fleet, count: int, label: str, player: str = "", selecting: bool = False
 ) -> tuple[Score, pa.Table]:
     """Return the score of `count` episodes and the episodes, in order of their seeds.
 
@@ -30,12 +30,12 @@ def evaluate(
     Raises:
         RunError: if every episode failed.
     """
-    exp = house.experiment
+    exp = fleet.experiment
     first = exp.evaluation.first_seed + SELECTION * selecting
-    job = evaluation_job(house, list(range(first, first + count)), label, player)
+    job = evaluation_job(fleet, list(range(first, first + count)), label, player)
     tables = []
-    for finished in episodes(house, job):
-        house.ledger.evaluated += finished.table.num_rows
+    for finished in episodes(fleet, job):
+        fleet.ledger.evaluated += finished.table.num_rows
         tables.append(finished.table)
     if not tables:
         raise RunError(f"every one of the {count} evaluation episodes of {label} failed")

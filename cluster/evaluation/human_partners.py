@@ -81,9 +81,9 @@ def serving_partners(
         served = {}
         for name, exp in plans.items():
             path = Path(name).resolve()
-            house = stack.enter_context(launch(exp, path, learners=False))
-            decoding = evaluation_job(house, [], name).decoding
+            fleet = stack.enter_context(launch(exp, path, learners=False))
+            decoding = evaluation_job(fleet, [], name).decoding
             codec = Codec.load(path)
             timeout = exp.simulator.reply_timeout
-            served[name] = Served(house.samplers[0], codec, exp.max_context, decoding, timeout)
+            served[name] = Served(fleet.samplers[0], codec, exp.max_context, decoding, timeout)
         yield served

@@ -1,8 +1,8 @@
 """Score a checkpoint, a scripted player or a prompted model without training: what `lmrl evaluate`
 runs.
 
-Each of them is a `Contestant`, which plays any options of its task and any setting of its sampling
-while it stays started: a suite and a sweep are loops over them.
+Each of them is an `EvaluationTarget`: while it stays started it plays its task with any options and
+any sampling settings. Suites and sweeps are loops over these.
 """
 
 from collections import Counter
@@ -16,16 +16,16 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from actors.chat import ChatConfig, Patient
+from actors.chat import ChatConfig, RetryingChatModel
 from actors.prompted import Prompted, examples
 from cluster import oracle as answering
 from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import EvaluationConfig, Experiment, RolloutConfig
 from cluster.fields import recorded
-from cluster.launch import House, check_context, launch, ray_session
+from cluster.launch import Fleet, check_context, launch, ray_session
 from cluster.waits import fetch
 from learners.algorithms.bc import BC
-from learners.checkpoints.guided import guide_of
+from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, context_of
 from learners.rerank import Reranker, move_accuracy
 from learners.rerank import Score as RerankScore
@@ -56,7 +56,7 @@ def settings(
 
 
 @dataclass
-class Asked:
+class ChatUsageReport:
     """What was asked of the models of an evaluation.
 
     Attributes:
@@ -83,10 +83,10 @@ def malformed(episodes: Iterable[Trajectory], fact: str = "oracle_malformed") ->
     return sum(int(episode.info.get(fact, 0)) for episode in episodes)
 
 
-class Contestant(Protocol):
+class EvaluationTarget(Protocol):
     """Plays a task."""
 
-    asked: Asked
+    asked: ChatUsageReport
 
     def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
         """Return the score and the episodes, in order of their seeds.
@@ -104,7 +104,7 @@ class Contestant(Protocol):
 
 
 def score_suite(
-    contestant: Contestant, suite: Mapping[str, dict[str, Any]], setting: Setting
+    contestant: EvaluationTarget, suite: Mapping[str, dict[str, Any]], setting: Setting
 ) -> dict[str, Scored | str]:
     """Return the score of each entry of a suite.
 
@@ -199,25 +199,25 @@ class Checkpoint:
         label: for the record.
     """
 
-    house: House
+    fleet: Fleet
     codec: Codec
     label: str
-    asked: Asked = field(default_factory=Asked)
+    asked: ChatUsageReport = field(default_factory=ChatUsageReport)
 
     def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes; see `Contestant`."""
-        base = self.house.experiment
+        """Return the score and the episodes; see `EvaluationTarget`."""
+        base = self.fleet.experiment
         sizes = base.evaluation
         if setting.temperature is not None:
             sizes = replace(sizes, temperature=setting.temperature)
         failures = 1.0 if lenient else base.failures
         exp = replace(base, options=options, evaluation=sizes, failures=failures)
         check_context(exp, self.codec)
-        before = dict(self.house.ledger.oracle)
-        with _guided(self.house, setting.beta):
-            house = replace(self.house, experiment=exp)
-            found, table = evaluate(house, sizes.episodes, self.label)
-        usage = self.house.ledger.oracle
+        before = dict(self.fleet.ledger.oracle)
+        with _guided(self.fleet, setting.beta):
+            fleet = replace(self.fleet, experiment=exp)
+            found, table = evaluate(fleet, sizes.episodes, self.label)
+        usage = self.fleet.ledger.oracle
         if usage:
             episodes = from_table(table)
             new = {name: count - before.get(name, 0) for name, count in usage.items()}
@@ -227,7 +227,7 @@ class Checkpoint:
 
 
 @contextmanager
-def _guided(house: House, beta: float | None) -> Iterator[None]:
+def _guided(fleet: Fleet, beta: float | None) -> Iterator[None]:
     """Let a value-guided policy sample with β; None leaves it as it is.
 
     Raises:
@@ -236,22 +236,22 @@ def _guided(house: House, beta: float | None) -> Iterator[None]:
     if beta is None:
         yield
         return
-    deadline = house.experiment.push.deadline
-    fetch([sampler.guide.remote(beta) for sampler in house.samplers], deadline, "a sampler")
-    before = _processes(house)
+    deadline = fleet.experiment.push.deadline
+    fetch([sampler.set_beta.remote(beta) for sampler in fleet.samplers], deadline, "a sampler")
+    before = _processes(fleet)
     yield
-    if _processes(house) != before:
+    if _processes(fleet) != before:
         raise RunError(f"a sampler died while beta {beta:g} was scored; run the command again")
 
 
-def _processes(house: House) -> list[int]:
-    deadline = house.experiment.placement.timeout
-    states = fetch([s.state.remote() for s in house.samplers], deadline, "a sampler")
+def _processes(fleet: Fleet) -> list[int]:
+    deadline = fleet.experiment.placement.timeout
+    states = fetch([s.state.remote() for s in fleet.samplers], deadline, "a sampler")
     return [state["pid"] for state in states]
 
 
 @contextmanager
-def checkpoint_contestant(
+def checkpoint_target(
     checkpoint: Path,
     task: str,
     options: dict[str, Any],
@@ -279,14 +279,14 @@ def checkpoint_contestant(
             `Experiment.check` refuses, or a context that is too short for the task.
     """
     exp = serving(checkpoint, task, options, sizes, max_tokens, context, oracle=oracle)
-    if guided and guide_of(checkpoint) is None:
+    if guided and read_guidance(checkpoint) is None:
         raise UsageError(
             f"{checkpoint} is a plain policy, so it has no beta; --beta is for value-guided ones, "
             "such as ILQL and MC train"
         )
     codec = Codec.load(checkpoint)
-    with ray_session(), launch(exp, checkpoint.resolve(), learners=False) as house:
-        yield Checkpoint(house, codec, str(checkpoint))
+    with ray_session(), launch(exp, checkpoint.resolve(), learners=False) as fleet:
+        yield Checkpoint(fleet, codec, str(checkpoint))
 
 
 def score_checkpoint(
@@ -314,7 +314,7 @@ def score_checkpoint(
         RunError: if too many episodes of the first entry fail.
     """
     options = next(iter(suite.values()))
-    with checkpoint_contestant(checkpoint, task, options, sizes, max_tokens, context) as contestant:
+    with checkpoint_target(checkpoint, task, options, sizes, max_tokens, context) as contestant:
         return score_suite(contestant, suite, Setting())
 
 
@@ -328,7 +328,7 @@ def _seeds(sizes: EvaluationConfig) -> range:
 @contextmanager
 def answering_model(
     config: ChatConfig | None, task: str, options: Mapping[str, Any]
-) -> Iterator[Patient | None]:
+) -> Iterator[RetryingChatModel | None]:
     """Yield the model that answers for a task; Ray starts if we serve it ourselves.
 
     Args:
@@ -349,7 +349,9 @@ def answering_model(
         yield stack.enter_context(answering.serving(config))
 
 
-def count_oracle(asked: Asked, oracle: Patient | None, episodes: Iterable[Trajectory]) -> None:
+def count_oracle(
+    asked: ChatUsageReport, oracle: RetryingChatModel | None, episodes: Iterable[Trajectory]
+) -> None:
     """Count what was asked of the model that answers for the task, if one does."""
     if oracle is not None:
         usage = asdict(oracle.take_usage())
@@ -370,11 +372,11 @@ class Player:
     player: str
     task: str
     sizes: EvaluationConfig
-    oracle: Patient | None = None
-    asked: Asked = field(default_factory=Asked)
+    oracle: RetryingChatModel | None = None
+    asked: ChatUsageReport = field(default_factory=ChatUsageReport)
 
     def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes; see `Contestant`."""
+        """Return the score and the episodes; see `EvaluationTarget`."""
         env = make(self.task, **options)
         seeds = _seeds(self.sizes)
         if self.oracle is None:
@@ -386,7 +388,7 @@ class Player:
 
 
 @contextmanager
-def player_contestant(
+def scripted_target(
     player: str,
     task: str,
     options: Mapping[str, Any],
@@ -420,7 +422,7 @@ def score_player(
     Raises:
         UsageError: if the task or the player is unknown.
     """
-    with player_contestant(player, task, next(iter(suite.values())), sizes) as contestant:
+    with scripted_target(player, task, next(iter(suite.values())), sizes) as contestant:
         return score_suite(contestant, suite, Setting())
 
 
@@ -463,7 +465,7 @@ def answered_episodes(
     options: dict[str, Any],
     player: str,
     seeds: Iterable[int],
-    asked: Asked,
+    asked: ChatUsageReport,
 ) -> Iterator[Trajectory]:
     """Yield episodes of a scripted player in which a model answers, in order of their seeds.
 
@@ -507,17 +509,17 @@ class PromptedModel:
         oracle: the model that answers for the task; None is the task's own scripted one.
     """
 
-    at: Callable[[float], Patient]
+    at: Callable[[float], RetryingChatModel]
     config: ChatConfig
     task: str
     sizes: EvaluationConfig
     shots: int
     data: Path | None
-    oracle: Patient | None = None
-    asked: Asked = field(default_factory=Asked)
+    oracle: RetryingChatModel | None = None
+    asked: ChatUsageReport = field(default_factory=ChatUsageReport)
 
     def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes; see `Contestant`."""
+        """Return the score and the episodes; see `EvaluationTarget`."""
         seeds = _seeds(self.sizes)
         shots = examples(self.task, options, self.shots, self.data, seeds)
         temperature = setting.temperature
@@ -540,7 +542,7 @@ class PromptedModel:
 
 
 @contextmanager
-def prompted_contestant(
+def prompted_target(
     config: ChatConfig,
     task: str,
     options: Mapping[str, Any],

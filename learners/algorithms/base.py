@@ -21,7 +21,7 @@ Columns = dict[str, NDArray[np.floating]]
 Metrics = dict[str, float]
 
 
-class Ranks(Protocol):
+class ProcessGroup(Protocol):
     """The other ranks, as far as an algorithm needs them."""
 
     def total(self, *values: float) -> list[float]:
@@ -30,7 +30,7 @@ class Ranks(Protocol):
 
 
 @dataclass(frozen=True)
-class Now:
+class OldOutputs:
     """What the networks say about a batch before any update of it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Now:
 
 
 @dataclass(frozen=True)
-class Terms:
+class LossOutput:
     """A loss over one micro-batch.
 
     Attributes:
@@ -63,7 +63,7 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Following:
+class TargetConfig:
     """How a target network follows: θ' ← alpha θ + (1 − alpha) θ' after each optimiser step.
 
     Attributes:
@@ -83,7 +83,7 @@ class Following:
 
 
 @dataclass(frozen=True)
-class Guide:
+class ValueGuidance:
     """Sampling from softmax(log π_start + beta × the smallest Q), see `actors.value_guided`.
 
     Attributes:
@@ -103,12 +103,12 @@ class Guide:
     scale: float
     beta: float
     top_p: float = 1.0
-    reading: Literal["value", "probability", "ratio"] = "value"
+    q_from: Literal["value", "probability", "ratio"] = "value"
     support: float = 0.0
 
     def outputs(self, vocabulary: int) -> int:
         """Return how many outputs a Q head has: one a token, and one for the rest symbol."""
-        return vocabulary + (self.reading != "value")
+        return vocabulary + (self.q_from != "value")
 
 
 class Algorithm(ABC):
@@ -129,7 +129,7 @@ class Algorithm(ABC):
     """Weight of a cloning term on a data set, beside the algorithm's own loss."""
 
     def evaluates(self, state: Mapping[str, float]) -> bool:
-        """Return whether `prepare` needs `Now`; without, the batch is not run forward beforehand.
+        """Return whether `prepare` needs `OldOutputs`. If not, that forward pass is left out.
 
         Args:
             state: numbers that change during a run, see `start_state`.
@@ -144,16 +144,16 @@ class Algorithm(ABC):
     @property
     def reference(self) -> bool:
         """Whether a frozen copy of the start policy is kept."""
-        return self.guide is not None
+        return self.guidance is not None
 
     @property
-    def follows(self) -> Following | None:
+    def target_config(self) -> TargetConfig | None:
         """How the target network follows the trained one; None has no target network, and then
         losses know nothing of following states."""
         return None
 
     @property
-    def guide(self) -> Guide | None:
+    def guidance(self) -> ValueGuidance | None:
         """How the sampler uses action values beside the start policy; None samples from the policy
         that is trained."""
         return None
@@ -171,7 +171,7 @@ class Algorithm(ABC):
         return {}
 
     def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+        self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return target columns `[N]`, metrics, and the state of the next round."""
         return {}, {}, {}
@@ -181,7 +181,7 @@ class Algorithm(ABC):
         return float(actions)
 
     @abstractmethod
-    def loss(self, out: Any, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+    def loss(self, out: Any, targets: Mapping[str, Tensor], normaliser: float) -> LossOutput:
         """Return the loss of a micro-batch whose entries are actions.
 
         Args:

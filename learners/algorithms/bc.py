@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from learners.algorithms.base import Algorithm, Terms
+from learners.algorithms.base import Algorithm, LossOutput
 from learners.networks.actor_critic import CausalLM, Network, Outputs
 from lmrl.limits import NOT_NEGATIVE
 
@@ -64,10 +64,10 @@ class BC(Algorithm):
         """Return N + w P."""
         return actions + self.observation_weight * observations
 
-    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> LossOutput:
         """Return the cross-entropy of a micro-batch."""
-        loss = bc_loss(out.logprob, out.seen_logprob, self.observation_weight, normaliser)
-        return Terms(
+        loss = bc_loss(out.logprob, out.observation_logprob, self.observation_weight, normaliser)
+        return LossOutput(
             loss,
             {"action_nll": -out.logprob.detach().sum(), "entropy": out.entropy.detach().sum()},
         )

@@ -3,7 +3,7 @@
 Defaults repair what the published code gets wrong: credit is discounted at turn borders instead of
 at every token (`credit="token"`), a time limit is bootstrapped after the environment's reply
 (`bootstrap="action"` reads it before), targets take V from the target network (`target_v`), and
-values of tokens that were never taken are held down (`cql` above 0).
+values of tokens that were never taken are held down (`cql_weight` above 0).
 
 Every action token bootstraps from the state of the next action token, also inside a turn. One
 bootstrap a turn would make the value of a first token the mean over the data's continuations, and
@@ -22,12 +22,12 @@ from torch import Tensor
 from learners.algorithms.base import (
     Algorithm,
     Columns,
-    Following,
-    Guide,
+    LossOutput,
     Metrics,
-    Now,
-    Ranks,
-    Terms,
+    OldOutputs,
+    ProcessGroup,
+    TargetConfig,
+    ValueGuidance,
 )
 from learners.algorithms.returns import Credit, lambda_returns, off_policy_decay, per_step
 from learners.batch import Batch
@@ -84,7 +84,7 @@ class ILQL(Algorithm):
         mc_updates: number of first updates whose targets are the returns of the data, so that
             bootstraps begin from a network that tells states apart.
         tau: expectile of the value regression.
-        cql: weight of the cross-entropy of the data's tokens under Q read as logits.
+        cql_weight: weight of the cross-entropy of the data's tokens under Q read as logits.
         polyak: α of the target network.
         target_trunk: whether the target has a trunk of its own.
         target_v: whether targets of Q take V from the target network. The published code takes it
@@ -111,7 +111,7 @@ class ILQL(Algorithm):
     lam: Annotated[float, SHARE] = 0.0
     mc_updates: Annotated[int, NOT_NEGATIVE] = 0
     tau: Annotated[float, Range(above=0.0, below=1.0)] = 0.7
-    cql: Annotated[float, NOT_NEGATIVE] = 0.01
+    cql_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True
     target_v: bool = True
@@ -149,16 +149,16 @@ class ILQL(Algorithm):
         return self.lam > 0 or self._learns_returns(state)
 
     @property
-    def follows(self) -> Following:
+    def target_config(self) -> TargetConfig:
         """How the target network follows."""
-        return Following(
+        return TargetConfig(
             self.polyak, self.target_trunk, self.hard_every, self.bootstrap, self.target_v
         )
 
     @property
-    def guide(self) -> Guide:
+    def guidance(self) -> ValueGuidance:
         """How the sampler uses the values."""
-        return Guide(self.q_heads, self.head, self.value_scale, self.beta, self.top_p)
+        return ValueGuidance(self.q_heads, self.head, self.value_scale, self.beta, self.top_p)
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""
@@ -169,13 +169,13 @@ class ILQL(Algorithm):
             self.head,
             self.value_scale,
             with_v=True,
-            nll=self.cql > 0,
+            nll=self.cql_weight > 0,
             bins=self.value_bins,
             bounds=self.value_bounds or (-1.0, 1.0),
         )
 
     def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+        self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts, and targets where they need more than the next value."""
         after = {"updates": state["updates"] + 1} if self.mc_updates else {}
@@ -186,12 +186,14 @@ class ILQL(Algorithm):
                 if self._learns_returns(state)
                 else off_policy_decay(self.lam, batch.turn_end, self.credit)
             )
-            y = lambda_returns(now.value, batch.reward, batch.next, discount, decay)
+            y = lambda_returns(old.value, batch.reward, batch.next, discount, decay)
             return {"y": y}, {}, after
         return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, after
 
-    def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
-        """Return L_q1 + L_q2 + L_v + cql (CE_1 + CE_2) of a micro-batch.
+    def loss(
+        self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float
+    ) -> LossOutput:
+        """Return L_q1 + L_q2 + L_v + cql_weight (CE_1 + CE_2) of a micro-batch.
 
         `targets` holds at the actions: `reward`, `discount` (0 where the episode terminated),
         `target_q` `[heads, N]`, and `v_next`, the value of the following state.
@@ -211,8 +213,8 @@ class ILQL(Algorithm):
             cost = cross_entropy(out.bins.float(), target_q, edges)
             v_loss = (expectile_weight(target_q, out.v, self.tau) * cost).sum()
             clipped["value_targets_clipped"] = clipped_targets(target_q, self.value_bounds)
-        total = terms.q.sum() + v_loss + self.cql * out.nll.sum()
-        return Terms(
+        total = terms.q.sum() + v_loss + self.cql_weight * out.nll.sum()
+        return LossOutput(
             total / normaliser,
             {
                 "q_loss": terms.q.detach().sum() / len(out.q),

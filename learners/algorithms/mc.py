@@ -2,7 +2,7 @@
 
 One Q head, no target network, no V head (arXiv 2311.18232, section 5 and appendix D). Repaired by
 default: credit is discounted at turn borders (`credit="token"` is the published way), and values of
-tokens that were never taken are held down (`cql`).
+tokens that were never taken are held down (`cql_weight`).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,15 @@ from typing import Annotated, ClassVar
 import numpy as np
 from torch import Tensor
 
-from learners.algorithms.base import Algorithm, Columns, Guide, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import (
+    Algorithm,
+    Columns,
+    LossOutput,
+    Metrics,
+    OldOutputs,
+    ProcessGroup,
+    ValueGuidance,
+)
 from learners.algorithms.returns import Credit, per_step, reward_to_go
 from learners.batch import Batch
 from learners.networks.actor_critic import CausalLM
@@ -37,7 +45,7 @@ class MC(Algorithm):
     Attributes:
         gamma: discount.
         credit: whether γ acts at each action token or at each turn border.
-        cql: weight of the cross-entropy of the data's tokens under Q read as logits.
+        cql_weight: weight of the cross-entropy of the data's tokens under Q read as logits.
         head: kind of the Q head.
         value_start: every value before training. At or below the lowest return, no token looks good
             for never having been tried.
@@ -51,7 +59,7 @@ class MC(Algorithm):
 
     gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"
-    cql: Annotated[float, NOT_NEGATIVE] = 0.01
+    cql_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     head: HeadKind = "mlp"
     value_start: float = 0.0
     value_scale: Annotated[float, POSITIVE] = 1.0
@@ -63,18 +71,18 @@ class MC(Algorithm):
     name: ClassVar[str] = "mc"
 
     @property
-    def guide(self) -> Guide:
+    def guidance(self) -> ValueGuidance:
         """How the sampler uses the values."""
-        return Guide(1, self.head, self.value_scale, self.beta, self.top_p)
+        return ValueGuidance(1, self.head, self.value_scale, self.beta, self.top_p)
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""
         return value_network(
-            load(), 1, self.value_start, self.head, self.value_scale, False, self.cql > 0
+            load(), 1, self.value_start, self.head, self.value_scale, False, self.cql_weight > 0
         )
 
     def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+        self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return the returns."""
         discount = per_step(self.gamma, batch.turn_end, self.credit)
@@ -92,13 +100,15 @@ class MC(Algorithm):
         tails[batch.next[last] - batch.actions] = rewards / turns / max(1.0 - self.gamma, 1e-6)
         return tails
 
-    def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
-        """Return L_q + cql CE of a micro-batch."""
+    def loss(
+        self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float
+    ) -> LossOutput:
+        """Return L_q + cql_weight CE of a micro-batch."""
         q, returns = out.q[0], targets["returns"]
         error = mc_terms(q, returns).sum()
         cost = out.nll.sum()
-        return Terms(
-            (error + self.cql * cost) / normaliser,
+        return LossOutput(
+            (error + self.cql_weight * cost) / normaliser,
             {
                 "q_loss": error.detach(),
                 "cql_loss": cost.detach(),

@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.algorithms.base import Algorithm, Columns, Metrics, Now, Ranks, Terms
+from learners.algorithms.base import (
+    Algorithm,
+    Columns,
+    LossOutput,
+    Metrics,
+    OldOutputs,
+    ProcessGroup,
+)
 from learners.algorithms.returns import Credit, adapted_kl, gae, per_step, whiten
 from learners.batch import Batch
 from learners.networks.actor_critic import CausalLM, Critic, Network, Outputs, actor_critic
@@ -166,7 +173,7 @@ class PPO(Algorithm):
             )
 
     def evaluates(self, state: Mapping[str, float]) -> bool:
-        """Return that `prepare` needs `Now`: old log-probs and values."""
+        """Return that `prepare` needs `OldOutputs`: old log-probs and values."""
         return True
 
     @property
@@ -190,7 +197,7 @@ class PPO(Algorithm):
         return {"kl_coef": self.kl_coef}
 
     def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+        self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return old log-probs and values, advantages and value targets of a round.
 
@@ -202,21 +209,21 @@ class PPO(Algorithm):
         That one estimates χ²(π ‖ π_start) − KL(π ‖ π_start) and controls nothing here.
         """
         count = batch.actions
-        log_ratio = now.logprob - now.reference if self.reference else np.zeros(count)
+        log_ratio = old.logprob - old.reference if self.reference else np.zeros(count)
         reward = batch.reward - state["kl_coef"] * log_ratio
         advantage, target = gae(
-            now.value,
+            old.value,
             reward,
             batch.next,
             per_step(self.gamma, batch.turn_end, self.credit),
             per_step(self.lam, batch.turn_end, self.credit),
         )
-        value = now.value[:count]
+        value = old.value[:count]
         error = target - value
         bounded = np.clip(log_ratio, -LOG_RATIO, LOG_RATIO).astype(np.float64)
         sampled = batch.version >= 0
-        gap = np.abs(now.logprob - batch.logprob)[sampled]
-        n, adv, adv2, kl, published, *rest, clipped = ranks.total(
+        gap = np.abs(old.logprob - batch.logprob)[sampled]
+        n, adv, adv2, kl, published, *rest, clipped = group.total(
             count,
             advantage.sum(),
             np.square(advantage).sum(),
@@ -255,14 +262,14 @@ class PPO(Algorithm):
         if self.kl_target is not None:
             coefficient = adapted_kl(coefficient, kl / n, self.kl_target, self.kl_horizon, episodes)
         columns = {
-            "old_logprob": now.logprob,
+            "old_logprob": old.logprob,
             "old_value": value,
             "advantage": advantage,
             "target": target,
         }
         return columns, metrics, {"kl_coef": coefficient}
 
-    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+    def loss(self, out: Outputs, targets: Mapping[str, Tensor], normaliser: float) -> LossOutput:
         """Return policy loss + value_coef × value loss of a micro-batch."""
         terms = ppo_terms(
             out.logprob,
@@ -280,7 +287,7 @@ class PPO(Algorithm):
             assert self.value_bounds is not None
             edges = bin_edges(*self.value_bounds, self.value_bins)
             value = cross_entropy(out.bins.float(), targets["target"], edges).sum()
-        return Terms(
+        return LossOutput(
             (policy + self.value_coef * value) / normaliser,
             {
                 "policy_loss": policy.detach(),

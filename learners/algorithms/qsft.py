@@ -16,8 +16,8 @@ ratio p / π exceeds that of every token of the data, and a decoder of the ratio
 
 - The maximum and the sampler look only at tokens of some probability under π (`support`): the ratio
   of others is a quotient of two errors.
-- The sampler weighs p, as the paper does (`reading="probability"`), or the value itself, p / π
-  (`reading="ratio"`).
+- The sampler weighs p, as the paper does (`q_from="probability"`), or the value itself, p / π
+  (`q_from="ratio"`).
 - Every token bootstraps from the next one; γ acts at turn borders (`credit="token"` is the
   paper's).
 """
@@ -32,12 +32,12 @@ from torch import Tensor
 from learners.algorithms.base import (
     Algorithm,
     Columns,
-    Following,
-    Guide,
+    LossOutput,
     Metrics,
-    Now,
-    Ranks,
-    Terms,
+    OldOutputs,
+    ProcessGroup,
+    TargetConfig,
+    ValueGuidance,
 )
 from learners.algorithms.returns import Credit, per_step
 from learners.batch import Batch
@@ -108,7 +108,7 @@ class LikelihoodNetwork(ValueNetwork):
     ) -> TargetValues:
         """Return max p / π over the tokens that π supports, at the entries' states `[1, E]`."""
         assert reference is not None
-        base = reference.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
+        base = reference.trunk(inputs.tokens)[inputs.state_row, inputs.state_position]
         best = [
             ratios(
                 likelihoods(self.q_heads[0](states[start : start + self.chunk])[0])[0],
@@ -147,7 +147,7 @@ class QSFT(Algorithm):
     value_start: float | None = None
     support: Annotated[float, SHARE] = 0.01
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
-    reading: Literal["probability", "ratio"] = "probability"
+    q_from: Literal["probability", "ratio"] = "probability"
     beta: Annotated[float, NOT_NEGATIVE] = 4.0
     top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
     epochs: Annotated[int, COUNT] = 1
@@ -167,14 +167,14 @@ class QSFT(Algorithm):
             )
 
     @property
-    def follows(self) -> Following:
+    def target_config(self) -> TargetConfig:
         """How the slow copy follows."""
-        return Following(self.polyak)
+        return TargetConfig(self.polyak)
 
     @property
-    def guide(self) -> Guide:
+    def guidance(self) -> ValueGuidance:
         """How the sampler uses the values."""
-        return Guide(1, "linear", 1.0, self.beta, self.top_p, self.reading, self.support)
+        return ValueGuidance(1, "linear", 1.0, self.beta, self.top_p, self.q_from, self.support)
 
     def network(self, load: Callable[[], CausalLM]) -> LikelihoodNetwork:
         """Return the network that is trained."""
@@ -183,19 +183,21 @@ class QSFT(Algorithm):
         return LikelihoodNetwork(load(), self.support, mass)
 
     def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+        self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts of each token's step."""
         discount = per_step(self.gamma, batch.turn_end, self.credit)
         return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, {}
 
-    def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
+    def loss(
+        self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float
+    ) -> LossOutput:
         """Return the weighted cross-entropy of a micro-batch."""
         span = self.highest - self.lowest
-        following = self.lowest + span * targets["target_q_next"][0].clamp(0.0, 1.0)
-        y = targets["reward"] + targets["discount"] * following
+        next_value = self.lowest + span * targets["target_q_next"][0].clamp(0.0, 1.0)
+        y = targets["reward"] + targets["discount"] * next_value
         w = ((y - self.lowest) / span).clamp(0.0, 1.0)
         terms = qsft_terms(out.q[0], out.q[1], w)
-        return Terms(
+        return LossOutput(
             terms.sum() / normaliser, {"w": w.sum(), "action_nll": -out.q[0].detach().sum()}
         )

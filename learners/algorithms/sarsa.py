@@ -15,12 +15,12 @@ from torch import Tensor
 from learners.algorithms.base import (
     Algorithm,
     Columns,
-    Following,
-    Guide,
+    LossOutput,
     Metrics,
-    Now,
-    Ranks,
-    Terms,
+    OldOutputs,
+    ProcessGroup,
+    TargetConfig,
+    ValueGuidance,
 )
 from learners.algorithms.returns import Credit, per_step
 from learners.batch import Batch
@@ -42,12 +42,12 @@ def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class CQL(Algorithm):
+class ConservativeSARSA(Algorithm):
     """Conservative SARSA; the attributes are those of `learners.algorithms.ilql.ILQL`."""
 
     gamma: Annotated[float, SHARE] = 0.99
     credit: Credit = "turn"
-    cql: Annotated[float, NOT_NEGATIVE] = 0.01
+    cql_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True
     head: HeadKind = "mlp"
@@ -57,39 +57,41 @@ class CQL(Algorithm):
     top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
     epochs: Annotated[int, COUNT] = 1
 
-    name: ClassVar[str] = "cql"
+    name: ClassVar[str] = "sarsa"
 
     @property
-    def follows(self) -> Following:
+    def target_config(self) -> TargetConfig:
         """How the target network follows."""
-        return Following(self.polyak, self.target_trunk)
+        return TargetConfig(self.polyak, self.target_trunk)
 
     @property
-    def guide(self) -> Guide:
+    def guidance(self) -> ValueGuidance:
         """How the sampler uses the values."""
-        return Guide(2, self.head, self.value_scale, self.beta, self.top_p)
+        return ValueGuidance(2, self.head, self.value_scale, self.beta, self.top_p)
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""
         return value_network(
-            load(), 2, self.value_start, self.head, self.value_scale, False, self.cql > 0
+            load(), 2, self.value_start, self.head, self.value_scale, False, self.cql_weight > 0
         )
 
     def prepare(
-        self, batch: Batch, now: Now, ranks: Ranks, state: Mapping[str, float]
+        self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return rewards and discounts, and where the next action is known."""
         discount = per_step(self.gamma, batch.turn_end, self.credit) * (batch.next >= 0)
         known = batch.next < batch.actions
         return {"reward": batch.reward, "discount": discount, "known": known * 1.0}, {}, {}
 
-    def loss(self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float) -> Terms:
-        """Return L_q1 + L_q2 + cql (CE_1 + CE_2) of a micro-batch."""
+    def loss(
+        self, out: ValueOutputs, targets: Mapping[str, Tensor], normaliser: float
+    ) -> LossOutput:
+        """Return L_q1 + L_q2 + cql_weight (CE_1 + CE_2) of a micro-batch."""
         y = targets["reward"] + targets["discount"] * targets["target_q_next"].amin(0)
         error = sarsa_terms(out.q, y, targets["known"] > 0).sum()
         cost = out.nll.sum()
-        return Terms(
-            (error + self.cql * cost) / normaliser,
+        return LossOutput(
+            (error + self.cql_weight * cost) / normaliser,
             {
                 "q_loss": error.detach() / len(out.q),
                 "cql_loss": cost.detach() / len(out.q),

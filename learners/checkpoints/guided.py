@@ -9,7 +9,7 @@ ours (`actors.value_guided` serves it in vLLM):
     q1.*, q2.* the Q heads (`learners.networks.values.Head`)
 
 Q is what the heads say or, for Q-SFT, what follows from the probabilities that they give
-(`Guide.reading`).
+(`ValueGuidance.q_from`).
 """
 
 import json
@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from learners.algorithms.base import Algorithm, Guide
+from learners.algorithms.base import Algorithm, ValueGuidance
 from learners.networks.actor_critic import CausalLM, Inputs
 from learners.networks.values import ValueNetwork
 from lmrl.codec import name_portable_class
@@ -54,7 +54,9 @@ def start_weights(checkpoint: Path) -> dict[str, Tensor]:
     return {n: p.detach() for n, p in model.named_parameters()}
 
 
-def write_guided(folder: Path, start: Path, guide: Guide, weights: Mapping[str, Tensor]) -> None:
+def write_guided(
+    folder: Path, start: Path, guidance: ValueGuidance, weights: Mapping[str, Tensor]
+) -> None:
     """Write a value-guided policy into an existing folder.
 
     Args:
@@ -68,7 +70,7 @@ def write_guided(folder: Path, start: Path, guide: Guide, weights: Mapping[str, 
     config = json.loads((start / "config.json").read_text())
     config["lmrl_base"] = config["architectures"]
     config["architectures"] = [ARCHITECTURE]
-    config["lmrl_guide"] = asdict(guide)
+    config["lmrl_value_guidance"] = asdict(guidance)
     whole = {f"policy.{name}": tensor for name, tensor in start_weights(start).items()}
     whole |= {name: tensor.detach().float() for name, tensor in weights.items()}
     save_file(
@@ -90,26 +92,30 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
     """
     from learners.networks.actor_critic import load_causal_lm
 
-    assert algorithm.guide is not None
+    assert algorithm.guidance is not None
     network: Any = algorithm.network(lambda: load_causal_lm(start))
     temporary = folder.with_name(f".{folder.name}.tmp")
     temporary.mkdir(parents=True, exist_ok=True)
-    write_guided(temporary, start, algorithm.guide, dict(network.exported()))
+    write_guided(temporary, start, algorithm.guidance, dict(network.exported()))
     temporary.rename(folder)
 
 
-def guide_of(folder: Path) -> Guide | None:
+def read_guidance(folder: Path) -> ValueGuidance | None:
     """Return how a checkpoint directory's values are used; None for a plain policy."""
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return Guide(**config["lmrl_guide"]) if "lmrl_guide" in config else None
+    return (
+        ValueGuidance(**config["lmrl_value_guidance"]) if "lmrl_value_guidance" in config else None
+    )
 
 
-def guided_logits(start: CausalLM, network: ValueNetwork, guide: Guide, inputs: Inputs) -> Tensor:
+def sampled_policy_logits(
+    start: CausalLM, network: ValueNetwork, guidance: ValueGuidance, inputs: Inputs
+) -> Tensor:
     """Return the logits of the sampled policy at the needed states `[S, V]`, in float32."""
-    hidden = start.trunk(inputs.tokens)[inputs.state_row, inputs.state_col]
+    hidden = start.trunk(inputs.tokens)[inputs.state_row, inputs.state_position]
     base = start.head(hidden).float()
     states = network.states(inputs.tokens, inputs)
-    return combine(base, [head(states)[0].float() for head in network.q_heads], guide)
+    return guided_logits(base, [head(states)[0].float() for head in network.q_heads], guidance)
 
 
 def likelihoods(outputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -147,7 +153,7 @@ def _supported(values: Tensor, start: Tensor, support: float) -> Tensor:
     return values.masked_fill(start < start.amax(-1, keepdim=True) + math.log(support), 0.0)
 
 
-def action_values(base: Tensor, q: Sequence[Tensor], guide: Guide) -> Tensor:
+def action_values(base: Tensor, q: Sequence[Tensor], guidance: ValueGuidance) -> Tensor:
     """Return the action value of every token `[S, V]`: the smallest one of the heads.
 
     Args:
@@ -155,16 +161,18 @@ def action_values(base: Tensor, q: Sequence[Tensor], guide: Guide) -> Tensor:
         q: outputs of each head, `[S, V]`, or `[S, V + 1]` for a probability or ratio.
         guide: what the outputs mean.
     """
-    if guide.reading == "ratio":
-        q = [ratios(likelihoods(outputs)[0], base, guide.support).clamp_(max=1.0) for outputs in q]
-    elif guide.reading == "probability":
+    if guidance.q_from == "ratio":
+        q = [
+            ratios(likelihoods(outputs)[0], base, guidance.support).clamp_(max=1.0) for outputs in q
+        ]
+    elif guidance.q_from == "probability":
         start = base.log_softmax(-1)
-        q = [_supported(likelihoods(outputs)[0].exp(), start, guide.support) for outputs in q]
+        q = [_supported(likelihoods(outputs)[0].exp(), start, guidance.support) for outputs in q]
     # Pass by pass over the vocabulary and without a stack: this runs for every sampled token.
     return reduce(torch.minimum, q)
 
 
-def combine(base: Tensor, q: Sequence[Tensor], guide: Guide) -> Tensor:
+def guided_logits(base: Tensor, q: Sequence[Tensor], guidance: ValueGuidance) -> Tensor:
     """Return base + β min Q `[S, V]`; outside the base policy's nucleus it is −∞.
 
     (arXiv 2311.18232, appendix D: element-wise minimum over Q heads, no value subtracted.)
@@ -174,10 +182,10 @@ def combine(base: Tensor, q: Sequence[Tensor], guide: Guide) -> Tensor:
         q: outputs of each head, as `action_values` takes them.
         guide: β, the nucleus, and what the outputs mean.
     """
-    guided = torch.add(base, action_values(base, q, guide), alpha=guide.beta)
-    if guide.top_p < 1.0:
+    guided = torch.add(base, action_values(base, q, guidance), alpha=guidance.beta)
+    if guidance.top_p < 1.0:
         ordered, order = base.softmax(-1).sort(-1, descending=True)
         # A token stays if what comes before it has less than the mass: one always does.
-        outside = ordered.cumsum(-1) - ordered >= guide.top_p
+        outside = ordered.cumsum(-1) - ordered >= guidance.top_p
         guided = guided.masked_fill(outside.scatter(-1, order, outside), float("-inf"))
     return guided

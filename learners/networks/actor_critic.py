@@ -25,30 +25,30 @@ class Outputs(NamedTuple):
 
     Attributes:
         logprob: of the entries' tokens `[E]`.
-        seen_logprob: of the observation tokens `[E']`.
+        observation_logprob: of the observation tokens `[E']`.
         value: of the entries' states `[E]`; zeros without a critic.
         entropy: of the policy at the entries' states `[E]`.
         bins: logits of the values' bins `[E, K]`, of a critic that has some; else None.
     """
 
     logprob: Tensor
-    seen_logprob: Tensor
+    observation_logprob: Tensor
     value: Tensor
     entropy: Tensor
     bins: Tensor | None = None
 
 
 class Inputs(NamedTuple):
-    """A `learners.batch.Micro` as tensors on the device; see there for the shapes."""
+    """A `learners.batch.MicroBatch` as tensors on the device; see there for the shapes."""
 
     tokens: Tensor
     state_row: Tensor
-    state_col: Tensor
+    state_position: Tensor
     entry_state: Tensor
     entry_token: Tensor
     is_action: Tensor
-    seen_state: Tensor
-    seen_token: Tensor
+    observation_state: Tensor
+    observation_token: Tensor
 
 
 class LanguageModel(Protocol):
@@ -100,11 +100,11 @@ class Network(nn.Module):
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries; float32 whatever the trunk's type."""
         hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens)
-        states = hidden[inputs.state_row, inputs.state_col]
+        states = hidden[inputs.state_row, inputs.state_position]
         token_logprob, entropy = self.per_token(
             states,
-            torch.cat([inputs.entry_state, inputs.seen_state]),
-            torch.cat([inputs.entry_token, inputs.seen_token]),
+            torch.cat([inputs.entry_state, inputs.observation_state]),
+            torch.cat([inputs.entry_token, inputs.observation_token]),
         )
         entries = len(inputs.entry_state)
         if self.value_head is None:
@@ -113,7 +113,7 @@ class Network(nn.Module):
         else:
             if self.critic is not None:
                 seen = cast(LanguageModel, self.critic).trunk(inputs.tokens)
-                states = seen[inputs.state_row, inputs.state_col]
+                states = seen[inputs.state_row, inputs.state_position]
             said = self.value_head(states)
             if isinstance(self.value_head, BinnedValueHead):
                 value = self.value_head.value(said)[inputs.entry_state]
@@ -123,7 +123,7 @@ class Network(nn.Module):
                 bins = None
         return Outputs(
             logprob=token_logprob[:entries],
-            seen_logprob=token_logprob[entries:],
+            observation_logprob=token_logprob[entries:],
             value=value,
             entropy=entropy[:entries],
             bins=bins,

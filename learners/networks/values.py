@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from learners.algorithms.base import Following, Now
-from learners.batch import Batch, Micro
+from learners.algorithms.base import OldOutputs, TargetConfig
+from learners.batch import Batch, MicroBatch
 from learners.networks.actor_critic import CausalLM, Inputs, LanguageModel, at_least_float32
 from learners.networks.hl_gauss import BinnedValueHead
 
@@ -230,7 +230,7 @@ class ValueNetwork(nn.Module):
     def states(self, tokens: Tensor, inputs: Inputs) -> Tensor:
         """Return the hidden states that are needed `[S, H]`."""
         hidden = cast(LanguageModel, self.trunk).trunk(tokens)
-        return hidden[inputs.state_row, inputs.state_col]
+        return hidden[inputs.state_row, inputs.state_position]
 
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
         """Return values at the entries, given hidden states `[S, H]`."""
@@ -336,11 +336,11 @@ class Target:
     """
 
     def __init__(
-        self, network: ValueNetwork, follows: Following, reference: CausalLM | None = None
+        self, network: ValueNetwork, target_config: TargetConfig, reference: CausalLM | None = None
     ) -> None:
         self.reference = reference
-        self.alpha, self.with_trunk = follows.alpha, follows.trunk
-        self.hard_every, self.with_v = follows.hard_every, follows.v
+        self.alpha, self.with_trunk = target_config.alpha, target_config.trunk
+        self.hard_every, self.with_v = target_config.hard_every, target_config.v
         self.network = copy.deepcopy(network).float().requires_grad_(False)
         self.network.nll = False
         self.steps = 0
@@ -378,22 +378,22 @@ class Target:
 
 
 def target_of(
-    network: nn.Module, follows: Following | None, reference: CausalLM | None = None
+    network: nn.Module, target_config: TargetConfig | None, reference: CausalLM | None = None
 ) -> Target | None:
     """Return the target network of a network, if it has one; see `Target` for the arguments."""
-    if follows is None:
+    if target_config is None:
         return None
     assert isinstance(network, ValueNetwork)
-    return Target(network, follows, reference)
+    return Target(network, target_config, reference)
 
 
 @torch.no_grad()
-def following(
+def bootstrap_columns(
     batch: Batch,
-    micro: Micro,
+    micro: MicroBatch,
     inputs: Inputs,
     out: ValueOutputs,
-    now: Now,
+    old: OldOutputs,
     target: Target,
     network: ValueNetwork,
 ) -> tuple[ValueOutputs, dict[str, Tensor]]:
@@ -419,9 +419,9 @@ def following(
     device = out.v.device
     acts = micro.entry[micro.entry < batch.actions]
     follow = batch.next[acts]
-    if len(now.target_q):
-        value = torch.as_tensor(now.value, dtype=torch.float32, device=device)
-        target_q = torch.as_tensor(now.target_q, dtype=torch.float32, device=device)
+    if len(old.target_q):
+        value = torch.as_tensor(old.value, dtype=torch.float32, device=device)
+        target_q = torch.as_tensor(old.target_q, dtype=torch.float32, device=device)
         here, there = acts, follow
     else:
         slow = target.values(inputs, network)
@@ -442,7 +442,7 @@ def following(
         return ValueOutputs(out.q[:, :count], out.nll, out.v[:count], bins), columns
 
 
-def _places(micro: Micro, entries: NDArray[np.int64]) -> NDArray[np.int64]:
+def _places(micro: MicroBatch, entries: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return where some of a batch's entries are among those of a pass; -1 stays -1."""
     places = np.searchsorted(micro.entry, entries)
     found = np.append(micro.entry, -1)[places]

@@ -29,7 +29,7 @@ def test_samplers_and_learner_agree_on_a_gpu(checkpoint: Path, dtype: str) -> No
         learner=replace(exp.learner, optimiser=replace(exp.learner.optimiser, dtype=dtype)),
         placement=replace(exp.placement, device="cuda"),
     )
-    with ray_session(), launch(exp, checkpoint) as house:
+    with ray_session(), launch(exp, checkpoint) as fleet:
         for version in (0, 1):
-            report = push(house, version)
+            report = push(fleet, version)
             assert report.max_abs <= exp.tolerance and report.pushed_again == 0
