@@ -16,8 +16,9 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from actors.chat import Message, RetryingChatModel
-from actors.replies import NOTHING, read_action
+from actors.chat.config import Message
+from actors.chat.model import RetryingChatModel
+from actors.chat.replies import NOTHING, read_action
 from actors.simulator import request_seed
 from lmrl.data.store import load
 from lmrl.env import TextEnv

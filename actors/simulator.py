@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 import ray
 
-from actors.chat import ChatConfig, ChatOracle, RetryingChatModel, chat_model
+from actors.chat.config import ChatConfig
+from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
 from actors.engine import Decoding, EngineFailed, Request, SamplerStale
 from actors.sampler import Contexts
 from lmrl.codec import Codec

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from actors.chat import ChatConfig
+from actors.chat.config import ChatConfig
 from actors.engine import CPU_HEAD_SIZES, SamplerConfig
 from actors.simulator import SimulatorConfig
 from cluster.oracle import check_oracle

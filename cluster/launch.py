@@ -21,7 +21,7 @@ import ray
 from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from actors.chat import ChatConfig
+from actors.chat.config import ChatConfig
 from actors.sampler import Sampler
 from actors.simulator import Simulator
 from cluster.address import ray_address

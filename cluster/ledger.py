@@ -21,7 +21,7 @@ class Ledger:
         failed: ended by an error, which `failures.jsonl` has with the seed.
         resubmitted: how often an episode was handed out again after an actor died.
         oracle: what was asked of the model that answers for the task, if one does; see
-            `actors.chat.ChatUsage`.
+            `actors.chat.config.ChatUsage`.
     """
 
     started: int = 0

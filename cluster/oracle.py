@@ -8,7 +8,9 @@ from typing import Any
 
 import ray
 
-from actors.chat import ChatConfig, ChatOracle, RetryingChatModel, chat_model, weights_version
+from actors.chat.config import ChatConfig
+from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
+from actors.chat.served import weights_version
 from actors.sampler import Sampler
 from cluster.waits import fetch
 from learners.checkpoints.gguf import resolve
@@ -88,19 +90,19 @@ def check_oracle(config: ChatConfig, env: TextEnv, task: str) -> None:
 
 
 @contextmanager
-def serving(config: ChatConfig, timeout: float = 300.0) -> Iterator[RetryingChatModel]:
+def serving_oracle(config: ChatConfig, timeout: float = 300.0) -> Iterator[RetryingChatModel]:
     """Yield a model that answers; its actors, if it has any, end with the block.
 
     Args:
         config: of the model.
         timeout: seconds for its actors to come up.
     """
-    with serving_at(config, timeout) as at:
+    with serving_oracle_at(config, timeout) as at:
         yield at(config.temperature)
 
 
 @contextmanager
-def serving_at(
+def serving_oracle_at(
     config: ChatConfig, timeout: float = 300.0
 ) -> Iterator[Callable[[float], RetryingChatModel]]:
     """Yield what makes the model that answers at a temperature, all of them by the same actors.

@@ -22,7 +22,7 @@ from cluster.experiment import Experiment
 from cluster.fields import RECORD
 from cluster.launch import Fleet
 from cluster.ledger import Ledger
-from cluster.source import Batch, Source, SourceState
+from cluster.source import Source, SourceState, UpdateBatch
 from cluster.weights import PushReport
 from lmrl.errors import UsageError
 from lmrl.run_log import RunLog, write_json
@@ -83,7 +83,9 @@ class Progress:
         for name, milliseconds in (("push", report.push_ms), ("gate", report.gate_ms)):
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + milliseconds / 1e3
 
-    def updated(self, update: int, fleet: Fleet, batch: Batch, metrics: dict[str, float]) -> None:
+    def updated(
+        self, update: int, fleet: Fleet, batch: UpdateBatch, metrics: dict[str, float]
+    ) -> None:
         """Record an update: metrics, episodes, status, and a line on the terminal."""
         record = {f"learner/{name}": value for name, value in metrics.items()}
         if batch.trained:

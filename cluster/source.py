@@ -46,7 +46,7 @@ class SourceState:
 
 
 @dataclass(frozen=True)
-class Batch:
+class UpdateBatch:
     """What one update learns from.
 
     Attributes:
@@ -75,7 +75,7 @@ class Source(Protocol):
 
     position: SourceState
 
-    def take(self, fleet: Fleet) -> Batch:
+    def take(self, fleet: Fleet) -> UpdateBatch:
         """Return the next batch."""
         ...
 
@@ -102,9 +102,9 @@ class OfflineSource:
         self.exp, self.parts, self.position = exp, parts, SourceState()
         self.stream: Iterator[Trajectory] | None = None
 
-    def take(self, fleet: Fleet | None = None) -> Batch:
+    def take(self, fleet: Fleet | None = None) -> UpdateBatch:
         """Return the next `data.batch` episodes."""
-        return Batch([to_table(self.next())])
+        return UpdateBatch([to_table(self.next())])
 
     def next(self, count: int | None = None) -> list[Trajectory]:
         """Return the next episodes, `data.batch` if no number is given, from the saved position."""
@@ -139,7 +139,7 @@ class OnlineSource:
             parts = mixture(path) if path else {data_set(exp, folder / "data"): 1.0}
             self.replay = OfflineSource(exp, parts)
 
-    def take(self, fleet: Fleet) -> Batch:
+    def take(self, fleet: Fleet) -> UpdateBatch:
         """Play a round."""
         began = time.perf_counter()
         exp, position, sizes = self.exp, self.position, self.exp.rollouts
@@ -168,7 +168,7 @@ class OnlineSource:
         tables = [table.take(pc.sort_indices(table, [("seed", "ascending")]))]
         if table.num_rows:
             position.mean_length = mean_return(tables)[1]
-        return Batch(
+        return UpdateBatch(
             tables,
             self._cloned(tables),
             self._replayed(sum(table.num_rows for table in tables)),

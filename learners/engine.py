@@ -178,7 +178,7 @@ def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[st
     ]
 
 
-class Engine:
+class DeepSpeedEngine:
     """A network under DeepSpeed.
 
     Args:

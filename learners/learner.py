@@ -26,7 +26,7 @@ from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.algorithms.filtered_bc import OnlineFilteredBC
 from learners.batch import Batch, MicroBatch, collate, micro_batches
 from learners.checkpoints.guided import copy_tokenizer, sampled_policy_logits, write_guided
-from learners.engine import Bucket, Engine, OptimiserConfig, join_group
+from learners.engine import Bucket, DeepSpeedEngine, OptimiserConfig, join_group
 from learners.networks.actor_critic import CausalLM, Inputs, Network, load_causal_lm
 from learners.networks.values import ValueNetwork, bootstrap_columns, target_of
 from lmrl.codec import Codec
@@ -145,7 +145,7 @@ class Learner:
         network: Any = algorithm.network(lambda: load_causal_lm(checkpoint, compute))
         network = network.to(self.device)
         self.target = target_of(network, algorithm.target_config, self.reference)
-        self.engine = Engine(network, config.optimiser, device)
+        self.engine = DeepSpeedEngine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:
         """Return facts about this rank, once it is up."""

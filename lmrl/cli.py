@@ -459,7 +459,7 @@ def _oracle_config(options: argparse.Namespace) -> Any:
         if options.oracle_endpoint:
             raise UsageError("--oracle-endpoint needs --oracle, the model's name there")
         return None
-    from actors.chat import ChatConfig
+    from actors.chat.config import ChatConfig
 
     return ChatConfig(options.oracle, options.oracle_endpoint, max_tokens=options.oracle_max_tokens)
 
@@ -779,7 +779,7 @@ def _contestant(options: argparse.Namespace) -> Iterator[Any]:
     elif options.player:
         contest = scripted_target(options.player, *task, oracle)
     else:
-        from actors.chat import ChatConfig
+        from actors.chat.config import ChatConfig
 
         config = ChatConfig(
             options.model,

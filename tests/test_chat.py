@@ -10,16 +10,10 @@ pytest.importorskip("ray")
 
 from openai_server import BROKEN, LATE, PAGE, Fate, Server, completion, refusal
 
-from actors.chat import (
-    ChatConfig,
-    ChatOracle,
-    ReplyTimeout,
-    RequestRefused,
-    RetryingChatModel,
-    chat_model,
-)
+from actors.chat.config import ChatConfig, ReplyTimeout, RequestRefused
+from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
 from actors.prompted import Prompted
-from cluster.oracle import scripted, serving
+from cluster.oracle import scripted, serving_oracle
 from lmrl.errors import UsageError
 from lmrl.tasks import make
 
@@ -150,7 +144,7 @@ def test_a_reply_without_a_text_is_counted(server: Server, kind: str) -> None:
     assert model.take_usage().empty == (kind != "an open thought")
     server.reply, server.plan = "Yes.", [Fate(body=SAYS_NOTHING[kind])]
     config = ChatConfig(model="parrot", endpoint=server.url, timeout=10.0)
-    with serving(config) as model:
+    with serving_oracle(config) as model:
         (trajectory,) = scripted(model, "twenty-questions", {}, "random", [0])
     assert trajectory.info["oracle_malformed"] == 1
     server.reply, server.plan = "move up", [Fate(body=SAYS_NOTHING[kind])]
@@ -196,7 +190,7 @@ def test_replies_are_waited_for_side_by_side(server: Server) -> None:
 def test_a_dialogue_task_is_played_with_it_and_says_with_whom(server: Server, task: str) -> None:
     server.reply = "Yes."
     config = ChatConfig(model="parrot", endpoint=server.url, timeout=10.0)
-    with serving(config) as model:
+    with serving_oracle(config) as model:
         played = list(scripted(model, task, {}, "random", range(3)))
     assert [t.seed for t in played] == [0, 1, 2]
     for trajectory in played:
@@ -211,7 +205,7 @@ def test_a_dialogue_task_is_played_with_it_and_says_with_whom(server: Server, ta
 def test_replies_that_nobody_can_read_are_counted(server: Server) -> None:
     server.reply = "Bananas, certainly."
     config = ChatConfig(model="parrot", endpoint=server.url, timeout=10.0)
-    with serving(config) as model:
+    with serving_oracle(config) as model:
         (trajectory,) = scripted(model, "twenty-questions", {}, "random", [0])
     assert trajectory.info["oracle_malformed"] == len(trajectory.turns)
     assert trajectory.turns[1].observation == "I don't know.\n"

@@ -16,7 +16,7 @@ pytestmark = [
 
 pytest.importorskip("ray")
 
-from actors.chat import ChatConfig  # noqa: E402
+from actors.chat.config import ChatConfig  # noqa: E402
 from cluster.experiment import Experiment, RolloutConfig  # noqa: E402
 from cluster.launch import Fleet, launch  # noqa: E402
 from cluster.presets import preset  # noqa: E402

@@ -12,9 +12,10 @@ pytest.importorskip("ray")
 
 from openai_server import Server
 
-from actors.chat import ChatConfig, RetryingChatModel, chat_model
+from actors.chat.config import ChatConfig
+from actors.chat.model import RetryingChatModel, chat_model
+from actors.chat.replies import NOTHING, read_action, spoken
 from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
-from actors.replies import NOTHING, read_action, spoken
 from cluster.evaluation.targets import Setting, prompted_target
 from cluster.experiment import EvaluationConfig
 from lmrl.data.generate import episodes

@@ -9,7 +9,7 @@ from typing import Any
 from actors.engine import Decoding, Request
 from actors.sampler import Contexts
 from actors.simulator import request_seed
-from cluster.evaluation.targets import serving
+from cluster.evaluation.targets import serving_experiment
 from cluster.experiment import EvaluationConfig
 from cluster.launch import launch, ray_session
 from cluster.stream import evaluation_job
@@ -21,7 +21,7 @@ from lmrl.rollout import Episode, Reply
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedPartner:
     """A checkpoint that a sampler serves.
 
     It samples from the same contexts with the same seeds as `lmrl evaluate` does.
@@ -56,7 +56,7 @@ def serving_partners(
     options: Mapping[str, Any],
     temperature: float,
     max_tokens: int,
-) -> Iterator[dict[str, Served]]:
+) -> Iterator[dict[str, ServedPartner]]:
     """Serve checkpoints, all at once and sharing what one of them would take, by their names.
 
     Args:
@@ -73,7 +73,7 @@ def serving_partners(
     share = 1000 // len(checkpoints) / 1000
     sizes = EvaluationConfig(temperature=temperature)
     plans = {
-        name: serving(Path(name), task, dict(options), sizes, max_tokens, share=share)
+        name: serving_experiment(Path(name), task, dict(options), sizes, max_tokens, share=share)
         for name in checkpoints
     }
     with ExitStack() as stack:
@@ -85,5 +85,7 @@ def serving_partners(
             decoding = evaluation_job(fleet, [], name).decoding
             codec = Codec.load(path)
             timeout = exp.simulator.reply_timeout
-            served[name] = Served(fleet.samplers[0], codec, exp.max_context, decoding, timeout)
+            served[name] = ServedPartner(
+                fleet.samplers[0], codec, exp.max_context, decoding, timeout
+            )
         yield served

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from actors.chat import ChatConfig, RetryingChatModel
+from actors.chat.config import ChatConfig
+from actors.chat.model import RetryingChatModel
 from actors.prompted import Prompted, examples
 from cluster import oracle as answering
 from cluster.evaluation.fixed_seeds import evaluate
@@ -61,7 +62,7 @@ class ChatUsageReport:
 
     Attributes:
         models: by what they are for (`oracle`: answers for the task; `model`: plays), their counts:
-            those of `actors.chat.ChatUsage`, and `malformed`, replies that could not be read.
+            those of `ChatUsage`, and `malformed`, replies that could not be read.
         names: of the models, likewise.
     """
 
@@ -133,7 +134,7 @@ def score_suite(
 # -- checkpoints ----------------------------------------------------------------------------------
 
 
-def serving(
+def serving_experiment(
     checkpoint: Path,
     task: str,
     options: dict[str, Any],
@@ -278,7 +279,7 @@ def checkpoint_target(
         UsageError: for a checkpoint that is none, or has no β that could be changed, what
             `Experiment.check` refuses, or a context that is too short for the task.
     """
-    exp = serving(checkpoint, task, options, sizes, max_tokens, context, oracle=oracle)
+    exp = serving_experiment(checkpoint, task, options, sizes, max_tokens, context, oracle=oracle)
     if guided and read_guidance(checkpoint) is None:
         raise UsageError(
             f"{checkpoint} is a plain policy, so it has no beta; --beta is for value-guided ones, "
@@ -346,7 +347,7 @@ def answering_model(
     with ExitStack() as stack:
         if config.served:
             stack.enter_context(ray_session())
-        yield stack.enter_context(answering.serving(config))
+        yield stack.enter_context(answering.serving_oracle(config))
 
 
 def count_oracle(
@@ -575,5 +576,5 @@ def prompted_target(
         if config.served:
             stack.enter_context(ray_session())
         model = stack.enter_context(answering_model(oracle, task, options))
-        at = stack.enter_context(answering.serving_at(config))
+        at = stack.enter_context(answering.serving_oracle_at(config))
         yield PromptedModel(at, config, task, sizes, shots, data, model)

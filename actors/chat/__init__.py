@@ -1,0 +1,1 @@
+"""Instruct models that answer messages: as oracles, as buyers, and as prompted players."""

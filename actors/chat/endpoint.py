@@ -1,0 +1,162 @@
+"""Instruct models behind any server that speaks OpenAI's API."""
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from actors.chat.config import ChatConfig, ChatReply, Message, ReplyTimeout, RequestRefused
+from actors.chat.model import log
+from actors.chat.served import TURN_TOKENS
+
+_PIECE = re.compile(r"\d|[^\W\d]{1,5}|[^\w\s]|\n")
+"""What is about a token in the usual tokenizers: five letters, a digit, a mark."""
+
+
+REPLACED: Mapping[str, str | None] = {
+    "max_tokens": "max_completion_tokens",
+    "temperature": None,
+    "seed": None,
+}
+"""Parameters that not every model takes, and what it takes instead; None is nothing."""
+
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|not permitted|not allowed|extra_forbidden|unrecogni[sz]ed|unknown"
+    r"|deprecated|only the default",
+    re.IGNORECASE,
+)
+_SHOWN = 300
+"""Letters of a server's words in a message."""
+
+
+class Endpoint:
+    """A model behind a server with OpenAI's API, asked by OpenAI's own client.
+
+    The client asks again after 408, 409, 429, 5xx and lost connections, as `ChatConfig.retries`
+    says, and honours Retry-After up to two minutes. Parameters that the model refuses by name are
+    left out or replaced (`REPLACED`) from then on; any other refusal ends the request.
+
+    Args:
+        config: of the model; `endpoint` is given.
+    """
+
+    def __init__(self, config: ChatConfig) -> None:
+        import os
+
+        from openai import OpenAI
+
+        self.config = config
+        self.name, self.version = config.model, str(config.endpoint)
+        self.client = OpenAI(
+            base_url=config.endpoint,
+            api_key=os.environ.get("OPENAI_API_KEY", "none"),
+            timeout=config.timeout,
+            max_retries=config.retries,
+        )
+        self.refused: frozenset[str] = frozenset()
+        self.lock = threading.Lock()
+
+    def reply(self, messages: Sequence[Message], seed: int = 0) -> ChatReply:
+        """Return one reply; see `ChatModel`."""
+        from openai import APIConnectionError, APIStatusError
+
+        wanted = {
+            "max_tokens": self.config.max_tokens,
+            "temperature": self.config.temperature,
+            "seed": seed,
+        }
+        conversation: list[Any] = list(messages)
+        while True:
+            refused = self.refused
+            try:
+                answer = self.client.chat.completions.with_raw_response.create(
+                    model=self.config.model,
+                    messages=conversation,
+                    **_parameters(wanted, refused),
+                )
+                return ChatReply(self._text(answer.parse()), answer.retries_taken)
+            except APIConnectionError as error:
+                words = f"{self.config.endpoint} did not answer: {error}"
+                raise ReplyTimeout(words, self.config.retries) from error
+            except APIStatusError as error:
+                another = _unsupported(error)
+                if another is not None and another not in refused:
+                    self._leave_out(another)
+                    continue
+                words = f"status {error.status_code}, {_short(_words(error))}"
+                if error.status_code in (408, 409, 429) or error.status_code >= 500:
+                    asked = int(error.request.headers.get("x-stainless-retry-count", 0))
+                    raise ReplyTimeout(
+                        f"{self.config.endpoint} did not answer, asked {asked + 1} times: {words}",
+                        asked,
+                    ) from error
+                raise RequestRefused(
+                    f"{self.config.endpoint} refuses to answer: {words}"
+                ) from error
+
+    def _leave_out(self, parameter: str) -> None:
+        """Ask without a parameter from now on; requests of other threads may be on the way."""
+        with self.lock:
+            if parameter in self.refused:
+                return
+            self.refused |= {parameter}
+        log.warning(
+            "%s of %s refuses %s; it is asked %s from now on",
+            self.name,
+            self.config.endpoint,
+            parameter,
+            f"with {REPLACED[parameter]}" if REPLACED[parameter] else "without",
+        )
+
+    def _text(self, answer: Any) -> str:
+        """Return the text of an answer with status 200, which still may be anything."""
+        choices = getattr(answer, "choices", None)
+        if isinstance(choices, list):
+            # No choice, or no content: the model said nothing, and whoever asked counts that.
+            message = getattr(choices[0], "message", None) if choices else None
+            content = getattr(message, "content", None)
+            return content if isinstance(content, str) else ""
+        dumped = answer if isinstance(answer, str) else getattr(answer, "model_extra", None)
+        raise RequestRefused(
+            f"{self.config.endpoint} answered with no chat completion but {_short(str(dumped))}; "
+            "give the base URL of OpenAI's API, which mostly ends in /v1"
+        )
+
+    def size(self, messages: Sequence[Message]) -> int:
+        """Return an estimate: the tokenizer of the server is not known here."""
+        return sum(TURN_TOKENS + len(_PIECE.findall(message["content"])) for message in messages)
+
+
+def _parameters(wanted: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
+    """Return the parameters of a request, without those that are refused."""
+    named = ((REPLACED[n] if n in refused else n, value) for n, value in wanted.items())
+    return {name: value for name, value in named if name}
+
+
+def _unsupported(error: Any) -> str | None:
+    """Return the parameter that a model does not take at all, by the server's error.
+
+    A value out of range is no such case: leaving it out would ask for something else.
+    """
+    if error.status_code not in (400, 422):
+        return None
+    said = f"{error.code} {error.message}"
+    if not _UNSUPPORTED.search(said):
+        return None
+    # Of the names in a message the first is refused; the next is what to use instead.
+    named = [name for name in REPLACED if re.search(rf"\b{name}\b", said)]
+    if error.param in REPLACED:
+        return str(error.param)
+    return min(named, key=said.index, default=None)
+
+
+def _words(error: Any) -> str:
+    """Return what a server said with an error."""
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(said or error.message)
+
+
+def _short(words: str) -> str:
+    """Return the begin of a server's words in one line."""
+    line = " ".join(words.split())
+    return repr(line if len(line) <= _SHOWN else line[:_SHOWN] + "...")

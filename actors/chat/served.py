@@ -1,0 +1,107 @@
+"""Instruct models that sampler actors of the run serve."""
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ray
+
+from actors.chat.config import ChatConfig, ChatReply, Message, ReplyTimeout
+from actors.engine import Decoding, Request, SamplerStale
+from actors.sampler import Contexts
+from lmrl.errors import UsageError
+
+TURN_TOKENS = 8
+"""What the role of a message and its marks cost, at most, in the usual chat templates."""
+
+
+def chat_name(model: str) -> str:
+    """Return the name of a model directory for the record."""
+    return Path(model).name
+
+
+def weights_version(folder: Path) -> str:
+    """Return a fingerprint of a checkpoint's weights, 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise UsageError(f"{folder} has no .safetensors weights")
+    for file in files:
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()[:12]
+
+
+class ServedChatModel:
+    """A model behind sampler actors.
+
+    Args:
+        config: of the model; `model` is a directory.
+        samplers: actors that serve it; the first is asked, the others stand in when it fails.
+        version: of its weights, for the record.
+    """
+
+    def __init__(self, config: ChatConfig, samplers: list[Any], version: str) -> None:
+        from transformers import AutoTokenizer
+
+        self.config, self.samplers = config, samplers
+        self.name, self.version = chat_name(config.model), version
+        self.tokenizer = AutoTokenizer.from_pretrained(config.model)
+        self.decoding = Decoding(max_tokens=config.max_tokens, temperature=config.temperature)
+        self.clients = threading.local()
+        self.lock = threading.Lock()
+
+    def reply(self, messages: Sequence[Message], seed: int = 0) -> ChatReply:
+        """Return one reply; see `ChatModel`."""
+        retries = 0
+        while True:
+            try:
+                return ChatReply(self._reply(messages, seed), retries)
+            except ReplyTimeout as late:
+                if retries == self.config.retries:
+                    raise ReplyTimeout(str(late), retries) from late
+                retries += 1
+
+    def _reply(self, messages: Sequence[Message], seed: int) -> str:
+        with self.lock:  # its padding and truncation state make the tokenizer one thread's
+            ids = self._ids(messages)
+        room = self.config.context - self.config.max_tokens
+        contexts = Contexts.pack([Request(0, ids[-room:], seed)])
+        sampler, client = self._client()
+        try:
+            answer = sampler.generate.remote(client, contexts, self.decoding)
+            replies = ray.get(answer, timeout=self.config.timeout)
+        except (ray.exceptions.RayActorError, SamplerStale, ray.exceptions.GetTimeoutError) as bad:
+            sampler.forget.remote(client)
+            # A new name elsewhere, so that a late answer to the old one is never taken.
+            self.clients.attempt += 1
+            raise ReplyTimeout(f"{self.name} did not answer: {bad}") from bad
+        ((_, said),) = replies.unpack()
+        with self.lock:
+            text: str = self.tokenizer.decode(said.ids, skip_special_tokens=True)
+        return text
+
+    def size(self, messages: Sequence[Message]) -> int:
+        """Return how many tokens messages have."""
+        with self.lock:
+            return len(self._ids(messages))
+
+    def _ids(self, messages: Sequence[Message]) -> np.ndarray:
+        chat = list(messages)
+        if self.tokenizer.chat_template is None:
+            text = "\n".join(message["content"] for message in chat)
+            return np.array(self.tokenizer.encode(text), np.int32)
+        ids = self.tokenizer.apply_chat_template(
+            chat, add_generation_prompt=True, return_dict=False, tokenize=True
+        )
+        return np.array(ids, np.int32)
+
+    def _client(self) -> tuple[Any, str]:
+        attempt: int = getattr(self.clients, "attempt", 0)
+        self.clients.attempt = attempt
+        process = ray.get_runtime_context().get_worker_id()
+        name = f"chat/{process}/{id(self)}/{threading.get_ident()}/{attempt}"
+        return self.samplers[attempt % len(self.samplers)], name
