@@ -1,11 +1,5 @@
 """vLLM behind a small interface: submit contexts, step, load weights, score probes. CPU and GPU
-alike; every quirk of vLLM lives in this file.
-
-Weights arrive through vLLM's own weight-transfer interface, with an engine of ours registered as
-`object_store`: buckets of bytes that Ray mapped from shared memory. On CPU vLLM repacks linear
-layers after loading, so weights go through its layer-wise reload, never into parameters directly,
-and the output embedding is repacked by hand at the end: with tied embeddings vLLM leaves it stale
-without an error, and every log-probability is then wrong by nats.
+alike; every quirk of vLLM lives here and in `actors.weight_transfer`.
 """
 
 import os
@@ -13,85 +7,18 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Range, Used
+from actors.config import SamplerConfig
+from actors.messages import Decoding, Request, SamplerStale
+from actors.weight_transfer import BACKEND, register_weight_transfer
 from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
 UNVERSIONED = "default"
-BACKEND = "object_store"
-
-CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-"""Attention head sizes of vLLM's CPU kernels. A copy, since vLLM takes seconds to import."""
-
-
-class SamplerStale(RuntimeError):
-    """There is no complete version of the weights: push first, then ask again."""
-
-
-class EngineFailed(RuntimeError):
-    """The engine raised within a step; its process ends, and starts again without weights."""
-
-
-@dataclass(frozen=True)
-class SamplerConfig:
-    """A vLLM engine.
-
-    Attributes:
-        count: sampler actors, each with an engine of its own.
-        threads: CPU threads of each engine; 0 is every core it may use.
-        max_sequences: sequences that the engine works on at one time.
-        batched_tokens: tokens of one engine step.
-        kv_gigabytes: key-value cache of an engine on CPU.
-        gpu_memory: share of a GPU's memory that an engine may take.
-        block_size: tokens of a prefix-cache block. On CPU 32 is the smallest that vLLM takes, and
-            short games need it: nothing below one block is ever reused.
-        dtype: of weights and cache.
-        eager: no graph capture; always so on CPU.
-        seed: of the engine.
-    """
-
-    count: Annotated[int, COUNT] = 1
-    threads: Annotated[int, NOT_NEGATIVE] = 0
-    max_sequences: Annotated[int, COUNT] = 256
-    batched_tokens: Annotated[int, COUNT] = 8192
-    kv_gigabytes: Annotated[float, POSITIVE, Used("may_use_cpu", "on CPU")] = 0.5
-    gpu_memory: Annotated[float, Range(above=0.0, high=1.0), Used("may_use_gpu", "on a GPU")] = 0.4
-    block_size: Annotated[int, COUNT, Used("may_use_cpu", "on CPU")] = 32
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    eager: Annotated[bool, Used("may_use_gpu", "on a GPU")] = True
-    seed: Annotated[int, NOT_NEGATIVE] = 0
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How actions are sampled.
-
-    Attributes:
-        max_tokens: longest action; one that is cut there is still given to the task.
-        temperature: 0 is greedy. Training samples at 1, where sampler and learner mean the same.
-        top_p, top_k: of nucleus and top-k sampling; 1 and 0 are off.
-        seed: of the run; with an episode's seed and the turn it seeds each request, so that what is
-            sampled does not depend on what else is in the batch.
-    """
-
-    max_tokens: int = 16
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    seed: int = 0
-
-
-class Request(NamedTuple):
-    """A context that waits for an action: a key of the caller's, tokens `[C]`, and a seed."""
-
-    key: int
-    context: Ids
-    seed: int
 
 
 @dataclass
@@ -151,7 +78,7 @@ class VLLMEngine:
         import vllm
         from vllm.config import WeightTransferConfig
 
-        _register()
+        register_weight_transfer()
         _register_guided(self.checkpoint)
         config = self.config
         settings: dict[str, Any] = {
@@ -390,70 +317,3 @@ def _register_guided(checkpoint: str) -> None:
 
         # The class itself, not its name: vLLM would start a process to look at a name.
         ModelRegistry.register_model(ARCHITECTURE, ValueGuidedForCausalLM)
-
-
-def _register() -> None:
-    """Register our weight-transfer engine with vLLM, once per process."""
-    import torch
-    from vllm.distributed.weight_transfer.base import (
-        WeightTransferEngine,
-        WeightTransferInitInfo,
-        WeightTransferUpdateInfo,
-    )
-    from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
-    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
-    from vllm.model_executor.model_loader.reload import (
-        finalize_layerwise_reload,
-        initialize_layerwise_reload,
-    )
-
-    @dataclass
-    class Nothing(WeightTransferInitInfo):
-        """Our transport needs no rendezvous."""
-
-    @dataclass
-    class Update(WeightTransferUpdateInfo):
-        """One bucket."""
-
-        metas: list[Any]
-        data: Any
-
-    class ObjectStoreEngine(WeightTransferEngine[Nothing, Update]):
-        """Loads buckets of bytes."""
-
-        init_info_cls = Nothing
-        update_info_cls = Update
-
-        def init_transfer_engine(self, init_info: Nothing) -> None:
-            """Nothing to set up."""
-
-        def start_weight_update(self) -> None:
-            """Begin a layer-wise reload."""
-            initialize_layerwise_reload(self.model)
-
-        def receive_weights(self, update_info: Update) -> None:
-            """Load the tensors of a bucket."""
-            data = update_info.data
-            if not data.flags.writeable:
-                # torch warns about read-only memory; nothing below writes to it.
-                data = data.view()
-            whole = torch.frombuffer(memoryview(data), dtype=torch.uint8)
-            weights = []
-            for meta in update_info.metas:
-                flat = whole[meta.offset : meta.offset + meta.length]
-                flat = flat.view(getattr(torch, meta.dtype))
-                weights.append((meta.name, flat.view(meta.shape).to(self.device)))
-            self.model.load_weights(weights)
-
-        def finish_weight_update(self) -> None:
-            """Finish the reload, and repack output embeddings, which it leaves stale when tied."""
-            finalize_layerwise_reload(self.model, self.model_config)
-            for module in self.model.modules():
-                if isinstance(module, ParallelLMHead):
-                    module.quant_method.process_weights_after_loading(module)
-
-        def shutdown(self) -> None:
-            """Nothing to release."""
-
-    if BACKEND not in WeightTransferEngineFactory._registry:
-        WeightTransferEngineFactory.register_engine(BACKEND, ObjectStoreEngine)

@@ -18,20 +18,15 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import ray
 from numpy.typing import NDArray
 
-from actors.engine import (
-    Decoding,
-    EngineFailed,
-    Request,
-    SamplerConfig,
-    SamplerStale,
-    VLLMEngine,
-)
+from actors.config import SamplerConfig
+from actors.engine import VLLMEngine
+from actors.messages import Contexts, Decoding, EngineFailed, Replies, SamplerStale
 from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
@@ -42,67 +37,6 @@ FAREWELL = 1.0
 
 LINGER = 0.004
 """Seconds that the engine waits for contexts when most of its batch has just left."""
-
-
-class Contexts(NamedTuple):
-    """Requests on the wire: keys `[n]`, seeds `[n]`, tokens end to end, and lengths `[n]`."""
-
-    keys: NDArray[np.int64]
-    seeds: NDArray[np.int64]
-    tokens: Ids
-    lengths: NDArray[np.int64]
-
-    @classmethod
-    def pack(cls, requests: list[Request]) -> "Contexts":
-        """Return requests as flat arrays."""
-        return cls(
-            np.array([r.key for r in requests], np.int64),
-            np.array([r.seed for r in requests], np.int64),
-            np.concatenate([r.context for r in requests]) if requests else np.empty(0, np.int32),
-            np.array([len(r.context) for r in requests], np.int64),
-        )
-
-    def unpack(self) -> list[Request]:
-        """Return the requests."""
-        parts = np.split(self.tokens, np.cumsum(self.lengths)[:-1]) if len(self.keys) else []
-        return [
-            Request(int(k), part, int(s))
-            for k, part, s in zip(self.keys, parts, self.seeds, strict=True)
-        ]
-
-
-class Replies(NamedTuple):
-    """Replies on the wire: keys `[n]`, flat columns, and lengths `[n]`."""
-
-    keys: NDArray[np.int64]
-    ids: Ids
-    logprobs: NDArray[np.float32]
-    versions: Ids
-    lengths: NDArray[np.int64]
-
-    @classmethod
-    def pack(cls, replies: list[tuple[int, Reply]]) -> "Replies":
-        """Return replies as flat arrays."""
-        if not replies:
-            none = np.empty(0, np.int32)
-            return cls(
-                none.astype(np.int64), none, none.astype(np.float32), none, none.astype(np.int64)
-            )
-        return cls(
-            np.array([key for key, _ in replies], np.int64),
-            np.concatenate([r.ids for _, r in replies]),
-            np.concatenate([r.logprobs for _, r in replies]),
-            np.concatenate([r.versions for _, r in replies]),
-            np.array([len(r.ids) for _, r in replies], np.int64),
-        )
-
-    def unpack(self) -> list[tuple[int, Reply]]:
-        """Return (key, reply) pairs."""
-        ends = np.cumsum(self.lengths)
-        return [
-            (int(k), Reply(self.ids[a:b], self.logprobs[a:b], self.versions[a:b]))
-            for k, a, b in zip(self.keys, ends - self.lengths, ends, strict=True)
-        ]
 
 
 @dataclass

@@ -12,24 +12,30 @@ import os
 import random
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from typing import Annotated, Any, NamedTuple
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import ray
 
 from actors.chat.config import ChatConfig
 from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
-from actors.engine import Decoding, EngineFailed, Request, SamplerStale
-from actors.sampler import Contexts
+from actors.config import SimulatorConfig
+from actors.messages import (
+    Contexts,
+    EngineFailed,
+    Failure,
+    Finished,
+    Job,
+    Request,
+    SamplerStale,
+)
 from lmrl.codec import Codec
 from lmrl.env import Player
 from lmrl.errors import RunError
-from lmrl.limits import COUNT, POSITIVE
 from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
 from lmrl.tasks import make
@@ -37,67 +43,6 @@ from lmrl.trajectory import Trajectory
 
 ENGINE_FAILURES = 3
 """Failures of engines, without an answer in between, after which a job gives up."""
-
-
-@dataclass(frozen=True)
-class SimulatorConfig:
-    """Simulator actors.
-
-    Attributes:
-        count: actors.
-        flush: finished episodes that travel together.
-        patience: seconds to wait for a sampler that restarts or is being loaded.
-        reply_timeout: seconds for a sampler's next reply; past it another sampler is asked.
-    """
-
-    count: Annotated[int, COUNT] = 1
-    flush: Annotated[int, COUNT] = 64
-    patience: Annotated[float, POSITIVE] = 300.0
-    reply_timeout: Annotated[float, POSITIVE] = 600.0
-
-
-class Failure(NamedTuple):
-    """An episode that a task or its context ended with an error."""
-
-    seed: int
-    error: str
-    trace: str
-
-
-class Finished(NamedTuple):
-    """What a simulator sends.
-
-    Attributes:
-        table: episodes in Arrow form.
-        failures: those that failed.
-        oracle: what was asked of the task's model since the last batch (`ChatUsage`).
-    """
-
-    table: pa.Table
-    failures: list[Failure]
-    oracle: Mapping[str, int]
-
-
-class Job(NamedTuple):
-    """Episodes to play.
-
-    Attributes:
-        task: name.
-        options: of the task.
-        seeds: one episode each.
-        decoding: how the policy samples.
-        player: a scripted player of the task instead of the policy; empty is the policy.
-        label: for `Trajectory.player`.
-        at_once: most episodes that run at one time; the next starts when one ends.
-    """
-
-    task: str
-    options: Mapping[str, Any]
-    seeds: list[int]
-    decoding: Decoding
-    player: str = ""
-    label: str = "policy"
-    at_once: int = 256
 
 
 class _Batch:

@@ -27,7 +27,9 @@ SEQUENCES, PROMPT, REPLY = 64, 64, 16
 
 def measure(folder: Path, threads: int, rounds: int) -> list[float]:
     """Return the seconds of each round of `SEQUENCES` replies of `REPLY` tokens."""
-    from actors.engine import Decoding, Request, SamplerConfig, VLLMEngine
+    from actors.config import SamplerConfig
+    from actors.engine import VLLMEngine
+    from actors.messages import Decoding, Request
 
     engine = VLLMEngine(str(folder), SamplerConfig(threads=threads), PROMPT + REPLY, [], "cpu")
     engine.serve(0)

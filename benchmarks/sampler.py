@@ -19,9 +19,11 @@ from typing import Any
 import pyarrow as pa
 import ray
 
-from actors.engine import Decoding, Request, SamplerConfig, VLLMEngine
+from actors.config import SamplerConfig, SimulatorConfig
+from actors.engine import VLLMEngine
+from actors.messages import Decoding, Job, Request
 from actors.sampler import Sampler
-from actors.simulator import Job, Simulator, SimulatorConfig
+from actors.simulator import Simulator
 from benchmarks.record import save
 from cluster.launch import ray_session
 from cluster.presets import preset

@@ -11,8 +11,7 @@ from typing import Annotated, Any, Literal
 import torch
 
 from actors.chat.config import ChatConfig
-from actors.engine import CPU_HEAD_SIZES, SamplerConfig
-from actors.simulator import SimulatorConfig
+from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
 from cluster.oracle import check_oracle
 from cluster.parity import TOLERANCE
 from learners.algorithms.bc import BC

@@ -9,7 +9,7 @@ paper's and have not been tuned. Give them pretrained weights with `--model.path
 from dataclasses import replace
 from typing import NamedTuple
 
-from actors.engine import SamplerConfig
+from actors.config import SamplerConfig
 from cluster.experiment import (
     AnyAlgorithm,
     DataConfig,

@@ -11,8 +11,7 @@ from typing import Any
 
 import ray
 
-from actors.engine import Decoding
-from actors.simulator import Failure, Finished, Job
+from actors.messages import Decoding, Failure, Finished, Job
 from cluster.launch import Fleet
 from cluster.waits import ActorLost, fetch
 from cluster.weights import ActorMonitor

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from actors.engine import SamplerStale
+from actors.messages import SamplerStale
 from cluster.launch import Fleet, Weights
 from cluster.parity import Fingerprint, Parity, compare
 from cluster.waits import NoAnswer, answers_of, fetch

@@ -65,7 +65,7 @@ Named = list[tuple[str, torch.Tensor]]
 def sampler(local_ray: None, checkpoint: Path) -> Iterator[Any]:
     import ray
 
-    from actors.engine import SamplerConfig
+    from actors.config import SamplerConfig
     from actors.sampler import Sampler
 
     config = SamplerConfig(threads=1, max_sequences=16, dtype="bfloat16")
@@ -204,7 +204,7 @@ def test_a_class_that_takes_tied_weights_once_is_pushed_and_agrees(
     import ray
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
-    from actors.engine import SamplerConfig
+    from actors.config import SamplerConfig
     from actors.sampler import Sampler
     from learners.checkpoints.guided import copy_tokenizer
 

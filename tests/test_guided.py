@@ -16,8 +16,11 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ray = pytest.importorskip("ray")
 
-from actors.engine import Decoding, Request  # noqa: E402
-from actors.sampler import Contexts  # noqa: E402
+from actors.messages import (  # noqa: E402
+    Contexts,
+    Decoding,
+    Request,
+)
 from cluster.launch import Fleet, launch  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402

@@ -214,7 +214,7 @@ def test_what_is_right_passes(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_head_sizes_are_those_of_the_installed_engine() -> None:
     cpu = pytest.importorskip("vllm.v1.attention.backends.cpu_attn")
-    from actors.engine import CPU_HEAD_SIZES
+    from actors.config import CPU_HEAD_SIZES
 
     assert list(CPU_HEAD_SIZES) == cpu.CPUAttentionBackend.get_supported_head_sizes()
 

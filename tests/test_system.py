@@ -18,9 +18,16 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 ray = pytest.importorskip("ray")
 
-from actors.engine import Decoding, EngineFailed, Request, SamplerStale  # noqa: E402
-from actors.sampler import Contexts  # noqa: E402
-from actors.simulator import Job, Simulator, SimulatorConfig  # noqa: E402
+from actors.config import SimulatorConfig  # noqa: E402
+from actors.messages import (  # noqa: E402
+    Contexts,
+    Decoding,
+    EngineFailed,
+    Job,
+    Request,
+    SamplerStale,
+)
+from actors.simulator import Simulator  # noqa: E402
 from cluster.launch import Fleet, Weights, choose_device  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.presets import preset  # noqa: E402

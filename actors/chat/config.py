@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple, Protocol
 
-from actors.engine import SamplerConfig
+from actors.config import SamplerConfig
 from lmrl.errors import RunError
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
 

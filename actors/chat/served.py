@@ -10,8 +10,7 @@ import numpy as np
 import ray
 
 from actors.chat.config import ChatConfig, ChatReply, Message, ReplyTimeout
-from actors.engine import Decoding, Request, SamplerStale
-from actors.sampler import Contexts
+from actors.messages import Contexts, Decoding, Request, SamplerStale
 from lmrl.errors import UsageError
 
 TURN_TOKENS = 8

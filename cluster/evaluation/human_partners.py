@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from actors.engine import Decoding, Request
-from actors.sampler import Contexts
+from actors.messages import Contexts, Decoding, Request
 from actors.simulator import request_seed
 from cluster.evaluation.targets import serving_experiment
 from cluster.experiment import EvaluationConfig

@@ -1,0 +1,80 @@
+"""How weights get into a running vLLM engine.
+
+Weights arrive through vLLM's own weight-transfer interface, with an engine of ours registered as
+`object_store`: buckets of bytes that Ray mapped from shared memory. On CPU vLLM repacks linear
+layers after loading, so weights go through its layer-wise reload, never into parameters directly,
+and the output embedding is repacked by hand at the end: with tied embeddings vLLM leaves it stale
+without an error, and every log-probability is then wrong by nats.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+BACKEND = "object_store"
+
+
+def register_weight_transfer() -> None:
+    """Register our weight-transfer engine with vLLM, once per process."""
+    import torch
+    from vllm.distributed.weight_transfer.base import (
+        WeightTransferEngine,
+        WeightTransferInitInfo,
+        WeightTransferUpdateInfo,
+    )
+    from vllm.distributed.weight_transfer.factory import WeightTransferEngineFactory
+    from vllm.model_executor.layers.vocab_parallel_embedding import ParallelLMHead
+    from vllm.model_executor.model_loader.reload import (
+        finalize_layerwise_reload,
+        initialize_layerwise_reload,
+    )
+
+    @dataclass
+    class Nothing(WeightTransferInitInfo):
+        """Our transport needs no rendezvous."""
+
+    @dataclass
+    class Update(WeightTransferUpdateInfo):
+        """One bucket."""
+
+        metas: list[Any]
+        data: Any
+
+    class ObjectStoreEngine(WeightTransferEngine[Nothing, Update]):
+        """Loads buckets of bytes."""
+
+        init_info_cls = Nothing
+        update_info_cls = Update
+
+        def init_transfer_engine(self, init_info: Nothing) -> None:
+            """Nothing to set up."""
+
+        def start_weight_update(self) -> None:
+            """Begin a layer-wise reload."""
+            initialize_layerwise_reload(self.model)
+
+        def receive_weights(self, update_info: Update) -> None:
+            """Load the tensors of a bucket."""
+            data = update_info.data
+            if not data.flags.writeable:
+                # torch warns about read-only memory; nothing below writes to it.
+                data = data.view()
+            whole = torch.frombuffer(memoryview(data), dtype=torch.uint8)
+            weights = []
+            for meta in update_info.metas:
+                flat = whole[meta.offset : meta.offset + meta.length]
+                flat = flat.view(getattr(torch, meta.dtype))
+                weights.append((meta.name, flat.view(meta.shape).to(self.device)))
+            self.model.load_weights(weights)
+
+        def finish_weight_update(self) -> None:
+            """Finish the reload, and repack output embeddings, which it leaves stale when tied."""
+            finalize_layerwise_reload(self.model, self.model_config)
+            for module in self.model.modules():
+                if isinstance(module, ParallelLMHead):
+                    module.quant_method.process_weights_after_loading(module)
+
+        def shutdown(self) -> None:
+            """Nothing to release."""
+
+    if BACKEND not in WeightTransferEngineFactory._registry:
+        WeightTransferEngineFactory.register_engine(BACKEND, ObjectStoreEngine)
