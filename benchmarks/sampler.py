@@ -25,9 +25,9 @@ from actors.messages import Decoding, Job, Request
 from actors.sampler import Sampler
 from actors.simulator import Simulator
 from benchmarks.record import save
-from cluster.launch import ray_session
 from cluster.presets import preset
 from cluster.source import sample_texts
+from cluster.startup.ray_session import ray_session
 from learners.checkpoints.initial import context_of, make_start
 from lmrl.codec import Codec
 from lmrl.schema import from_table

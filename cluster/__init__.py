@@ -1,1 +1,1 @@
-"""Who runs where: the only room that sees both actors and learners."""
+"""Who runs where: the only package that imports both actors and learners."""

@@ -10,13 +10,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from actors.config import SamplerConfig
-from cluster.experiment import (
-    AnyAlgorithm,
-    DataConfig,
-    EvaluationConfig,
-    Experiment,
-    RolloutConfig,
-)
+from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
+from cluster.experiment import AnyAlgorithm, Experiment
 from learners.algorithms.bc import BC
 from learners.algorithms.filtered_bc import FilteredBC, OnlineFilteredBC
 from learners.algorithms.ilql import ILQL, OnlineILQL

@@ -20,10 +20,10 @@ from rich.progress import Progress as Bar
 from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.fields import RECORD
-from cluster.launch import Fleet
+from cluster.fleet import Fleet
 from cluster.ledger import Ledger
 from cluster.source import Source, SourceState, UpdateBatch
-from cluster.weights import PushReport
+from cluster.weights.push import PushReport
 from lmrl.errors import UsageError
 from lmrl.run_log import RunLog, write_json
 from lmrl.scoring.score import Score

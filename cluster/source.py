@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
-from cluster.launch import Fleet
+from cluster.fleet import Fleet
 from cluster.stream import episodes, training_job
 from learners.algorithms.filtered_bc import FilteredBC
 from lmrl.data.generate import episodes as scripted

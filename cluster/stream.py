@@ -12,9 +12,9 @@ from typing import Any
 import ray
 
 from actors.messages import Decoding, Failure, Finished, Job
-from cluster.launch import Fleet
+from cluster.fleet import Fleet
 from cluster.waits import ActorLost, fetch
-from cluster.weights import ActorMonitor
+from cluster.weights.monitor import ActorMonitor
 from lmrl.errors import RunError
 
 log = logging.getLogger(__name__)

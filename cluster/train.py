@@ -1,9 +1,9 @@
 """`train`: the loop. Push, take episodes, update, push, evaluate, save.
 
-    House        the actors of the run (cluster.launch)
+    Fleet        the actors of the run (cluster.fleet)
     source       rounds of fresh episodes, or batches of a data set (cluster.source)
     learners     the DeepSpeed ranks as one object (cluster.learner_group)
-    push         learner weights into every sampler, with a parity gate (cluster.weights)
+    push         learner weights into every sampler, with a parity gate (cluster.weights.push)
     evaluate     fixed seeds to a score (cluster.evaluation.fixed_seeds)
     Progress     what the run counts, keeps and tells (cluster.progress)
 
@@ -17,11 +17,13 @@ import ray
 
 from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import Experiment
-from cluster.launch import Fleet, choose_device, launch, ray_session
+from cluster.fleet import Fleet
 from cluster.progress import Progress
 from cluster.source import Source, batches
-from cluster.start_policy import served, starting_point
-from cluster.weights import push
+from cluster.startup.launch import choose_device, launch
+from cluster.startup.ray_session import ray_session
+from cluster.startup.start_policy import served, starting_point
+from cluster.weights.push import push
 from lmrl.run_log import RunLog, provenance
 
 

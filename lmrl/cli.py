@@ -445,7 +445,8 @@ def _data_generate(options: argparse.Namespace) -> int:
 
 def _generate_answered(options: argparse.Namespace, config: Any) -> int:
     """Make a data set in which a model answers for the task."""
-    from cluster.evaluation.targets import ChatUsageReport, answered_episodes
+    from cluster.evaluation.scripted import answered_episodes
+    from cluster.evaluation.suite import ChatUsageReport
 
     asked = ChatUsageReport()
     seeds = range(options.seed, options.seed + options.episodes)
@@ -598,7 +599,7 @@ def _kept(path: Path, option: str) -> Path:
 
 
 def _plan(exp: Any, folder: Path) -> str:
-    from cluster.launch import bundles
+    from cluster.startup.launch import bundles
 
     source = (
         f"{exp.rollouts.turns} fresh turns an update"
@@ -624,7 +625,7 @@ def _plan(exp: Any, folder: Path) -> str:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    from cluster.evaluation.targets import score_suite, settings
+    from cluster.evaluation.suite import score_suite, settings
     from lmrl.schema import from_table
     from lmrl.scoring.robustness import BASE, rows, variants
     from lmrl.scoring.tables import asked_lines, score_line
@@ -659,7 +660,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _reranked(options: argparse.Namespace) -> int:
-    from cluster.evaluation.targets import score_reranked
+    from cluster.evaluation.reranked import score_reranked
     from lmrl.scoring.tables import score_line
 
     (score, episodes), accuracy = score_reranked(
@@ -756,12 +757,10 @@ def _fill_evaluate(options: argparse.Namespace) -> None:
 @contextmanager
 def _contestant(options: argparse.Namespace) -> Iterator[Any]:
     """Give the `Contestant` that is asked for; what it needs is started and ended here."""
-    from cluster.evaluation.targets import (
-        checkpoint_target,
-        prompted_target,
-        scripted_target,
-    )
-    from cluster.experiment import EvaluationConfig
+    from cluster.config import EvaluationConfig
+    from cluster.evaluation.checkpoint import checkpoint_target
+    from cluster.evaluation.prompted import prompted_target
+    from cluster.evaluation.scripted import scripted_target
 
     oracle = _oracle_config(options)
     sizes = EvaluationConfig(

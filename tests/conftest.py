@@ -63,9 +63,9 @@ def local_ray() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def fleet(local_ray: None, checkpoint: Path) -> Iterator[object]:
     """One sampler, two simulators, and two DeepSpeed ranks with ZeRO-2."""
-    from cluster.launch import launch
     from cluster.presets import preset
-    from cluster.weights import push
+    from cluster.startup.launch import launch
+    from cluster.weights.push import push
 
     exp = preset("maze-fo-ppo")
     exp = replace(

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("ray")
 
-from cluster import address
-from cluster.address import ray_address
+from cluster.startup import address
+from cluster.startup.address import ray_address
 from lmrl.errors import UsageError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.parity import TOLERANCE, Fingerprint, compare
+from cluster.weights.parity import TOLERANCE, Fingerprint, compare
 from learners.engine import Bucket, pack
 from learners.networks.actor_critic import CausalLM, Network, load_causal_lm
 from lmrl.trajectory import Ids
@@ -118,8 +118,8 @@ def zeroed(tensor: torch.Tensor) -> torch.Tensor:
 def test_every_injected_fault_is_found_and_no_healthy_push_is_refused(
     sampler: Any, checkpoint: Path
 ) -> None:
-    from cluster.launch import probe_texts
     from cluster.presets import preset
+    from cluster.startup.launch import probe_texts
     from lmrl.codec import Codec
 
     exp = preset("maze-fo-ppo")

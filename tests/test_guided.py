@@ -21,10 +21,11 @@ from actors.messages import (  # noqa: E402
     Decoding,
     Request,
 )
-from cluster.launch import Fleet, launch  # noqa: E402
+from cluster.fleet import Fleet  # noqa: E402
 from cluster.presets import preset  # noqa: E402
+from cluster.startup.launch import launch  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
-from cluster.weights import push  # noqa: E402
+from cluster.weights.push import push  # noqa: E402
 from learners.algorithms.ilql import ILQL  # noqa: E402
 from learners.algorithms.qsft import QSFT  # noqa: E402
 from learners.checkpoints.guided import guided_logits, make_guided, read_guidance  # noqa: E402

@@ -545,9 +545,9 @@ def test_nothing_heavy_is_loaded_for_scripted_partners() -> None:
 @pytest.mark.system
 def test_checkpoints_are_partners(local_ray: None, checkpoint: Path, tmp_path: Path) -> None:
     """They sample what `lmrl evaluate` samples, and a person can answer them."""
+    from cluster.config import EvaluationConfig
+    from cluster.evaluation.checkpoint import score_checkpoint
     from cluster.evaluation.human_partners import serving_partners
-    from cluster.evaluation.targets import score_checkpoint
-    from cluster.experiment import EvaluationConfig
     from lmrl.schema import from_table
 
     second = tmp_path / "second"

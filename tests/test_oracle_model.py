@@ -17,10 +17,12 @@ pytestmark = [
 pytest.importorskip("ray")
 
 from actors.chat.config import ChatConfig  # noqa: E402
-from cluster.experiment import Experiment, RolloutConfig  # noqa: E402
-from cluster.launch import Fleet, launch  # noqa: E402
+from cluster.config import RolloutConfig  # noqa: E402
+from cluster.experiment import Experiment  # noqa: E402
+from cluster.fleet import Fleet  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.source import sample_texts  # noqa: E402
+from cluster.startup.launch import launch  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
 from learners.algorithms.bc import BC  # noqa: E402
 from learners.checkpoints.gguf import resolve  # noqa: E402

@@ -16,8 +16,9 @@ from actors.chat.config import ChatConfig
 from actors.chat.model import RetryingChatModel, chat_model
 from actors.chat.replies import NOTHING, read_action, spoken
 from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
-from cluster.evaluation.targets import Setting, prompted_target
-from cluster.experiment import EvaluationConfig
+from cluster.config import EvaluationConfig
+from cluster.evaluation.prompted import prompted_target
+from cluster.evaluation.suite import Setting
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
 from lmrl.env import TextEnv

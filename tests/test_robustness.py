@@ -361,8 +361,8 @@ def test_a_checkpoint_is_scored_on_a_suite_with_one_start(
     """One sampler for all variants; what does not fit the model's context is said, not scored."""
     import ray
 
-    from cluster.evaluation.targets import score_checkpoint
-    from cluster.experiment import EvaluationConfig
+    from cluster.config import EvaluationConfig
+    from cluster.evaluation.checkpoint import score_checkpoint
 
     suite = variants("maze-fo", {"max_steps": 4})
     before = ray.cluster_resources()["CPU"]

@@ -241,7 +241,7 @@ def test_an_interrupted_start_stage_goes_on(tmp_path: Path) -> None:
     """The start policy is trained by a run of its own, which is resumed and not begun again."""
     pytest.importorskip("ray")
     from cluster.presets import preset
-    from cluster.start_policy import starting_point
+    from cluster.startup.start_policy import starting_point
 
     asked: list[dict[str, bool]] = []
 

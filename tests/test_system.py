@@ -28,12 +28,13 @@ from actors.messages import (  # noqa: E402
     SamplerStale,
 )
 from actors.simulator import Simulator  # noqa: E402
-from cluster.launch import Fleet, Weights, choose_device  # noqa: E402
+from cluster.fleet import Fleet, Weights  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.presets import preset  # noqa: E402
+from cluster.startup.launch import choose_device  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
 from cluster.waits import ActorLost, fetch  # noqa: E402
-from cluster.weights import _await, _gate, load_again, push  # noqa: E402
+from cluster.weights.push import await_all, gate, load_again, push  # noqa: E402
 from learners.engine import Bucket  # noqa: E402
 from lmrl.errors import RunError, UsageError  # noqa: E402
 from lmrl.schema import from_table  # noqa: E402
@@ -105,7 +106,7 @@ def test_a_stale_tensor_is_caught_and_pushed_again(fleet: Fleet) -> None:
     fleet.weights = Weights(right.version, [_spoilt(right)], right.sent)
     load_again(fleet, sampler)
     fleet.weights = right
-    gaps, again = _gate(fleet, [sampler])
+    gaps, again = gate(fleet, [sampler])
     assert again == 1 and gaps[0].maximum < 1e-3
 
 
@@ -115,11 +116,11 @@ def test_weights_that_stay_wrong_stop_the_run_and_silence_the_sampler(fleet: Fle
     fleet.weights = Weights(right.version, [_spoilt(right)], right.sent)
     load_again(fleet, sampler)
     with pytest.raises(RunError, match=r"sampler 0 differs .* checksum of .*c_fc.weight is not"):
-        _gate(fleet, [sampler])
+        gate(fleet, [sampler])
     assert ray.get(sampler.state.remote())["version"] is None
     fleet.weights = right
     load_again(fleet, sampler)
-    assert _gate(fleet, [sampler])[1] == 0
+    assert gate(fleet, [sampler])[1] == 0
 
 
 def _spoilt(right: Weights) -> Any:
@@ -148,7 +149,7 @@ def test_a_tied_head_cannot_go_stale(fleet: Fleet) -> None:
     assert difference.max() > 0.05  # the head did follow the matrix that was moved
     fleet.weights = right
     load_again(fleet, sampler)
-    gaps, again = _gate(fleet, [sampler])
+    gaps, again = gate(fleet, [sampler])
     assert again == 0 and gaps[0].maximum < 1e-3
 
 
@@ -159,7 +160,7 @@ def test_an_unfinished_push_leaves_the_sampler_silent(fleet: Fleet) -> None:
     for bucket in fleet.weights.buckets:
         ray.get(sampler.load.remote(bucket))
     ray.get(sampler.finish_load.remote(fleet.weights.version))
-    assert _gate(fleet, [sampler])[1] == 0
+    assert gate(fleet, [sampler])[1] == 0
 
 
 def test_the_prefix_cache_serves_a_version_and_never_outlives_it(fleet: Fleet) -> None:
@@ -266,7 +267,7 @@ def test_a_killed_actor_loses_no_episode(fleet: Fleet, victim: str) -> None:
         assert ledger.resubmitted == 0 if victim == "sampler" else 0 < ledger.resubmitted <= 48
     state = ray.get(fleet.samplers[0].state.remote())
     assert state["version"] == fleet.weights.version
-    assert _gate(fleet, list(fleet.samplers))[1] == 0
+    assert gate(fleet, list(fleet.samplers))[1] == 0
 
 
 def test_frozen_actors_are_replaced_and_lose_no_episode(fleet: Fleet) -> None:
@@ -291,7 +292,7 @@ def test_frozen_actors_are_replaced_and_lose_no_episode(fleet: Fleet) -> None:
         assert ray.get(actor.state.remote(), timeout=60)["pid"] != pid
         assert not psutil.pid_exists(pid)
     assert ray.get(fleet.samplers[0].state.remote())["version"] == fleet.weights.version
-    assert _gate(fleet, list(fleet.samplers))[1] == 0
+    assert gate(fleet, list(fleet.samplers))[1] == 0
 
 
 def both(fleet: Fleet) -> list[Any]:
@@ -377,15 +378,15 @@ def test_a_push_goes_on_without_a_frozen_sampler(fleet: Fleet) -> None:
     )
     with stopped(pids[0]):
         calls = [(actor, actor.pid.remote()) for actor in actors]
-        assert _await(two, "begin", calls) == {actors[1]: pids[1]}
+        assert await_all(two, "begin", calls) == {actors[1]: pids[1]}
         psutil.wait_procs([psutil.Process(pids[0])], timeout=30)
     for actor in actors:
         ray.kill(actor)
 
 
 def test_a_run_that_cannot_be_placed_starts_no_actor(local_ray: None, checkpoint: Path) -> None:
-    from cluster.launch import launch
     from cluster.presets import preset
+    from cluster.startup.launch import launch
 
     exp = preset("maze-fo-ppo")
     exp = replace(exp, sampler=replace(exp.sampler, count=99))
@@ -399,8 +400,8 @@ def test_a_run_that_cannot_be_placed_starts_no_actor(local_ray: None, checkpoint
 
 
 def test_a_context_too_short_for_one_turn_is_refused(local_ray: None, checkpoint: Path) -> None:
-    from cluster.launch import launch
     from cluster.presets import preset
+    from cluster.startup.launch import launch
 
     exp = preset("maze-fo-ppo")
     exp = replace(exp, model=replace(exp.model, context=32))
@@ -415,7 +416,7 @@ def test_a_push_past_its_deadline_names_phase_and_sampler(fleet: Fleet) -> None:
         push(fleet, 3)
     fleet.experiment = exp
     load_again(fleet, fleet.samplers[0])  # closes the update that was given up, and begins anew
-    assert _gate(fleet, list(fleet.samplers))[1] == 0
+    assert gate(fleet, list(fleet.samplers))[1] == 0
 
 
 def test_a_cache_that_no_machine_can_hold_is_refused(local_ray: None) -> None:

@@ -1,13 +1,15 @@
 """Instruct models behind any server that speaks OpenAI's API."""
 
+import logging
 import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actors.chat.config import ChatConfig, ChatReply, Message, ReplyTimeout, RequestRefused
-from actors.chat.model import log
 from actors.chat.served import TURN_TOKENS
+
+log = logging.getLogger(__name__)
 
 _PIECE = re.compile(r"\d|[^\W\d]{1,5}|[^\w\s]|\n")
 """What is about a token in the usual tokenizers: five letters, a digit, a mark."""

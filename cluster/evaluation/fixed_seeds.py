@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cluster.launch import Fleet
+from cluster.fleet import Fleet
 from cluster.stream import episodes, evaluation_job
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_returns

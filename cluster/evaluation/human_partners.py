@@ -8,9 +8,10 @@ from typing import Any
 
 from actors.messages import Contexts, Decoding, Request
 from actors.simulator import request_seed
-from cluster.evaluation.targets import serving_experiment
-from cluster.experiment import EvaluationConfig
-from cluster.launch import launch, ray_session
+from cluster.config import EvaluationConfig
+from cluster.evaluation.checkpoint import serving_experiment
+from cluster.startup.launch import launch
+from cluster.startup.ray_session import ray_session
 from cluster.stream import evaluation_job
 from cluster.waits import fetch
 from lmrl.codec import Codec

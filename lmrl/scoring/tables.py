@@ -142,7 +142,7 @@ def sweep_table(task: str, rows: Sequence[SweepRow]) -> str:
 def asked_lines(asked: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return what was asked of models, a line each.
 
-    See `cluster.evaluation.targets.Asked.to_json`.
+    See `cluster.evaluation.suite.ChatUsageReport.to_json`.
     """
     return [
         f"{what} {row['name']}: {row['replies']} replies, {row['cached']} of them from the cache, "

@@ -17,9 +17,10 @@ pytestmark = [
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_samplers_and_learner_agree_on_a_gpu(checkpoint: Path, dtype: str) -> None:
-    from cluster.launch import launch, ray_session
     from cluster.presets import preset
-    from cluster.weights import push
+    from cluster.startup.launch import launch
+    from cluster.startup.ray_session import ray_session
+    from cluster.weights.push import push
 
     exp = preset("maze-fo-ppo")
     exp = replace(

@@ -5,15 +5,9 @@ RAY_ADDRESS set, it joins that cluster. Everything that can be known to fail is 
 actor starts for a run that cannot be placed.
 """
 
-import atexit
 import logging
-import os
-import signal
-import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,124 +18,19 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from actors.chat.config import ChatConfig
 from actors.sampler import Sampler
 from actors.simulator import Simulator
-from cluster.address import ray_address
 from cluster.experiment import Experiment
+from cluster.fleet import Fleet
 from cluster.learner_group import LearnerGroup
-from cluster.ledger import Ledger
 from cluster.oracle import chat_actors
-from cluster.parity import Fingerprint
+from cluster.startup.ray_session import ended_in_time
 from cluster.waits import answers_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
-from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
 from lmrl.tasks import make
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
-
-CLEAN_UP = 5.0
-"""Seconds of each step of the clean-up after SIGTERM."""
-
-
-@dataclass
-class Weights:
-    """The version that samplers have to hold.
-
-    Attributes:
-        version: number of the version.
-        buckets: references to its buckets in the object store.
-        sent: what the parity gate compares the samplers with.
-    """
-
-    version: int
-    buckets: list[Any]
-    sent: Fingerprint
-
-
-@dataclass
-class Fleet:
-    """The actors of a run.
-
-    Attributes:
-        experiment: what they were started for.
-        samplers, simulators: actor handles.
-        learners: the learner group; None when a checkpoint is only evaluated.
-        probes: fixed token sequences for the parity gate.
-        ledger: where the episodes went.
-        weights: what the samplers have to hold; None before the first push.
-        failures: called with each failed episode.
-        starting: actors whose process was lost and whose next one has not answered yet.
-    """
-
-    experiment: Experiment
-    samplers: list[Any]
-    simulators: list[Any]
-    learners: LearnerGroup | None
-    probes: list[Ids]
-    ledger: Ledger = field(default_factory=Ledger)
-    weights: Weights | None = None
-    failures: Any = None
-    starting: set[Any] = field(default_factory=set)
-
-
-@contextmanager
-def ray_session(verbose: bool = False) -> Iterator[None]:
-    """Join the cluster that RAY_ADDRESS names, or start a private local Ray and end it.
-
-    SIGTERM raises `lmrl.errors.Terminated` in the block.
-
-    Raises:
-        UsageError: if there is no cluster at RAY_ADDRESS.
-        RunError: if Ray cannot be started or joined.
-    """
-    if ray.is_initialized():
-        yield
-        return
-    address = ray_address()
-    local = address == "local"
-    # Ray starts workers at the lowest priority; here they are the whole work of the machine.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    with sigterm_raises():
-        try:
-            ray.init(
-                address=address,
-                include_dashboard=False if local else None,
-                log_to_driver=verbose,
-                logging_level=logging.INFO if verbose else logging.ERROR,
-                configure_logging=False,
-            )
-        except (RuntimeError, OSError) as error:
-            raise RunError(f"Ray cannot be {'started' if local else 'joined'}: {error}") from error
-        # Ray's own handler ends the processes below this one first, which then cannot end cleanly.
-        with sigterm_raises():
-            try:
-                yield
-            finally:
-                if not _closed(ray.shutdown):
-                    # Ray's own clean-up at exit would wait as long, and then abort.
-                    atexit.register(_exit_at_once)
-
-
-def _closed(step: Callable[[], None]) -> bool:
-    """Run a step of the clean-up, and return whether it came to its end.
-
-    SIGTERM may have reached the whole process group, as from a batch system. Ray's processes then
-    end too, and a call to them does not return; so after SIGTERM a step gets some seconds only.
-    """
-    if not terminated():
-        step()
-        return True
-    thread = threading.Thread(target=step, daemon=True)
-    thread.start()
-    thread.join(CLEAN_UP)
-    return not thread.is_alive()
-
-
-def _exit_at_once() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(128 + signal.SIGTERM)
 
 
 def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
@@ -294,7 +183,7 @@ def launch(
         yield Fleet(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
     finally:
         # Removing the group ends its actors, whatever state the run is in.
-        _closed(lambda: remove_placement_group(group))
+        ended_in_time(lambda: remove_placement_group(group))
 
 
 def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:

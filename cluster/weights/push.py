@@ -9,7 +9,6 @@ respond while others do is replaced: its process ends, and Ray starts it again.
 
 import logging
 import time
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,15 +16,12 @@ import numpy as np
 import ray
 
 from actors.messages import SamplerStale
-from cluster.launch import Fleet, Weights
-from cluster.parity import Fingerprint, Parity, compare
+from cluster.fleet import Fleet, Weights, replace_actor
 from cluster.waits import NoAnswer, answers_of, fetch
+from cluster.weights.parity import Fingerprint, Parity, compare
 from lmrl.errors import RunError
 
 log = logging.getLogger(__name__)
-
-REPLACEMENTS = 3
-"""How often one actor is replaced within a job before the run stops."""
 
 LOST = (ray.exceptions.RayActorError, SamplerStale)
 """A sampler that is dead, or that was restarted within a push and missed its beginning."""
@@ -75,7 +71,7 @@ def push(fleet: Fleet, version: int) -> PushReport:
         buckets.append(bucket)
         # Samplers load this bucket while the learner makes the next one.
         loads += [(sampler, sampler.load.remote(bucket)) for sampler in samplers]
-    alive = _await(fleet, f"load ({len(buckets)} buckets)", loads)
+    alive = await_all(fleet, f"load ({len(buckets)} buckets)", loads)
     samplers = [s for s in samplers if s in alive]
     samplers = _phase(fleet, "finish", samplers, lambda s: s.finish_load.remote(version))
     deadline = fleet.experiment.push.deadline
@@ -88,7 +84,7 @@ def push(fleet: Fleet, version: int) -> PushReport:
     expected = fleet.learners.probe(fleet.probes)
     fleet.weights = Weights(version, buckets, Fingerprint(expected, checksums))
     pushed = time.perf_counter()
-    parities, again = _gate(fleet, samplers)
+    parities, again = gate(fleet, samplers)
     return PushReport(
         version,
         1e3 * (pushed - began),
@@ -106,11 +102,11 @@ def load_again(fleet: Fleet, sampler: Any) -> None:
     assert weights is not None
     _phase(fleet, "begin", [sampler], lambda s: s.begin_load.remote(), strict=True)
     loads = [(sampler, sampler.load.remote(bucket)) for bucket in weights.buckets]
-    _await(fleet, f"load ({len(loads)} buckets)", loads, strict=True)
+    await_all(fleet, f"load ({len(loads)} buckets)", loads, strict=True)
     _phase(fleet, "finish", [sampler], lambda s: s.finish_load.remote(weights.version), strict=True)
 
 
-def _gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
+def gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
     """Compare samplers with the learner; push again, once, to those that differ too much.
 
     Returns:
@@ -122,7 +118,7 @@ def _gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
     assert fleet.weights is not None
     found: list[Parity] = []
     refused = 0
-    answers = _await(fleet, "gate", [(s, s.held.remote(fleet.probes)) for s in samplers])
+    answers = await_all(fleet, "gate", [(s, s.held.remote(fleet.probes)) for s in samplers])
     for sampler in samplers:
         if sampler not in answers:
             continue
@@ -132,7 +128,7 @@ def _gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
             log.warning("%s; pushing again", _refusal(fleet, sampler, parity))
             _phase(fleet, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
             load_again(fleet, sampler)
-            second = _await(fleet, "gate", [(sampler, sampler.held.remote(fleet.probes))], True)
+            second = await_all(fleet, "gate", [(sampler, sampler.held.remote(fleet.probes))], True)
             parity = _compare(fleet, second[sampler])
             if parity.refused:
                 _phase(fleet, "quarantine", [sampler], lambda s: s.quarantine.remote(), strict=True)
@@ -163,11 +159,11 @@ def _phase(
     fleet: Fleet, name: str, samplers: list[Any], call: Any, strict: bool = False
 ) -> list[Any]:
     """Call samplers and return those that answered."""
-    answers = _await(fleet, name, [(sampler, call(sampler)) for sampler in samplers], strict)
+    answers = await_all(fleet, name, [(sampler, call(sampler)) for sampler in samplers], strict)
     return [sampler for sampler in samplers if sampler in answers]
 
 
-def _await(
+def await_all(
     fleet: Fleet, name: str, calls: list[tuple[Any, Any]], strict: bool = False
 ) -> dict[Any, Any]:
     """Return the last answer of each sampler. One that is dead is left out, and so is one that does
@@ -207,93 +203,3 @@ def _await(
             with answers_of(f"sampler {fleet.samplers.index(sampler)}"):
                 raise
     return {sampler: answer for sampler, answer in answers.items() if sampler not in lost}
-
-
-def replace_actor(fleet: Fleet, actor: Any) -> None:
-    """End an actor's process, also one that is stopped; Ray starts it again."""
-    fleet.starting.add(actor)
-    ray.kill(actor, no_restart=False)
-
-
-class ActorMonitor:
-    """Watches samplers and simulators while episodes are played. Samplers that came back without
-    weights get the current ones; an actor that does not respond is replaced.
-
-    Args:
-        house: the actors of the run.
-        every: seconds between two polls.
-    """
-
-    def __init__(self, fleet: Fleet, every: float = 1.0) -> None:
-        self.fleet, self.every = fleet, every
-        self.polled = time.monotonic()
-        self.asked: dict[Any, Any] = {}
-        self.silent: dict[Any, float] = {}
-        self.replaced: Counter[str] = Counter()
-
-    def poll(self) -> None:
-        """Ask every actor for a sign of life, without waiting, and act on what was answered.
-
-        Raises:
-            RunError: if an actor had to be replaced too often, or fails the gate twice.
-        """
-        now = time.monotonic()
-        if now - self.polled < self.every:
-            return
-        # Nothing could be answered while this process itself was stopped or busy.
-        passed = min(now - self.polled, 2 * self.every)
-        self.polled = now
-        for actor in self.fleet.samplers + self.fleet.simulators:
-            if actor not in self.asked:
-                self.asked[actor] = actor.state.remote()
-                self.silent[actor] = 0.0
-        ready, _ = ray.wait(list(self.asked.values()), num_returns=len(self.asked), timeout=0)
-        for actor, ref in list(self.asked.items()):
-            if ref in ready:
-                del self.asked[actor]
-                self._answered(actor, ref)
-                continue
-            self.silent[actor] += passed
-            if self.silent[actor] > self._allowed(actor):
-                self._replace(actor, f"gave no sign of life for {self.silent[actor]:.0f} s")
-
-    def _answered(self, actor: Any, ref: Any) -> None:
-        weights = self.fleet.weights
-        try:
-            state = ray.get(ref)
-            self.fleet.starting.discard(actor)
-            if weights is None or actor not in self.fleet.samplers:
-                return
-            if state["version"] != weights.version:
-                load_again(self.fleet, actor)
-                _gate(self.fleet, [actor])
-                log.warning(
-                    "%s was restarted and holds version %d again",
-                    self._name(actor),
-                    weights.version,
-                )
-        except LOST:
-            self.fleet.starting.add(actor)  # dead or restarting: asked again at the next poll
-        except NoAnswer as error:
-            self._replace(actor, str(error))
-
-    def _allowed(self, actor: Any) -> float:
-        """Return how many seconds an actor may be silent: one that starts has not failed."""
-        placement = self.fleet.experiment.placement
-        if actor in self.fleet.starting:
-            return max(placement.timeout, placement.unresponsive)
-        return placement.unresponsive
-
-    def _replace(self, actor: Any, reason: str) -> None:
-        name = self._name(actor)
-        self.asked.pop(actor, None)
-        self.replaced[name] += 1
-        if self.replaced[name] > REPLACEMENTS:
-            raise RunError(f"{name} was replaced {REPLACEMENTS} times and again {reason}")
-        log.warning("%s %s; replaced", name, reason)
-        replace_actor(self.fleet, actor)
-
-    def _name(self, actor: Any) -> str:
-        if actor in self.fleet.samplers:
-            return f"sampler {self.fleet.samplers.index(actor)}"
-        return f"simulator {self.fleet.simulators.index(actor)}"

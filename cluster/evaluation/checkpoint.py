@@ -1,0 +1,211 @@
+"""A checkpoint as an evaluation target, served by samplers."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from actors.chat.config import ChatConfig
+from cluster.config import EvaluationConfig, RolloutConfig
+from cluster.evaluation.fixed_seeds import evaluate
+from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed, score_suite
+from cluster.experiment import Experiment
+from cluster.fields import recorded
+from cluster.fleet import Fleet
+from cluster.startup.launch import check_context, launch
+from cluster.startup.ray_session import ray_session
+from cluster.waits import fetch
+from learners.algorithms.bc import BC
+from learners.checkpoints.guided import read_guidance
+from learners.checkpoints.initial import ModelConfig, context_of
+from lmrl.codec import Codec
+from lmrl.errors import RunError, UsageError
+from lmrl.schema import from_table
+
+# -- checkpoints ----------------------------------------------------------------------------------
+
+
+def serving_experiment(
+    checkpoint: Path,
+    task: str,
+    options: dict[str, Any],
+    sizes: EvaluationConfig,
+    max_tokens: int = 16,
+    context: int | None = None,
+    share: float = 1.0,
+    oracle: ChatConfig | None = None,
+) -> Experiment:
+    """Return the experiment in which a checkpoint is only served.
+
+    Args:
+        checkpoint: a Hugging Face checkpoint directory.
+        task: name.
+        options: of the task.
+        sizes: episodes, first seed and temperature.
+        max_tokens: longest action.
+        context: most tokens of context and action; less if the model has fewer positions. None is
+            what the checkpoint was trained with, or 1024 where that is not known.
+        share: of the resources that one such experiment takes by itself.
+        oracle: the model that answers for the task; None is the one that the checkpoint was trained
+            with, or the task's own scripted one.
+
+    Raises:
+        UsageError: for a checkpoint that is none, or what `Experiment.check` refuses.
+    """
+    positions = context_of(checkpoint)
+    made = recorded(checkpoint) or Experiment(task, BC(), model=ModelConfig(context=1024))
+    exp = Experiment(
+        task=task,
+        algorithm=BC(),
+        options=options,
+        model=ModelConfig(
+            path=str(checkpoint), context=min(positions, context or made.model.context)
+        ),
+        rollouts=RolloutConfig(max_tokens=max_tokens),
+        evaluation=sizes,
+        sampler=replace(made.sampler, count=1),
+        oracle=oracle or made.oracle,
+    )
+    exp.check(training=False)
+    place = exp.placement
+    return replace(
+        exp,
+        placement=replace(
+            place,
+            learner_cpus=0.0,
+            sampler_cpus=share * place.sampler_cpus,
+            sampler_gpus=share * place.sampler_gpus,
+            simulator_cpus=share * place.simulator_cpus,
+        ),
+    )
+
+
+@dataclass
+class Checkpoint:
+    """A checkpoint that a sampler serves.
+
+    Attributes:
+        house: its actors. They serve any options of the task: what is played follows from the
+            experiment.
+        codec: of the checkpoint.
+        label: for the record.
+    """
+
+    fleet: Fleet
+    codec: Codec
+    label: str
+    asked: ChatUsageReport = field(default_factory=ChatUsageReport)
+
+    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
+        """Return the score and the episodes; see `EvaluationTarget`."""
+        base = self.fleet.experiment
+        sizes = base.evaluation
+        if setting.temperature is not None:
+            sizes = replace(sizes, temperature=setting.temperature)
+        failures = 1.0 if lenient else base.failures
+        exp = replace(base, options=options, evaluation=sizes, failures=failures)
+        check_context(exp, self.codec)
+        before = dict(self.fleet.ledger.oracle)
+        with _guided(self.fleet, setting.beta):
+            fleet = replace(self.fleet, experiment=exp)
+            found, table = evaluate(fleet, sizes.episodes, self.label)
+        usage = self.fleet.ledger.oracle
+        if usage:
+            episodes = from_table(table)
+            new = {name: count - before.get(name, 0) for name, count in usage.items()}
+            name = str(episodes[0].info["oracle"])
+            self.asked.count("oracle", name, new, malformed(episodes))
+        return found, table
+
+
+@contextmanager
+def _guided(fleet: Fleet, beta: float | None) -> Iterator[None]:
+    """Let a value-guided policy sample with β; None leaves it as it is.
+
+    Raises:
+        RunError: if a sampler restarted in the block: it came back with the checkpoint's own β.
+    """
+    if beta is None:
+        yield
+        return
+    deadline = fleet.experiment.push.deadline
+    fetch([sampler.set_beta.remote(beta) for sampler in fleet.samplers], deadline, "a sampler")
+    before = _processes(fleet)
+    yield
+    if _processes(fleet) != before:
+        raise RunError(f"a sampler died while beta {beta:g} was scored; run the command again")
+
+
+def _processes(fleet: Fleet) -> list[int]:
+    deadline = fleet.experiment.placement.timeout
+    states = fetch([s.state.remote() for s in fleet.samplers], deadline, "a sampler")
+    return [state["pid"] for state in states]
+
+
+@contextmanager
+def checkpoint_target(
+    checkpoint: Path,
+    task: str,
+    options: dict[str, Any],
+    sizes: EvaluationConfig,
+    max_tokens: int = 16,
+    context: int | None = None,
+    oracle: ChatConfig | None = None,
+    guided: bool = False,
+) -> Iterator[Checkpoint]:
+    """Serve a checkpoint; Ray and the sampler start once.
+
+    Args:
+        checkpoint: a Hugging Face checkpoint directory.
+        task: name.
+        options: of the task.
+        sizes: episodes, first seed and temperature.
+        max_tokens: longest action.
+        context: most tokens of context and action; less if the model has fewer positions. None is
+            what the checkpoint was trained with, or 1024 where that is not known.
+        oracle: the model that answers for the task; None is the task's own scripted one.
+        guided: whether β is to be changed.
+
+    Raises:
+        UsageError: for a checkpoint that is none, or has no β that could be changed, what
+            `Experiment.check` refuses, or a context that is too short for the task.
+    """
+    exp = serving_experiment(checkpoint, task, options, sizes, max_tokens, context, oracle=oracle)
+    if guided and read_guidance(checkpoint) is None:
+        raise UsageError(
+            f"{checkpoint} is a plain policy, so it has no beta; --beta is for value-guided ones, "
+            "such as ILQL and MC train"
+        )
+    codec = Codec.load(checkpoint)
+    with ray_session(), launch(exp, checkpoint.resolve(), learners=False) as fleet:
+        yield Checkpoint(fleet, codec, str(checkpoint))
+
+
+def score_checkpoint(
+    checkpoint: Path,
+    task: str,
+    suite: Mapping[str, dict[str, Any]],
+    sizes: EvaluationConfig,
+    max_tokens: int = 16,
+    context: int | None = None,
+) -> dict[str, Scored | str]:
+    """Return the score of a checkpoint and its episodes for each entry of a suite.
+
+    Args:
+        checkpoint: a Hugging Face checkpoint directory.
+        task: name.
+        suite: options of the task by name; see `score_suite`.
+        sizes: episodes, first seed and temperature.
+        max_tokens: longest action.
+        context: most tokens of context and action; less if the model has fewer positions. None is
+            what the checkpoint was trained with, or 1024 where that is not known.
+
+    Raises:
+        UsageError: for a checkpoint that is none, what `Experiment.check` refuses, or a context
+            that is too short for the first entry.
+        RunError: if too many episodes of the first entry fail.
+    """
+    options = next(iter(suite.values()))
+    with checkpoint_target(checkpoint, task, options, sizes, max_tokens, context) as contestant:
+        return score_suite(contestant, suite, Setting())

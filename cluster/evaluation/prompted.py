@@ -1,0 +1,111 @@
+"""An instruct model, prompted, as an evaluation target."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from actors.chat.config import ChatConfig
+from actors.chat.model import RetryingChatModel
+from actors.prompted import Prompted, examples
+from cluster import oracle as answering
+from cluster.config import EvaluationConfig
+from cluster.evaluation.scripted import answering_model, count_oracle
+from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, evaluation_seeds, malformed
+from cluster.startup.ray_session import ray_session
+from lmrl.errors import UsageError
+from lmrl.rollout import ContextTooLong
+from lmrl.schema import to_table
+from lmrl.scoring.score import score
+from lmrl.tasks import make
+from lmrl.trajectory import Trajectory
+
+# -- prompted models ------------------------------------------------------------------------------
+
+
+@dataclass
+class PromptedModel:
+    """An instruct model that plays.
+
+    Attributes:
+        at: makes the model of a temperature.
+        config: of the model.
+        task: name.
+        sizes: episodes and first seed.
+        shots: example episodes in its prompt.
+        data: where these are taken from; None lets the optimal player make them.
+        oracle: the model that answers for the task; None is the task's own scripted one.
+    """
+
+    at: Callable[[float], RetryingChatModel]
+    config: ChatConfig
+    task: str
+    sizes: EvaluationConfig
+    shots: int
+    data: Path | None
+    oracle: RetryingChatModel | None = None
+    asked: ChatUsageReport = field(default_factory=ChatUsageReport)
+
+    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
+        """Return the score and the episodes; see `EvaluationTarget`."""
+        seeds = evaluation_seeds(self.sizes)
+        shots = examples(self.task, options, self.shots, self.data, seeds)
+        temperature = setting.temperature
+        model = self.at(self.config.temperature if temperature is None else temperature)
+        policy = Prompted(model, shots)
+
+        def one(seed: int) -> Trajectory:
+            env = answering.answered(self.task, options, self.oracle)
+            return policy.play(env, seed, self.task, options)
+
+        try:
+            with ThreadPoolExecutor(self.config.at_once) as threads:
+                played = list(threads.map(one, seeds))
+        except ContextTooLong as error:
+            raise UsageError(str(error)) from error
+        usage = asdict(model.take_usage())
+        self.asked.count("model", model.name, usage, malformed(played, "malformed"))
+        count_oracle(self.asked, self.oracle, played)
+        return score(played, make(self.task, **options).score_range), to_table(played)
+
+
+@contextmanager
+def prompted_target(
+    config: ChatConfig,
+    task: str,
+    options: Mapping[str, Any],
+    sizes: EvaluationConfig,
+    shots: int = 0,
+    data: Path | None = None,
+    oracle: ChatConfig | None = None,
+) -> Iterator[PromptedModel]:
+    """Make an instruct model ready to play; Ray starts if we serve a model ourselves.
+
+    Args:
+        config: of the model.
+        task: name.
+        options: of the task.
+        sizes: episodes and first seed.
+        shots: example episodes in its prompt.
+        data: where these are taken from; None lets the task's optimal player make them.
+        oracle: the model that answers for the task; None is the task's own scripted one.
+
+    Raises:
+        UsageError: if the task is unknown, a model is none, the oracle cannot answer for the task,
+            or there are not as many examples.
+    """
+    make(task, **options)
+    if shots < 0:
+        raise UsageError(f"--shots is {shots}; give 0 or more")
+    answering.check_model(config, "model")
+    examples(
+        task, options, shots, data, evaluation_seeds(sizes)
+    )  # what is missing is told before Ray starts
+    with ExitStack() as stack:
+        if config.served:
+            stack.enter_context(ray_session())
+        model = stack.enter_context(answering_model(oracle, task, options))
+        at = stack.enter_context(answering.serving_oracle_at(config))
+        yield PromptedModel(at, config, task, sizes, shots, data, model)

@@ -1,0 +1,47 @@
+"""A checkpoint that ranks the actions of a task with few of them, instead of sampling tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from learners.checkpoints.initial import context_of
+from learners.rerank import Reranker, move_accuracy
+from learners.rerank import Score as RerankScore
+from lmrl.rollout import Episode, rollout
+from lmrl.schema import to_table
+from lmrl.scoring.score import Score, score
+from lmrl.tasks import make
+
+
+def score_reranked(
+    checkpoint: Path,
+    task: str,
+    options: dict[str, Any],
+    how: RerankScore,
+    seeds: range,
+    greedy: bool,
+) -> tuple[tuple[Score, pa.Table], float | None]:
+    """Return score and episodes of a checkpoint that chooses among the task's actions, and in the
+    fully observed maze its move accuracy.
+
+    Args:
+        checkpoint: plain or value-guided.
+        task: name; it needs a finite set of actions.
+        options: of the task.
+        how: Q values of an action's tokens become its score.
+        seeds: of the episodes.
+        greedy: whether the best action is taken, or one is drawn from the softmax of the scores.
+
+    Raises:
+        UsageError: if the task has no finite set of actions, or the checkpoint cannot be read.
+    """
+    env = make(task, **options)
+    policy = Reranker(checkpoint, env.actions, how, greedy)
+    room = context_of(checkpoint) - max(len(action) for action in policy.actions)
+    played = [
+        rollout(Episode(env, seed, policy.codec, room, task, options), policy, f"rerank {how}")
+        for seed in seeds
+    ]
+    accuracy = move_accuracy(policy) if (task, options) == ("maze-fo", {}) else None
+    return (score(played, env.score_range), to_table(played)), accuracy

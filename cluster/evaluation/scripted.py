@@ -1,0 +1,160 @@
+"""A task's scripted player as an evaluation target, with a scripted or a model oracle."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from actors.chat.config import ChatConfig
+from actors.chat.model import RetryingChatModel
+from cluster import oracle as answering
+from cluster.config import EvaluationConfig
+from cluster.evaluation.suite import (
+    ChatUsageReport,
+    Scored,
+    Setting,
+    evaluation_seeds,
+    malformed,
+    score_suite,
+)
+from cluster.startup.ray_session import ray_session
+from lmrl.errors import unknown
+from lmrl.rollout import play
+from lmrl.schema import to_table
+from lmrl.scoring.score import score
+from lmrl.tasks import make
+from lmrl.trajectory import Trajectory
+
+
+@contextmanager
+def answering_model(
+    config: ChatConfig | None, task: str, options: Mapping[str, Any]
+) -> Iterator[RetryingChatModel | None]:
+    """Yield the model that answers for a task; Ray starts if we serve it ourselves.
+
+    Args:
+        config: of the model; None yields None.
+        task: name.
+        options: of the task.
+
+    Raises:
+        UsageError: if it cannot answer for the task.
+    """
+    if config is None:
+        yield None
+        return
+    answering.check_oracle(config, make(task, **options), task)
+    with ExitStack() as stack:
+        if config.served:
+            stack.enter_context(ray_session())
+        yield stack.enter_context(answering.serving_oracle(config))
+
+
+def count_oracle(
+    asked: ChatUsageReport, oracle: RetryingChatModel | None, episodes: Iterable[Trajectory]
+) -> None:
+    """Count what was asked of the model that answers for the task, if one does."""
+    if oracle is not None:
+        usage = asdict(oracle.take_usage())
+        asked.count("oracle", oracle.name, usage, malformed(episodes))
+
+
+@dataclass
+class Player:
+    """A scripted player of the task.
+
+    Attributes:
+        player: name.
+        task: name.
+        sizes: episodes and first seed.
+        oracle: the model that answers for the task; None is the task's own scripted one.
+    """
+
+    player: str
+    task: str
+    sizes: EvaluationConfig
+    oracle: RetryingChatModel | None = None
+    asked: ChatUsageReport = field(default_factory=ChatUsageReport)
+
+    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
+        """Return the score and the episodes; see `EvaluationTarget`."""
+        env = make(self.task, **options)
+        seeds = evaluation_seeds(self.sizes)
+        if self.oracle is None:
+            played = [play(env, self.player, seed, self.task, options) for seed in seeds]
+        else:
+            played = list(answering.scripted(self.oracle, self.task, options, self.player, seeds))
+        count_oracle(self.asked, self.oracle, played)
+        return score(played, env.score_range), to_table(played)
+
+
+@contextmanager
+def scripted_target(
+    player: str,
+    task: str,
+    options: Mapping[str, Any],
+    sizes: EvaluationConfig,
+    oracle: ChatConfig | None = None,
+) -> Iterator[Player]:
+    """Make a scripted player ready, without Ray unless it serves the oracle.
+
+    Args:
+        player: name.
+        task: name.
+        options: of the task.
+        sizes: episodes and first seed.
+        oracle: the model that answers for the task; None is the task's own scripted one.
+
+    Raises:
+        UsageError: if the task or the player is unknown, or the oracle cannot answer for it.
+    """
+    players = make(task, **options).players
+    if player not in players:
+        raise unknown("player", player, players)
+    with answering_model(oracle, task, options) as model:
+        yield Player(player, task, sizes, model)
+
+
+def score_player(
+    player: str, task: str, suite: Mapping[str, dict[str, Any]], sizes: EvaluationConfig
+) -> dict[str, Scored | str]:
+    """Return the scores of a scripted player for each entry of a suite, without Ray.
+
+    Raises:
+        UsageError: if the task or the player is unknown.
+    """
+    with scripted_target(player, task, next(iter(suite.values())), sizes) as contestant:
+        return score_suite(contestant, suite, Setting())
+
+
+def answered_episodes(
+    config: ChatConfig,
+    task: str,
+    options: dict[str, Any],
+    player: str,
+    seeds: Iterable[int],
+    asked: ChatUsageReport,
+) -> Iterator[Trajectory]:
+    """Yield episodes of a scripted player in which a model answers, in order of their seeds.
+
+    Args:
+        config: of the model.
+        task: name.
+        options: of the task.
+        player: name.
+        seeds: of the episodes.
+        asked: what was asked of the model is counted there.
+
+    Raises:
+        UsageError: at once, if the model cannot answer for the task.
+    """
+    answering.check_oracle(config, make(task, **options), task)
+
+    def made() -> Iterator[Trajectory]:
+        with answering_model(config, task, options) as model:
+            assert model is not None
+            for episode in answering.scripted(model, task, options, player, seeds):
+                count_oracle(asked, model, [episode])
+                yield episode
+
+    return made()

@@ -1,0 +1,78 @@
+"""`ray_session`: join a Ray cluster, or start a private local one and end it."""
+
+import atexit
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import ray
+
+from cluster.startup.address import ray_address
+from lmrl.errors import RunError
+from lmrl.interrupt import sigterm_raises, terminated
+
+CLEAN_UP = 5.0
+"""Seconds of each step of the clean-up after SIGTERM."""
+
+
+@contextmanager
+def ray_session(verbose: bool = False) -> Iterator[None]:
+    """Join the cluster that RAY_ADDRESS names, or start a private local Ray and end it.
+
+    SIGTERM raises `lmrl.errors.Terminated` in the block.
+
+    Raises:
+        UsageError: if there is no cluster at RAY_ADDRESS.
+        RunError: if Ray cannot be started or joined.
+    """
+    if ray.is_initialized():
+        yield
+        return
+    address = ray_address()
+    local = address == "local"
+    # Ray starts workers at the lowest priority; here they are the whole work of the machine.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    with sigterm_raises():
+        try:
+            ray.init(
+                address=address,
+                include_dashboard=False if local else None,
+                log_to_driver=verbose,
+                logging_level=logging.INFO if verbose else logging.ERROR,
+                configure_logging=False,
+            )
+        except (RuntimeError, OSError) as error:
+            raise RunError(f"Ray cannot be {'started' if local else 'joined'}: {error}") from error
+        # Ray's own handler ends the processes below this one first, which then cannot end cleanly.
+        with sigterm_raises():
+            try:
+                yield
+            finally:
+                if not ended_in_time(ray.shutdown):
+                    # Ray's own clean-up at exit would wait as long, and then abort.
+                    atexit.register(_exit_at_once)
+
+
+def ended_in_time(step: Callable[[], None]) -> bool:
+    """Run a step of the clean-up, and return whether it came to its end.
+
+    SIGTERM may have reached the whole process group, as from a batch system. Ray's processes then
+    end too, and a call to them does not return; so after SIGTERM a step gets some seconds only.
+    """
+    if not terminated():
+        step()
+        return True
+    thread = threading.Thread(target=step, daemon=True)
+    thread.start()
+    thread.join(CLEAN_UP)
+    return not thread.is_alive()
+
+
+def _exit_at_once() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGTERM)

@@ -1,0 +1,1 @@
+"""The learner's weights in the samplers: pushed, compared, and restored after a restart."""
