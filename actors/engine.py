@@ -238,7 +238,7 @@ class VLLMEngine:
         self.arrived = {}
 
     def load(self, bucket: Any) -> None:
-        """Load one bucket of an open update (see `learners.engine.Bucket`).
+        """Load one bucket of an open update (see `learners.buckets.Bucket`).
 
         Raises:
             SamplerStale: if no update is open: this process started after the others had begun.

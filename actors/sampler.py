@@ -191,7 +191,7 @@ class Sampler:
         self._ask(self.engine.begin_load)
 
     def load(self, bucket: Any) -> None:
-        """Load one bucket (`learners.engine.Bucket`)."""
+        """Load one bucket (`learners.buckets.Bucket`)."""
         self._ask(lambda: self.engine.load(bucket))
 
     def finish_load(self, version: int) -> None:

@@ -15,8 +15,8 @@ from vllm.config import VllmConfig
 from vllm.model_executor.models.utils import init_vllm_registered_model
 
 from learners.algorithms.base import ValueGuidance
-from learners.checkpoints.guided import guided_logits
-from learners.networks.values import Head
+from learners.networks.guidance import guided_logits
+from learners.networks.heads import Head
 
 
 class ValueGuidedForCausalLM(nn.Module):

@@ -82,8 +82,8 @@ def episodes(count: int, seed: int, fingerprint: str) -> Any:
 def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Callable[[int], None]:
     """Return a function that takes the learner's own step on a fresh batch."""
     from cluster.fields import ALGORITHMS as KNOWN
-    from learners.engine import OptimiserConfig
-    from learners.learner import Learner, LearnerConfig
+    from learners.config import LearnerConfig, OptimiserConfig
+    from learners.learner import Learner
 
     changes: dict[str, dict[str, Any]] = {
         "ppo": {"epochs": 1, "minibatch": 0},

@@ -24,7 +24,7 @@ from learners.algorithms.qsft import QSFT
 from learners.algorithms.sarsa import ConservativeSARSA
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
-from learners.learner import LearnerConfig
+from learners.config import LearnerConfig
 from lmrl.data.store import check_for, mixture
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges

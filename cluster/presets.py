@@ -19,8 +19,7 @@ from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.qsft import QSFT
 from learners.checkpoints.initial import ModelConfig
-from learners.engine import OptimiserConfig
-from learners.learner import LearnerConfig
+from learners.config import LearnerConfig, OptimiserConfig
 from lmrl.errors import unknown
 
 _FO = Experiment(

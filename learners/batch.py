@@ -18,7 +18,7 @@ Losses are sums over flat columns, hence values and gradients are unchanged; in 
 observations and 4 moves a batch of thousands of turns costs a hundred rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -92,34 +92,6 @@ class Batch:
         """Tokens of all segments, equal ones counted each: what there was to learn from."""
         lengths = np.array([len(row) for row in self.rows], np.int64)
         return int(lengths[self.segment_row].sum())
-
-
-@dataclass(frozen=True)
-class MicroBatch:
-    """One forward pass: distinct rows, and how flat entries point into them.
-
-    Attributes:
-        tokens: `[R, T]`, padded with 0 on the right. Attention is causal, so no real position sees
-            the padding and no mask is needed.
-        state_row, state_position: the hidden states that are needed `[S]`, distinct.
-        entry: which of the batch's entries this pass serves `[E]`; indices below N are actions.
-        entry_state: hidden state of each of them `[E]`.
-        entry_token: action token of each `[E]`; 0 for a bootstrap entry.
-        is_action: whether it is an action, not a bootstrap entry `[E]`.
-        observation: which of the batch's observation tokens this pass serves `[E']`.
-        observation_state, observation_token: the same for them `[E']`.
-    """
-
-    tokens: Index
-    state_row: Index
-    state_position: Index
-    entry: Index
-    entry_state: Index
-    entry_token: Index
-    is_action: NDArray[np.bool_]
-    observation: Index
-    observation_state: Index
-    observation_token: Index
 
 
 def collate(
@@ -279,106 +251,3 @@ def _middle(first: int, end: int) -> int:
 
 def _join(parts: Sequence[np.ndarray], kind: type) -> np.ndarray:
     return np.concatenate(parts).astype(kind) if parts else np.empty(0, kind)
-
-
-def micro_batches(
-    batch: Batch,
-    segments: Index | None = None,
-    budget: int = 16384,
-    at_least: int = 1,
-    bootstraps: bool = True,
-) -> list[MicroBatch]:
-    """Cut a batch into forward passes of at most `budget` padded tokens.
-
-    Args:
-        batch: to cut.
-        segments: serve only these; None is all.
-        budget: rows x positions of a pass. A single longer row makes a pass of its own.
-        at_least: return this many passes at the least, empty ones at the end: all ranks of a group
-            must make the same number of passes, or their collectives wait for ever.
-        bootstraps: whether bootstrap entries are served too.
-    """
-    if segments is None:
-        chosen = np.ones(batch.segments, np.bool_)
-    else:
-        chosen = np.zeros(batch.segments, np.bool_)
-        chosen[segments] = True
-    count = batch.entries if bootstraps else batch.actions
-    entries = np.flatnonzero(chosen[batch.segment[:count]])
-    observation = np.flatnonzero(chosen[batch.observation_segment])
-    entry_row = batch.segment_row[batch.segment[entries]]
-    observation_row = batch.segment_row[batch.observation_segment[observation]]
-    needed = np.unique(np.concatenate([entry_row, observation_row]))
-    # Rows of like length share a pass, so that little of it is padding.
-    order = sorted(needed.tolist(), key=lambda row: -len(batch.rows[row]))
-    # Entries sorted by row: those of one pass are found by slices, not by scans of the batch.
-    entry_order, observation_order = (
-        np.argsort(entry_row, kind="stable"),
-        np.argsort(observation_row, kind="stable"),
-    )
-    entry_sorted, observation_sorted = entry_row[entry_order], observation_row[observation_order]
-    passes = []
-    for group in _groups(order, batch.rows, budget):
-        which = np.array(group, np.int64)
-        e = entries[_pick(entry_sorted, entry_order, which)]
-        p = observation[_pick(observation_sorted, observation_order, which)]
-        passes.append(_micro(batch, which, np.sort(e), np.sort(p)))
-    none = np.empty(0, np.int64)
-    while len(passes) < at_least:
-        passes.append(
-            MicroBatch(
-                np.zeros((1, 1), np.int64),
-                *(none, none, none, none, none),
-                none.astype(np.bool_),
-                *(none, none, none),
-            )
-        )
-    return passes
-
-
-def _groups(order: list[int], rows: list[Ids], budget: int) -> Iterator[list[int]]:
-    group: list[int] = []
-    for row in order:
-        if group and (len(group) + 1) * len(rows[group[0]]) > budget:
-            yield group
-            group = []
-        group.append(row)
-    if group:
-        yield group
-
-
-def _pick(sorted_rows: Index, order: Index, which: Index) -> Index:
-    low = np.searchsorted(sorted_rows, which, "left")
-    high = np.searchsorted(sorted_rows, which, "right")
-    return np.concatenate([order[a:b] for a, b in zip(low, high, strict=True)])
-
-
-def _micro(batch: Batch, which: Index, entry: Index, observation: Index) -> MicroBatch:
-    width = max(len(batch.rows[row]) for row in which)
-    tokens = np.zeros((len(which), width), np.int64)
-    place = np.zeros(len(batch.rows), np.int64)
-    for position, row in enumerate(which):
-        ids = batch.rows[row]
-        tokens[position, : len(ids)] = ids
-        place[row] = position
-    at_entry = place[batch.segment_row[batch.segment[entry]]] * width + batch.position[entry]
-    at_observation = (
-        place[batch.segment_row[batch.observation_segment[observation]]] * width
-        + batch.observation_position[observation]
-    )
-    states, inverse = np.unique(np.concatenate([at_entry, at_observation]), return_inverse=True)
-    is_action = entry < batch.actions
-    entry_token = np.zeros(len(entry), np.int64)
-    entry_token[is_action] = batch.token[entry[is_action]]
-    return MicroBatch(
-        tokens=tokens,
-        state_row=states // width,
-        state_position=states % width,
-        entry=entry,
-        entry_state=inverse[: len(entry)],
-        entry_token=entry_token,
-        is_action=is_action,
-        observation=observation,
-        observation_state=inverse[len(entry) :],
-        observation_token=batch.observation_token[observation],
-    )

@@ -3,155 +3,25 @@ DeepSpeed lives in this file.
 """
 
 import math
-import os
 import re
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from learners.networks.actor_critic import Inputs, Network, PerToken
+from learners.buckets import Bucket, pack
+from learners.config import OptimiserConfig
+from learners.networks.actor_critic import Network
+from learners.networks.outputs import Inputs
+from learners.networks.per_token import PerToken
 from learners.networks.values import ValueNetwork
-from lmrl.limits import NOT_NEGATIVE, POSITIVE, Range, Used
 
 Trained = Network | ValueNetwork
 
 HEAD = re.compile(r"q\d+\.")
 """Names of Q heads' weights on their way to a sampler (`ValueNetwork.exported`)."""
-
-
-_SHARDED = Used("learner.optimiser.sharded", "with learner.optimiser.zero 3")
-
-
-@dataclass(frozen=True)
-class OptimiserConfig:
-    """AdamW, its schedule, and how DeepSpeed runs it.
-
-    Attributes:
-        lr: peak learning rate.
-        head_lr: of value heads; None is `lr`.
-        betas: of Adam; the benchmark's scripts use (0.9, 0.95).
-        eps: of Adam.
-        weight_decay: of matrices; biases and norms are never decayed.
-        warmup: optimiser steps of linear warm-up.
-        decay: `none`, or `linear` to 0 over `updates` of the run.
-        clip: global gradient norm; 0 does not clip.
-        zero: DeepSpeed ZeRO stage, 0 to 3.
-        zero_whole: under ZeRO 3, number of elements up to which a parameter is not sharded: each
-            rank keeps all of it, and no pass gathers it.
-        dtype: type of matrix products in the language models. Weights, gradients, the optimiser's
-            state, value heads and losses are float32.
-    """
-
-    lr: Annotated[float, POSITIVE] = 1e-4
-    head_lr: Annotated[
-        float | None, NOT_NEGATIVE, Used("has_heads", "by algorithms with value heads")
-    ] = None
-    betas: Annotated[tuple[float, float], Range(low=0.0, below=1.0)] = (0.9, 0.95)
-    eps: Annotated[float, POSITIVE] = 1e-8
-    weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
-    warmup: Annotated[int, NOT_NEGATIVE] = 0
-    decay: Literal["none", "linear"] = "none"
-    clip: Annotated[float, NOT_NEGATIVE] = 1.0
-    zero: Literal[0, 1, 2, 3] = 0
-    zero_whole: Annotated[int, NOT_NEGATIVE, _SHARDED] = 100_000
-    dtype: Literal["float32", "bfloat16"] = "float32"
-
-    @property
-    def sharded(self) -> bool:
-        """Whether parameters themselves are sharded."""
-        return self.zero == 3
-
-
-class Meta(NamedTuple):
-    """Where a tensor lies in a bucket: byte offset and length, and what the bytes mean.
-
-    Attributes:
-        checksum: CRC-32 of the bytes, computed by the learner.
-    """
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    offset: int
-    length: int
-    checksum: int
-
-
-class Bucket(NamedTuple):
-    """Some full weights as one flat array of bytes, which Ray maps without a copy."""
-
-    metas: tuple[Meta, ...]
-    data: NDArray[np.uint8]
-
-    def checksums(self) -> dict[str, int]:
-        """Return the CRC-32 of each tensor's bytes, computed anew, by the tensor's name."""
-        return {
-            meta.name: zlib.crc32(self.data[meta.offset : meta.offset + meta.length].data)
-            for meta in self.metas
-        }
-
-
-def pack(weights: Iterable[tuple[str, Tensor]], size: int) -> Iterator[Bucket]:
-    """Yield named tensors as flat buckets of at most `size` bytes each, or of one larger tensor."""
-    metas: list[Meta] = []
-    parts: list[NDArray[np.uint8]] = []
-    used = 0
-    for name, tensor in weights:
-        flat = tensor.contiguous().cpu().view(-1).view(torch.uint8).numpy().copy()
-        if parts and used + len(flat) > size:
-            yield Bucket(tuple(metas), np.concatenate(parts))
-            metas, parts, used = [], [], 0
-        kind = str(tensor.dtype).removeprefix("torch.")
-        metas.append(Meta(name, kind, tuple(tensor.shape), used, len(flat), zlib.crc32(flat.data)))
-        # The next tensor starts at a multiple of 16 bytes, so that it can be viewed in place.
-        padding = -len(flat) % 16
-        parts.append(np.concatenate([flat, np.zeros(padding, np.uint8)]))
-        used += len(flat) + padding
-    if parts:
-        yield Bucket(tuple(metas), np.concatenate(parts))
-
-
-def join_group(rank: int, world: int, address: str, port: int, device: str, seconds: float) -> None:
-    """Join the process group of the learner ranks.
-
-    Args:
-        rank: of this process.
-        world: number of ranks.
-        address, port: of rank 0.
-        device: `cpu` (gloo) or `cuda` (NCCL).
-        seconds: deadline of every collective.
-    """
-    # DeepSpeed looks these up; where one is missing it tries MPI and fails with another message.
-    os.environ.update(
-        RANK=str(rank),
-        LOCAL_RANK="0",
-        WORLD_SIZE=str(world),
-        LOCAL_SIZE=str(world),
-        MASTER_ADDR=address,
-        MASTER_PORT=str(port),
-    )
-    import deepspeed
-
-    deepspeed.init_distributed(
-        dist_backend="gloo" if device == "cpu" else "nccl",
-        timeout=timedelta(seconds=seconds),
-        verbose=False,
-    )
-    if device == "cpu":
-        # DeepSpeed gives every rank of a machine a shared buffer of 69 MB and never removes it:
-        # each run would cost memory until the next boot. Once all ranks have it open, its name is
-        # not needed any more, and what is mapped goes with the last process, however that ends.
-        torch.distributed.barrier()
-        name = f"deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{rank}"
-        Path("/dev/shm", name).unlink(missing_ok=True)
 
 
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:

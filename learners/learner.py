@@ -10,10 +10,9 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,72 +23,23 @@ from numpy.typing import NDArray
 
 from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.algorithms.filtered_bc import OnlineFilteredBC
-from learners.batch import Batch, MicroBatch, collate, micro_batches
-from learners.checkpoints.guided import copy_tokenizer, sampled_policy_logits, write_guided
-from learners.engine import Bucket, DeepSpeedEngine, OptimiserConfig, join_group
-from learners.networks.actor_critic import CausalLM, Inputs, Network, load_causal_lm
-from learners.networks.values import ValueNetwork, bootstrap_columns, target_of
+from learners.batch import Batch, collate
+from learners.buckets import Bucket
+from learners.checkpoints.guided import copy_tokenizer, write_guided
+from learners.config import LearnerConfig
+from learners.engine import DeepSpeedEngine
+from learners.micro_batch import MicroBatch, micro_batches
+from learners.networks.actor_critic import Network
+from learners.networks.causal_lm import CausalLM, load_causal_lm
+from learners.networks.guidance import sampled_policy_logits
+from learners.networks.outputs import Inputs
+from learners.networks.target import bootstrap_columns, target_of
+from learners.networks.values import ValueNetwork
+from learners.process_group import TorchProcessGroup, join_group, shares
 from lmrl.codec import Codec
 from lmrl.errors import RunError
-from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE
 from lmrl.schema import from_table, table_returns
 from lmrl.trajectory import Ids
-
-
-@dataclass(frozen=True)
-class LearnerConfig:
-    """The learner group.
-
-    Attributes:
-        ranks: DeepSpeed processes.
-        threads: CPU threads of each; 0 shares the cores out.
-        optimiser: AdamW and ZeRO.
-        micro_tokens: padded tokens of one forward pass.
-        windows: how histories longer than the task's window become rows, see
-            `learners.batch.collate`; `strided` is for learning from data sets.
-        max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
-        timeout: seconds until a collective that does not finish is an error.
-    """
-
-    ranks: Annotated[int, COUNT] = 1
-    threads: Annotated[int, NOT_NEGATIVE] = 0
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    micro_tokens: Annotated[int, COUNT] = 16384
-    windows: Literal["exact", "strided"] = "exact"
-    max_skips: Annotated[int, COUNT] = 3
-    timeout: Annotated[float, POSITIVE] = 600.0
-
-
-class TorchProcessGroup:
-    """The other ranks, through torch.distributed."""
-
-    def __init__(self, rank: int, world: int, device: str) -> None:
-        self.rank, self.world, self.device = rank, world, device
-
-    def total(self, *values: float) -> list[float]:
-        """Return the sums of `values` over all ranks."""
-        return self._reduce(values, torch.distributed.ReduceOp.SUM)
-
-    def largest(self, *values: float) -> list[float]:
-        """Return the maxima of `values` over all ranks."""
-        return self._reduce(values, torch.distributed.ReduceOp.MAX)
-
-    def each(self, value: Any) -> list[Any]:
-        """Return the values of all ranks, in order of the ranks.
-
-        A checkpoint's state is written by rank 0, so what differs by rank has to be gathered.
-        """
-        found = [value] * self.world
-        if self.world > 1:
-            torch.distributed.all_gather_object(found, value)
-        return found
-
-    def _reduce(self, values: tuple[float, ...], how: Any) -> list[float]:
-        if self.world == 1:
-            return [float(v) for v in values]
-        tensor = torch.tensor(values, dtype=torch.float64, device=self.device)
-        torch.distributed.all_reduce(tensor, op=how)
-        return [float(v) for v in tensor.tolist()]
 
 
 class Learner:
@@ -499,22 +449,3 @@ def _mean(values: list[float]) -> float:
     """Return the mean of the finite values; not a number if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan
-
-
-def shares(lengths: NDArray[np.integer], world: int) -> list[list[int]]:
-    """Deal episodes to ranks so that their loads are alike: longest first, to the least loaded.
-
-    Args:
-        lengths: a cost of each episode.
-        world: number of ranks.
-
-    Returns:
-        The indices of each rank, ascending.
-    """
-    loads = [0] * world
-    dealt: list[list[int]] = [[] for _ in range(world)]
-    for index in np.argsort(-np.asarray(lengths, np.int64), kind="stable"):
-        rank = loads.index(min(loads))
-        dealt[rank].append(int(index))
-        loads[rank] += int(lengths[index])
-    return [sorted(part) for part in dealt]

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learners.checkpoints.guided import action_values, read_guidance
-from learners.networks.actor_critic import CausalLM, load_causal_lm
-from learners.networks.values import Head
+from learners.checkpoints.guided import read_guidance
+from learners.networks.causal_lm import CausalLM, load_causal_lm
+from learners.networks.guidance import action_values
+from learners.networks.heads import Head
 from lmrl.codec import Codec
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, Reply

@@ -13,8 +13,11 @@ import torch.nn.functional as F
 
 from learners.algorithms.bc import bc_loss
 from learners.algorithms.ppo import PPO
-from learners.batch import Batch, MicroBatch, collate, micro_batches
-from learners.networks.actor_critic import CausalLM, Inputs, Network, ValueHead
+from learners.batch import Batch, collate
+from learners.micro_batch import MicroBatch, micro_batches
+from learners.networks.actor_critic import Network, ValueHead
+from learners.networks.causal_lm import CausalLM
+from learners.networks.outputs import Inputs
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import load, write
 from lmrl.errors import DataError

@@ -10,7 +10,7 @@ import torch
 from cluster.presets import preset
 from cluster.source import sample_texts
 from learners.checkpoints.initial import ModelConfig, make_start
-from learners.networks.actor_critic import load_causal_lm
+from learners.networks.causal_lm import load_causal_lm
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.tasks import make
 

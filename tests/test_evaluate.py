@@ -154,7 +154,7 @@ def guided(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from learners.algorithms.ilql import ILQL
     from learners.checkpoints.guided import write_guided
-    from learners.networks.actor_critic import load_causal_lm
+    from learners.networks.causal_lm import load_causal_lm
 
     torch.manual_seed(0)
     algorithm = ILQL()

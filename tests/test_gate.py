@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from cluster.weights.parity import TOLERANCE, Fingerprint, compare
-from learners.engine import Bucket, pack
-from learners.networks.actor_critic import CausalLM, Network, load_causal_lm
+from learners.buckets import Bucket, pack
+from learners.networks.actor_critic import Network
+from learners.networks.causal_lm import CausalLM, load_causal_lm
 from lmrl.trajectory import Ids
 
 PROBES = [np.arange(1, 202, dtype=np.int32) for _ in range(2)]

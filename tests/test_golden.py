@@ -26,18 +26,16 @@ from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO, ppo_terms
 from learners.algorithms.returns import adapted_kl, gae, per_step, reward_to_go, whiten
 from learners.algorithms.sarsa import ConservativeSARSA, sarsa_terms
-from learners.batch import Batch, MicroBatch, collate, micro_batches
-from learners.checkpoints.guided import guided_logits
-from learners.engine import OptimiserConfig, parameter_groups
-from learners.networks.actor_critic import Inputs, Network, Outputs, ValueHead
-from learners.networks.values import (
-    Head,
-    Target,
-    ValueNetwork,
-    ValueOutputs,
-    bootstrap_columns,
-    target_of,
-)
+from learners.batch import Batch, collate
+from learners.config import OptimiserConfig
+from learners.engine import parameter_groups
+from learners.micro_batch import MicroBatch, micro_batches
+from learners.networks.actor_critic import Network, ValueHead
+from learners.networks.guidance import guided_logits
+from learners.networks.heads import Head
+from learners.networks.outputs import Inputs, Outputs
+from learners.networks.target import Target, bootstrap_columns, target_of
+from learners.networks.values import ValueNetwork, ValueOutputs
 from lmrl.codec import Codec
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Ids, Trajectory, Turn
 

@@ -28,8 +28,9 @@ from cluster.stream import episodes, evaluation_job  # noqa: E402
 from cluster.weights.push import push  # noqa: E402
 from learners.algorithms.ilql import ILQL  # noqa: E402
 from learners.algorithms.qsft import QSFT  # noqa: E402
-from learners.checkpoints.guided import guided_logits, make_guided, read_guidance  # noqa: E402
-from learners.networks.actor_critic import load_causal_lm  # noqa: E402
+from learners.checkpoints.guided import make_guided, read_guidance  # noqa: E402
+from learners.networks.causal_lm import load_causal_lm  # noqa: E402
+from learners.networks.guidance import guided_logits  # noqa: E402
 from lmrl.rollout import play  # noqa: E402
 from lmrl.schema import to_table  # noqa: E402
 from lmrl.tasks import make  # noqa: E402
@@ -59,7 +60,7 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
     """Return log-probs of all tokens but the first, computed from a checkpoint directory alone."""
     from safetensors.torch import load_file
 
-    from learners.networks.values import Head
+    from learners.networks.heads import Head
 
     guidance = read_guidance(folder)
     assert guidance is not None

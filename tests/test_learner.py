@@ -18,8 +18,9 @@ import json, sys
 from dataclasses import replace
 import numpy as np
 from learners.algorithms.bc import BC
-from learners.engine import OptimiserConfig
-from learners.learner import Learner, LearnerConfig
+from learners.config import OptimiserConfig
+from learners.learner import Learner
+from learners.config import LearnerConfig
 from learners.algorithms.ppo import PPO
 from lmrl import make
 from lmrl.rollout import play
@@ -123,8 +124,9 @@ def test_a_checkpoint_brings_everything_back(checkpoint: Path, tmp_path: Path) -
     program = """
 import sys
 import numpy as np
-from learners.engine import OptimiserConfig
-from learners.learner import Learner, LearnerConfig
+from learners.config import OptimiserConfig
+from learners.learner import Learner
+from learners.config import LearnerConfig
 from learners.algorithms.ppo import PPO
 from lmrl import make
 from lmrl.rollout import play
@@ -166,7 +168,7 @@ print("same")
 
 
 def test_shares_are_balanced_and_complete() -> None:
-    from learners.learner import shares
+    from learners.process_group import shares
 
     rng = np.random.default_rng(0)
     lengths = rng.integers(1, 100, size=37)
@@ -181,8 +183,9 @@ def test_a_separate_critic_and_a_cloning_term_train(checkpoint: Path) -> None:
     program = """
 import sys
 import torch
-from learners.engine import OptimiserConfig
-from learners.learner import Learner, LearnerConfig
+from learners.config import OptimiserConfig
+from learners.learner import Learner
+from learners.config import LearnerConfig
 from learners.algorithms.ppo import PPO
 from lmrl import make
 from lmrl.rollout import play
@@ -222,10 +225,11 @@ def test_bfloat16_keeps_weights_heads_and_the_optimiser_in_float32(checkpoint: P
 import sys
 import numpy as np
 import torch
-from learners.engine import OptimiserConfig
+from learners.config import OptimiserConfig
 from learners.algorithms.ilql import ILQL
-from learners.learner import Learner, LearnerConfig
-from learners.networks.values import Head
+from learners.learner import Learner
+from learners.config import LearnerConfig
+from learners.networks.heads import Head
 from lmrl import make
 from lmrl.rollout import play
 from lmrl.schema import to_table
@@ -273,9 +277,10 @@ def test_cut_episodes_bootstrap_in_one_pass_as_in_many(checkpoint: Path) -> None
     program = """
 import sys
 from dataclasses import replace
-from learners.engine import OptimiserConfig
+from learners.config import OptimiserConfig
 from learners.algorithms.ilql import ILQL
-from learners.learner import Learner, LearnerConfig
+from learners.learner import Learner
+from learners.config import LearnerConfig
 from learners.algorithms.qsft import QSFT
 from lmrl import make
 from lmrl.rollout import play

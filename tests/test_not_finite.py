@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from learners.algorithms.base import LossOutput
 from learners.algorithms.bc import BC
-from learners.engine import OptimiserConfig
+from learners.config import OptimiserConfig
 from learners.algorithms.ilql import ILQL
-from learners.learner import Learner, LearnerConfig
+from learners.learner import Learner
+from learners.config import LearnerConfig
 from lmrl import make
 from lmrl.errors import RunError
 from lmrl.rollout import play

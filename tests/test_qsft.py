@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, ValueGuidance
 from learners.algorithms.qsft import QSFT, LikelihoodNetwork, qsft_terms
-from learners.batch import collate, micro_batches
-from learners.checkpoints.guided import action_values, guided_logits, likelihoods, ratios
-from learners.learner import TorchProcessGroup
-from learners.networks.actor_critic import CausalLM, Inputs
-from learners.networks.values import Target, bootstrap_columns
+from learners.batch import collate
+from learners.micro_batch import micro_batches
+from learners.networks.causal_lm import CausalLM
+from learners.networks.guidance import action_values, guided_logits, likelihoods, ratios
+from learners.networks.outputs import Inputs
+from learners.networks.target import Target, bootstrap_columns
+from learners.process_group import TorchProcessGroup
 from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn

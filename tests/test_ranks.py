@@ -21,10 +21,11 @@ from dataclasses import replace
 import numpy as np
 from learners.algorithms.bc import BC
 from learners.algorithms.sarsa import ConservativeSARSA
-from learners.engine import OptimiserConfig
+from learners.config import OptimiserConfig
 from learners.algorithms.filtered_bc import OnlineFilteredBC
 from learners.algorithms.ilql import ILQL, OnlineILQL
-from learners.learner import Learner, LearnerConfig
+from learners.learner import Learner
+from learners.config import LearnerConfig
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.qsft import QSFT

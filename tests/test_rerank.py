@@ -11,7 +11,7 @@ from learners.algorithms.ilql import ILQL
 from learners.algorithms.mc import MC
 from learners.algorithms.qsft import QSFT
 from learners.checkpoints.guided import make_guided
-from learners.networks.actor_critic import load_causal_lm
+from learners.networks.causal_lm import load_causal_lm
 from learners.rerank import Reranker, move_accuracy
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, rollout

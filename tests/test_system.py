@@ -35,7 +35,7 @@ from cluster.startup.launch import choose_device  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
 from cluster.waits import ActorLost, fetch  # noqa: E402
 from cluster.weights.push import await_all, gate, load_again, push  # noqa: E402
-from learners.engine import Bucket  # noqa: E402
+from learners.buckets import Bucket  # noqa: E402
 from lmrl.errors import RunError, UsageError  # noqa: E402
 from lmrl.schema import from_table  # noqa: E402
 from lmrl.trajectory import Trajectory  # noqa: E402

@@ -15,9 +15,10 @@ from learners.algorithms.ilql import ILQL
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.returns import lambda_returns, per_step, reward_to_go
-from learners.batch import Batch, collate, micro_batches
-from learners.checkpoints.guided import guided_logits
-from learners.networks.actor_critic import Inputs
+from learners.batch import Batch, collate
+from learners.micro_batch import micro_batches
+from learners.networks.guidance import guided_logits
+from learners.networks.heads import Head
 from learners.networks.hl_gauss import (
     BinnedValueHead,
     bin_edges,
@@ -25,7 +26,9 @@ from learners.networks.hl_gauss import (
     target_distribution,
 )
 from learners.networks.hl_gauss import cross_entropy as hl_cross_entropy
-from learners.networks.values import Head, Target, ValueNetwork, ValueOutputs, bootstrap_columns
+from learners.networks.outputs import Inputs
+from learners.networks.target import Target, bootstrap_columns
+from learners.networks.values import ValueNetwork, ValueOutputs
 from lmrl.errors import UsageError
 from lmrl.tasks.maze import MOVES, grid
 from lmrl.trajectory import NO_FLOATS, NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn

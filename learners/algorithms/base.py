@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from learners.batch import Batch
-from learners.networks.actor_critic import CausalLM
+from learners.networks.causal_lm import CausalLM
 
 Columns = dict[str, NDArray[np.floating]]
 Metrics = dict[str, float]

@@ -7,7 +7,9 @@ from typing import Annotated, ClassVar
 from torch import Tensor
 
 from learners.algorithms.base import Algorithm, LossOutput
-from learners.networks.actor_critic import CausalLM, Network, Outputs
+from learners.networks.actor_critic import Network
+from learners.networks.causal_lm import CausalLM
+from learners.networks.outputs import Outputs
 from lmrl.limits import NOT_NEGATIVE
 
 

@@ -31,9 +31,10 @@ from learners.algorithms.base import (
 )
 from learners.algorithms.returns import Credit, lambda_returns, off_policy_decay, per_step
 from learners.batch import Batch
-from learners.networks.actor_critic import CausalLM
+from learners.networks.causal_lm import CausalLM
+from learners.networks.heads import HeadKind
 from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
-from learners.networks.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from learners.networks.values import ValueNetwork, ValueOutputs, value_network
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 

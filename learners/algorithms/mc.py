@@ -23,8 +23,9 @@ from learners.algorithms.base import (
 )
 from learners.algorithms.returns import Credit, per_step, reward_to_go
 from learners.batch import Batch
-from learners.networks.actor_critic import CausalLM
-from learners.networks.values import HeadKind, ValueNetwork, ValueOutputs, value_network
+from learners.networks.causal_lm import CausalLM
+from learners.networks.heads import HeadKind
+from learners.networks.values import ValueNetwork, ValueOutputs, value_network
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 

@@ -24,8 +24,10 @@ from learners.algorithms.base import (
 )
 from learners.algorithms.returns import Credit, adapted_kl, gae, per_step, whiten
 from learners.batch import Batch
-from learners.networks.actor_critic import CausalLM, Critic, Network, Outputs, actor_critic
+from learners.networks.actor_critic import Critic, Network, actor_critic
+from learners.networks.causal_lm import CausalLM
 from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
+from learners.networks.outputs import Outputs
 from lmrl.errors import UsageError
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used
 

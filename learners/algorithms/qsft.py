@@ -41,8 +41,10 @@ from learners.algorithms.base import (
 )
 from learners.algorithms.returns import Credit, per_step
 from learners.batch import Batch
-from learners.checkpoints.guided import likelihoods, ratios
-from learners.networks.actor_critic import CausalLM, Inputs, PerToken
+from learners.networks.causal_lm import CausalLM
+from learners.networks.guidance import likelihoods, ratios
+from learners.networks.outputs import Inputs
+from learners.networks.per_token import PerToken
 from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs, freeze_output
 from lmrl.errors import UsageError
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Range

@@ -1,0 +1,72 @@
+"""What of the learner group can be configured."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Range, Used
+
+_SHARDED = Used("learner.optimiser.sharded", "with learner.optimiser.zero 3")
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW, its schedule, and how DeepSpeed runs it.
+
+    Attributes:
+        lr: peak learning rate.
+        head_lr: of value heads; None is `lr`.
+        betas: of Adam; the benchmark's scripts use (0.9, 0.95).
+        eps: of Adam.
+        weight_decay: of matrices; biases and norms are never decayed.
+        warmup: optimiser steps of linear warm-up.
+        decay: `none`, or `linear` to 0 over `updates` of the run.
+        clip: global gradient norm; 0 does not clip.
+        zero: DeepSpeed ZeRO stage, 0 to 3.
+        zero_whole: under ZeRO 3, number of elements up to which a parameter is not sharded: each
+            rank keeps all of it, and no pass gathers it.
+        dtype: type of matrix products in the language models. Weights, gradients, the optimiser's
+            state, value heads and losses are float32.
+    """
+
+    lr: Annotated[float, POSITIVE] = 1e-4
+    head_lr: Annotated[
+        float | None, NOT_NEGATIVE, Used("has_heads", "by algorithms with value heads")
+    ] = None
+    betas: Annotated[tuple[float, float], Range(low=0.0, below=1.0)] = (0.9, 0.95)
+    eps: Annotated[float, POSITIVE] = 1e-8
+    weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
+    warmup: Annotated[int, NOT_NEGATIVE] = 0
+    decay: Literal["none", "linear"] = "none"
+    clip: Annotated[float, NOT_NEGATIVE] = 1.0
+    zero: Literal[0, 1, 2, 3] = 0
+    zero_whole: Annotated[int, NOT_NEGATIVE, _SHARDED] = 100_000
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def sharded(self) -> bool:
+        """Whether parameters themselves are sharded."""
+        return self.zero == 3
+
+
+@dataclass(frozen=True)
+class LearnerConfig:
+    """The learner group.
+
+    Attributes:
+        ranks: DeepSpeed processes.
+        threads: CPU threads of each; 0 shares the cores out.
+        optimiser: AdamW and ZeRO.
+        micro_tokens: padded tokens of one forward pass.
+        windows: how histories longer than the task's window become rows, see
+            `learners.batch.collate`; `strided` is for learning from data sets.
+        max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
+        timeout: seconds until a collective that does not finish is an error.
+    """
+
+    ranks: Annotated[int, COUNT] = 1
+    threads: Annotated[int, NOT_NEGATIVE] = 0
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    micro_tokens: Annotated[int, COUNT] = 16384
+    windows: Literal["exact", "strided"] = "exact"
+    max_skips: Annotated[int, COUNT] = 3
+    timeout: Annotated[float, POSITIVE] = 600.0
