@@ -547,8 +547,12 @@ def _train(options: argparse.Namespace) -> int:
     from lmrl.scoring.tables import summary_table
 
     if options.list:
-        for name, value in PRESETS.items():
-            print(f"{name:<20} {value.algorithm.name} on {value.task}, {value.updates} updates")
+        for name, (exp, measured) in PRESETS.items():
+            reached = "not measured"
+            if measured is not None:
+                mean = sum(measured.returns) / len(measured.returns)
+                reached = f"return {mean:.2f} in {measured.minutes:.0f} min ({measured.result})"
+            print(f"{name:<28} {exp.algorithm.name}, {exp.updates} updates; {reached}")
         return 0
     resume = options.resume is not None
     if resume:

@@ -145,7 +145,7 @@ def test_a_plan_is_printed_without_a_run(
 def test_every_preset_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
     from cluster.presets import PRESETS
 
-    for name, exp in PRESETS.items():
+    for name, (exp, _) in PRESETS.items():
         # Those for pretrained weights have none here.
         random = ["--model.pretrained", "false"] if exp.model.pretrained else []
         code, out, _ = run(capsys, "train", name, "--dry-run", "--json", *random)
@@ -177,7 +177,7 @@ def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     from cluster.fields import read_config
     from cluster.presets import PRESETS
 
-    one_each = {exp.algorithm.name: exp for exp in PRESETS.values()}
+    one_each = {exp.algorithm.name: exp for exp, _ in PRESETS.values()}
     for exp in one_each.values():
         (tmp_path / "config.json").write_text(json.dumps(exp.to_json()))
         assert read_config(tmp_path / "config.json") == exp

@@ -1,0 +1,90 @@
+"""Presets of Car Dealer."""
+
+from actors.config import SamplerConfig
+from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
+from cluster.experiment import Experiment
+from cluster.presets.preset import Preset
+from learners.algorithms.bc import BC
+from learners.algorithms.filtered_bc import FilteredBC
+from learners.algorithms.ilql import ILQL
+from learners.algorithms.ppo import PPO
+from learners.checkpoints.initial import ModelConfig
+from learners.config import LearnerConfig, OptimiserConfig
+
+PRESETS: dict[str, Preset] = {
+    "car-dealer-bc": Preset(
+        Experiment(
+            task="car-dealer",
+            algorithm=BC(observation_weight=1.0),
+            updates=1000,
+            model=ModelConfig(context=768, width=128, heads=4, vocabulary=1024),
+            data=DataConfig(episodes=5000, batch=32),
+            rollouts=RolloutConfig(turns=1024, min_episodes=32, max_tokens=64),
+            evaluation=EvaluationConfig(start_episodes=25),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                windows="strided",
+            ),
+        ),
+        measured=None,
+    ),
+    "car-dealer-filtered-bc": Preset(
+        Experiment(
+            task="car-dealer",
+            algorithm=FilteredBC(),
+            updates=1000,
+            start="car-dealer-bc",
+            save_every=200,
+            model=ModelConfig(context=768, width=128, heads=4, vocabulary=1024),
+            data=DataConfig(episodes=5000, batch=32),
+            rollouts=RolloutConfig(turns=1024, min_episodes=32, max_tokens=64),
+            evaluation=EvaluationConfig(every=200, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                windows="strided",
+            ),
+        ),
+        measured=None,
+    ),
+    "car-dealer-ilql": Preset(
+        Experiment(
+            task="car-dealer",
+            algorithm=ILQL(mc_updates=250, tau=0.8, polyak=0.1, value_bounds=(0.0, 2.0)),
+            updates=1000,
+            start="car-dealer-bc",
+            save_every=200,
+            model=ModelConfig(context=768, width=128, heads=4, vocabulary=1024),
+            data=DataConfig(episodes=5000, batch=32),
+            rollouts=RolloutConfig(turns=1024, min_episodes=32, max_tokens=64),
+            evaluation=EvaluationConfig(every=200, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                windows="strided",
+            ),
+        ),
+        measured=None,
+    ),
+    "car-dealer-ppo": Preset(
+        Experiment(
+            task="car-dealer",
+            algorithm=PPO(kl_coef=0.05, minibatch=128),
+            start="car-dealer-bc",
+            save_every=20,
+            model=ModelConfig(context=768, width=128, heads=4, vocabulary=1024),
+            data=DataConfig(episodes=5000, batch=32),
+            rollouts=RolloutConfig(turns=1024, min_episodes=32, max_tokens=64),
+            evaluation=EvaluationConfig(every=20, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1, optimiser=OptimiserConfig(lr=0.0003, warmup=20, decay="linear")
+            ),
+        ),
+        measured=None,
+    ),
+}

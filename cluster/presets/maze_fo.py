@@ -1,0 +1,266 @@
+"""Presets of the fully observed maze."""
+
+from actors.config import SamplerConfig
+from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
+from cluster.experiment import Experiment
+from cluster.presets.preset import Measured, Preset
+from learners.algorithms.bc import BC
+from learners.algorithms.filtered_bc import FilteredBC, OnlineFilteredBC
+from learners.algorithms.ilql import ILQL, OnlineILQL
+from learners.algorithms.mc import MC
+from learners.algorithms.ppo import PPO
+from learners.algorithms.qsft import QSFT
+from learners.checkpoints.initial import ModelConfig
+from learners.config import LearnerConfig, OptimiserConfig
+
+PRESETS: dict[str, Preset] = {
+    "maze-fo-bc": Preset(
+        Experiment(
+            task="maze-fo",
+            algorithm=BC(observation_weight=1.0),
+            updates=200,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(start_episodes=25),
+            # Steps of a model this small take less time than two threads need to synchronise.
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1, optimiser=OptimiserConfig(lr=0.001, decay="linear"), micro_tokens=8192
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-ppo": Preset(
+        Experiment(
+            task="maze-fo",
+            # The KL weight keeps rare tokens rare: with a tenth of it, illegal moves cost the
+            # middle of the run. The warm-up lets the first round take many small steps before
+            # its KL bound is reached.
+            algorithm=PPO(value_scale=10.0, value_start=-30.0, kl_coef=0.05, minibatch=512),
+            updates=24,
+            start="maze-fo-bc",
+            save_every=6,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(max_tokens=8),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.0005, head_lr=0.003, warmup=20, decay="linear"),
+                micro_tokens=8192,
+            ),
+        ),
+        measured=Measured("demo", (-6.91, -9.04, -7.00), 3.7, "8b10f7b"),
+    ),
+    "maze-fo-filtered-bc": Preset(
+        Experiment(
+            task="maze-fo",
+            # As published: the successful episodes.
+            algorithm=FilteredBC(threshold=-100.0),
+            updates=300,
+            start="maze-fo-bc",
+            save_every=100,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=100, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-top10-bc": Preset(
+        Experiment(
+            task="maze-fo",
+            # Mostly the episodes of the optimal players in the data.
+            algorithm=FilteredBC(),
+            updates=300,
+            start="maze-fo-bc",
+            save_every=100,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=100, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-online-filtered-bc": Preset(
+        Experiment(
+            task="maze-fo",
+            algorithm=OnlineFilteredBC(),
+            updates=60,
+            start="maze-fo-bc",
+            save_every=6,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(max_tokens=8),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1, optimiser=OptimiserConfig(lr=0.001), micro_tokens=65_536
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-online-ilql": Preset(
+        Experiment(
+            task="maze-fo",
+            # Each pass over a round carries bootstraps one token further.
+            algorithm=OnlineILQL(
+                gamma=0.95,
+                mc_updates=6,
+                tau=0.9,
+                cql_weight=0.05,
+                polyak=0.2,
+                value_start=-20.0,
+                value_scale=5.0,
+                value_bounds=(-20.0, 0.0),
+                beta=8.0,
+                epochs=40,
+                minibatch=0,
+            ),
+            updates=40,
+            start="maze-fo-bc",
+            save_every=6,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(max_tokens=8),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.0005, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-mc": Preset(
+        Experiment(
+            task="maze-fo",
+            # No value begins above -1 / (1 - gamma), the lowest return: a token that was never
+            # tried would look good.
+            algorithm=MC(
+                gamma=0.95,
+                cql_weight=0.05,
+                value_start=-20.0,
+                value_scale=5.0,
+                endless=True,
+                beta=8.0,
+            ),
+            updates=600,
+            start="maze-fo-bc",
+            save_every=100,
+            model=ModelConfig(context=64),
+            # Many equal rows make large batches cheap, and a large batch reduces the variance.
+            data=DataConfig(batch=64),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=100, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-ilql": Preset(
+        Experiment(
+            task="maze-fo",
+            # A move is three tokens, and each of them bootstraps: the value of the goal travels
+            # over some sixty steps of the target network, so that network follows quickly.
+            algorithm=ILQL(
+                gamma=0.95,
+                mc_updates=600,
+                tau=0.9,
+                cql_weight=0.05,
+                polyak=0.2,
+                value_start=-20.0,
+                value_scale=5.0,
+                value_bounds=(-20.0, 0.0),
+                beta=8.0,
+            ),
+            updates=1500,
+            start="maze-fo-bc",
+            save_every=250,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=48),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=250, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.0005, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=Measured("offline-maze-fo", (-6.87, -6.90, -6.95), 16.4, "303416e"),
+    ),
+    "maze-fo-qsft": Preset(
+        Experiment(
+            task="maze-fo",
+            # A step further from the goal multiplies a value by gamma, and an error of the start
+            # policy's frequencies multiplies it too: gamma has to be the smaller factor. The
+            # start policy's tail is cut off, as beta times a value is many nats.
+            algorithm=QSFT(
+                gamma=0.8,
+                lowest=-5.0,
+                value_start=-4.0,
+                polyak=0.1,
+                q_from="ratio",
+                beta=100.0,
+                top_p=0.99,
+            ),
+            updates=2000,
+            start="maze-fo-bc",
+            save_every=250,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=24),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=250, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.0002, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-bc-gpt2": Preset(
+        Experiment(
+            task="maze-fo",
+            algorithm=BC(),
+            updates=1000,
+            model=ModelConfig(pretrained=True, context=128, layers=12, width=768, heads=12),
+            data=DataConfig(episodes=1240, batch=4),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(start_episodes=25),
+        ),
+        measured=None,
+    ),
+    "maze-fo-ppo-gpt2": Preset(
+        Experiment(
+            task="maze-fo",
+            algorithm=PPO(value_scale=10.0, value_start=-1.0, kl_coef=0.1, epochs=1, minibatch=128),
+            updates=200,
+            start="maze-fo-bc-gpt2",
+            save_every=6,
+            model=ModelConfig(pretrained=True, context=128, layers=12, width=768, heads=12),
+            data=DataConfig(batch=8),
+            rollouts=RolloutConfig(turns=51_200, min_episodes=512, max_episodes=512, max_tokens=8),
+            learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-06)),
+        ),
+        measured=None,
+    ),
+}
