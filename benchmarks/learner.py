@@ -81,7 +81,7 @@ def episodes(count: int, seed: int, fingerprint: str) -> Any:
 
 def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Callable[[int], None]:
     """Return a function that takes the learner's own step on a fresh batch."""
-    from cluster.fields import ALGORITHMS as KNOWN
+    from learners.algorithms.registry import algorithm_class
     from learners.config import LearnerConfig, OptimiserConfig
     from learners.learner import Learner
 
@@ -90,7 +90,7 @@ def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Calla
         "mc": {"cql_weight": 0.01},
         "ilql": {"cql_weight": 0.01},
     }
-    algorithm: Any = KNOWN[name](**changes.get(name, {}))
+    algorithm = algorithm_class(name)(**changes.get(name, {}))
     optimiser = OptimiserConfig(lr=1e-4, dtype=dtype)  # type: ignore[arg-type]
     config = LearnerConfig(threads=threads, optimiser=optimiser)
     learner = Learner(algorithm, config, str(checkpoint), LENGTH, port=_port())

@@ -15,13 +15,9 @@ from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
 from cluster.config import DataConfig, EvaluationConfig, PlacementConfig, PushConfig, RolloutConfig
 from cluster.oracle import check_oracle
 from cluster.weights.parity import TOLERANCE
-from learners.algorithms.bc import BC
-from learners.algorithms.filtered_bc import FilteredBC, OnlineFilteredBC
-from learners.algorithms.ilql import ILQL, OnlineILQL
-from learners.algorithms.mc import MC
-from learners.algorithms.ppo import PPO
-from learners.algorithms.qsft import QSFT
-from learners.algorithms.sarsa import ConservativeSARSA
+from learners.algorithms.base import Algorithm
+from learners.algorithms.registry import as_json
+from learners.algorithms.selection import selected
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
 from learners.config import LearnerConfig
@@ -29,10 +25,6 @@ from lmrl.data.store import check_for, mixture
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
 from lmrl.tasks import make
-
-AnyAlgorithm = (
-    BC | FilteredBC | OnlineFilteredBC | PPO | MC | ILQL | OnlineILQL | ConservativeSARSA | QSFT
-)
 
 
 @dataclass(frozen=True)
@@ -57,7 +49,7 @@ class Experiment:
     """
 
     task: str
-    algorithm: AnyAlgorithm
+    algorithm: Algorithm
     options: dict[str, Any] = field(default_factory=dict)
     seed: Annotated[int, NOT_NEGATIVE] = 0
     updates: Annotated[int, COUNT] = 100
@@ -192,8 +184,8 @@ class Experiment:
         if self.data.path is not None:
             for path in mixture(self.data.path):
                 check_for(path, self.task)
-                if isinstance(self.algorithm, FilteredBC) and not self.algorithm.on_policy:
-                    self.algorithm.chosen(path)
+                if self.algorithm.selects and not self.algorithm.on_policy:
+                    selected(self.algorithm, path)
         if self.max_staleness != 0:
             raise UsageError(
                 f"max_staleness is {self.max_staleness}; this release trains synchronously, set 0"
@@ -241,5 +233,5 @@ class Experiment:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values; the algorithm carries its name."""
         plain = dataclasses.asdict(self)
-        plain["algorithm"] = {"name": self.algorithm.name, **plain["algorithm"]}
+        plain["algorithm"] = as_json(self.algorithm)
         return plain

@@ -11,15 +11,14 @@ from typing import Any
 
 from jsonargparse import ArgumentParser
 
-from cluster.experiment import AnyAlgorithm, Experiment
-from lmrl.errors import UsageError, unknown
+from cluster.experiment import Experiment
+from learners.algorithms.registry import algorithm_class, as_json
+from lmrl.errors import UsageError
 from lmrl.limits import check_used
 from lmrl.run_log import MARKER
 
 RECORD = "experiment.json"
 """The file of a checkpoint that holds the experiment it is of."""
-
-ALGORITHMS = {cls.name: cls for cls in typing.get_args(AnyAlgorithm)}
 
 
 def _parser(exp: Experiment) -> ArgumentParser:
@@ -135,12 +134,10 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
     plain.pop("provenance", None)
     partial = base is not None
     algorithm = dict(plain.get("algorithm", {}))
-    name = algorithm.pop("name", base.algorithm.name if base else "")
+    name = algorithm.pop("name", as_json(base.algorithm)["name"] if base else "")
     if base is None:
-        if name not in ALGORITHMS:
-            raise unknown("algorithm", name, ALGORITHMS)
-        base = Experiment(task=str(plain.get("task", "")), algorithm=ALGORITHMS[name]())
-    elif name != base.algorithm.name:
+        base = Experiment(task=str(plain.get("task", "")), algorithm=algorithm_class(str(name))())
+    elif name != as_json(base.algorithm)["name"]:
         raise UsageError(
             f"{path} configures the algorithm '{name}', the preset trains '{base.algorithm.name}'; "
             "choose a preset with that algorithm"

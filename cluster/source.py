@@ -20,7 +20,7 @@ from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.stream import episodes, training_job
-from learners.algorithms.filtered_bc import FilteredBC
+from learners.algorithms.selection import selected
 from lmrl.data.generate import episodes as scripted
 from lmrl.data.store import files, load_mixture, mixture, write_new
 from lmrl.schema import to_table
@@ -118,9 +118,9 @@ class OfflineSource:
 
     def _keep(self) -> dict[Path, NDArray[np.bool_]] | None:
         """Return which episodes of each data set the algorithm learns from; None is all."""
-        if not isinstance(self.exp.algorithm, FilteredBC):
+        if not self.exp.algorithm.selects:
             return None
-        return {path: self.exp.algorithm.chosen(path) for path in self.parts}
+        return {path: selected(self.exp.algorithm, path) for path in self.parts}
 
 
 class OnlineSource:

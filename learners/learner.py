@@ -22,7 +22,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
-from learners.algorithms.filtered_bc import OnlineFilteredBC
 from learners.batch import Batch, collate
 from learners.buckets import Bucket
 from learners.checkpoints.guided import copy_tokenizer, write_guided
@@ -161,9 +160,9 @@ class Learner:
 
     def _collate(self, tables: list[pa.Table]) -> Batch:
         table = pa.concat_tables(tables)
-        if isinstance(self.algorithm, OnlineFilteredBC):
+        if self.algorithm.on_policy and self.algorithm.selects:
             # Every rank has all episodes, so every rank chooses the same ones.
-            table = table.take(self.algorithm.keep(table_returns(table)))
+            table = table.take(self.algorithm.select(table_returns(table)))
         lengths = pc.list_value_length(table["turns"]).to_numpy()
         mine = shares(lengths, self.group.world)[self.group.rank]
         mine = pa.array(mine, pa.int64())  # named, because a rank's share may be empty

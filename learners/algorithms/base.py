@@ -127,6 +127,16 @@ class Algorithm(ABC):
     the run's earlier rounds."""
     bc_coef: float = 0.0
     """Weight of a cloning term on a data set, beside the algorithm's own loss."""
+    selects: ClassVar[bool] = False
+    """Whether it learns from some episodes only: those that `select` returns."""
+
+    def select(self, returns: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the indices of the episodes that are learned from, ascending.
+
+        Args:
+            returns: undiscounted, of each episode of a data set or of a round `[episodes]`.
+        """
+        return np.arange(len(returns))
 
     def evaluates(self, state: Mapping[str, float]) -> bool:
         """Return whether `prepare` needs `OldOutputs`. If not, that forward pass is left out.
@@ -203,10 +213,3 @@ class Algorithm(ABC):
     def stop(self, metrics: Metrics) -> bool:
         """Return whether the rest of the batch's minibatches are to be skipped."""
         return False
-
-
-def as_json(algorithm: Algorithm) -> dict[str, Any]:
-    """Return the hyper-parameters with the algorithm's name."""
-    from dataclasses import asdict
-
-    return {"name": algorithm.name, **asdict(algorithm)}  # type: ignore[call-overload]

@@ -6,15 +6,12 @@ here every turn of a chosen episode counts.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from learners.algorithms.bc import BC
-from lmrl.data.store import stored_returns
-from lmrl.errors import UsageError
 from lmrl.limits import ANY, Range, Used
 
 
@@ -29,7 +26,7 @@ def keep_share(
         ties: keep instead everything from the (1 − share) quantile on, which may be more.
     """
     returns = np.asarray(returns, float)
-    if ties:
+    if ties and len(returns):
         return keep_above(returns, float(np.percentile(returns, 100.0 * (1.0 - share))))
     best = np.argsort(-returns, kind="stable")[: int(np.floor(len(returns) * share))]
     return np.sort(best)
@@ -58,33 +55,18 @@ class FilteredBC(BC):
     threshold: Annotated[float | None, ANY] = None
 
     name: ClassVar[str] = "filtered_bc"
+    selects: ClassVar[bool] = True
 
     @property
     def by_share(self) -> bool:
         """Whether a share of the episodes is cloned, not those above a threshold."""
         return self.threshold is None
 
-    def keep(self, returns: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Return the indices of the episodes that are cloned."""
+    def select(self, returns: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Return the indices of the episodes that are cloned, ascending."""
         if self.threshold is not None:
             return keep_above(returns, self.threshold)
         return keep_share(returns, self.share, self.ties)
-
-    def chosen(self, path: Path) -> NDArray[np.bool_]:
-        """Return which episodes of a data set are cloned `[episodes]`.
-
-        Raises:
-            UsageError: if it would be none.
-        """
-        returns = stored_returns(path)
-        result = np.zeros(len(returns), np.bool_)
-        result[self.keep(returns)] = True
-        if not result.any():
-            raise UsageError(
-                f"none of the {len(returns)} episodes of {path} is good enough for {self.name}; "
-                "raise algorithm.share or lower algorithm.threshold"
-            )
-        return result
 
 
 @dataclass(frozen=True)

@@ -20,22 +20,20 @@ import torch
 from torch import Tensor
 
 from learners.algorithms.base import (
-    Algorithm,
     Columns,
     LossOutput,
     Metrics,
     OldOutputs,
     ProcessGroup,
     TargetConfig,
-    ValueGuidance,
 )
-from learners.algorithms.returns import Credit, lambda_returns, off_policy_decay, per_step
+from learners.algorithms.returns import lambda_returns, off_policy_decay, per_step
+from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
 from learners.networks.causal_lm import CausalLM
-from learners.networks.heads import HeadKind
 from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
 from learners.networks.values import ValueNetwork, ValueOutputs, value_network
-from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
+from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, SHARE, Range
 
 
 class ILQLTerms(NamedTuple):
@@ -73,28 +71,23 @@ def expectile_weight(target_q: Tensor, v: Tensor, tau: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ILQL(Algorithm):
+class ILQL(ValueBased):
     """Implicit language Q-learning.
 
+    The other attributes are those of `ValueBased`. λ acts where γ does; bootstraps are at each
+    action token, whatever `credit` is.
+
     Attributes:
-        gamma: discount.
-        credit: whether γ and λ act at each action token, or at turn borders alone. Bootstraps are
-            at each action token in both cases.
         lam: λ of the targets of Q; 0 is one step. Above 0 the target of a turn's last token holds
             returns of the data, which lie below the optimum.
         mc_updates: number of first updates whose targets are the returns of the data, so that
             bootstraps begin from a network that tells states apart.
         tau: expectile of the value regression.
-        cql_weight: weight of the cross-entropy of the data's tokens under Q read as logits.
         polyak: α of the target network.
         target_trunk: whether the target has a trunk of its own.
         target_v: whether targets of Q take V from the target network. The published code takes it
             from the trained one, whose values may rise faster than they settle.
         hard_every: steps between full copies into the target; 0 has none.
-        head: kind of the Q and V heads.
-        value_start: every value before training. At or below the lowest return, no token looks good
-            for never having been tried.
-        value_scale: heads predict in units of this.
         value_bins: a V head that predicts a distribution over so many bins and learns by
             cross-entropy (`learners.networks.hl_gauss`); 0 is the expectile regression of a number.
             The mean of the weighted targets is the expectile, so both have the same solution.
@@ -102,33 +95,20 @@ class ILQL(Algorithm):
             errors cannot feed on themselves, and bins cover this range; None knows of no bounds.
         bootstrap: where an episode that was cut is continued: after the environment's last reply,
             or after the last action.
-        beta: the sampler's weight of Q: it samples from softmax(log π_start + β min Q).
-        top_p: restricts the sampler to the start policy's nucleus; 1 does not.
-        epochs: passes over each batch.
     """
 
-    gamma: Annotated[float, SHARE] = 0.99
-    credit: Credit = "turn"
     lam: Annotated[float, SHARE] = 0.0
     mc_updates: Annotated[int, NOT_NEGATIVE] = 0
     tau: Annotated[float, Range(above=0.0, below=1.0)] = 0.7
-    cql_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True
     target_v: bool = True
     hard_every: Annotated[int, NOT_NEGATIVE] = 0
-    head: HeadKind = "mlp"
-    value_start: float = 0.0
-    value_scale: Annotated[float, POSITIVE] = 1.0
     value_bins: Annotated[int, NOT_NEGATIVE] = 0
     value_bounds: Annotated[tuple[float, float] | None, BOUNDS] = None
     bootstrap: Literal["reply", "action"] = "reply"
-    beta: Annotated[float, NOT_NEGATIVE] = 4.0
-    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
-    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "ilql"
-    q_heads: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         """Refuse bins without bounds.
@@ -155,11 +135,6 @@ class ILQL(Algorithm):
         return TargetConfig(
             self.polyak, self.target_trunk, self.hard_every, self.bootstrap, self.target_v
         )
-
-    @property
-    def guidance(self) -> ValueGuidance:
-        """How the sampler uses the values."""
-        return ValueGuidance(self.q_heads, self.head, self.value_scale, self.beta, self.top_p)
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""

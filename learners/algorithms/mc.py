@@ -5,28 +5,24 @@ default: credit is discounted at turn borders (`credit="token"` is the published
 tokens that were never taken are held down (`cql_weight`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
 
 from learners.algorithms.base import (
-    Algorithm,
     Columns,
     LossOutput,
     Metrics,
     OldOutputs,
     ProcessGroup,
-    ValueGuidance,
 )
-from learners.algorithms.returns import Credit, per_step, reward_to_go
+from learners.algorithms.returns import per_step, reward_to_go
+from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
-from learners.networks.causal_lm import CausalLM
-from learners.networks.heads import HeadKind
-from learners.networks.values import ValueNetwork, ValueOutputs, value_network
-from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
+from learners.networks.values import ValueOutputs
 
 
 def mc_terms(q: Tensor, returns: Tensor) -> Tensor:
@@ -40,47 +36,18 @@ def mc_terms(q: Tensor, returns: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class MC(Algorithm):
-    """Monte-Carlo returns.
+class MC(ValueBased):
+    """Monte-Carlo returns. The other attributes are those of `ValueBased`.
 
     Attributes:
-        gamma: discount.
-        credit: whether γ acts at each action token or at each turn border.
-        cql_weight: weight of the cross-entropy of the data's tokens under Q read as logits.
-        head: kind of the Q head.
-        value_start: every value before training. At or below the lowest return, no token looks good
-            for never having been tried.
-        value_scale: the head predicts in units of this.
         endless: how the rest of an episode that was cut is valued: with its own mean reward a turn
             for ever, or, as published, with 0.
-        beta: the sampler's weight of Q: it samples from softmax(log π_start + β Q).
-        top_p: restricts the sampler to the start policy's nucleus; 1 does not.
-        epochs: passes over each batch.
     """
 
-    gamma: Annotated[float, SHARE] = 0.99
-    credit: Credit = "turn"
-    cql_weight: Annotated[float, NOT_NEGATIVE] = 0.01
-    head: HeadKind = "mlp"
-    value_start: float = 0.0
-    value_scale: Annotated[float, POSITIVE] = 1.0
     endless: bool = False
-    beta: Annotated[float, NOT_NEGATIVE] = 4.0
-    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
-    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "mc"
-
-    @property
-    def guidance(self) -> ValueGuidance:
-        """How the sampler uses the values."""
-        return ValueGuidance(1, self.head, self.value_scale, self.beta, self.top_p)
-
-    def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
-        """Return the network that is trained."""
-        return value_network(
-            load(), 1, self.value_start, self.head, self.value_scale, False, self.cql_weight > 0
-        )
+    q_heads: ClassVar[int] = 1
 
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]

@@ -5,7 +5,7 @@ A baseline beside the paper: the published code has its loss, but no trainer tha
 target: y = r + γ min Q'(next state, next action), and no V.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -13,21 +13,18 @@ import torch
 from torch import Tensor
 
 from learners.algorithms.base import (
-    Algorithm,
     Columns,
     LossOutput,
     Metrics,
     OldOutputs,
     ProcessGroup,
     TargetConfig,
-    ValueGuidance,
 )
-from learners.algorithms.returns import Credit, per_step
+from learners.algorithms.returns import per_step
+from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
-from learners.networks.causal_lm import CausalLM
-from learners.networks.heads import HeadKind
-from learners.networks.values import ValueNetwork, ValueOutputs, value_network
-from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
+from learners.networks.values import ValueOutputs
+from lmrl.limits import Range
 
 
 def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
@@ -43,20 +40,11 @@ def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ConservativeSARSA(Algorithm):
+class ConservativeSARSA(ValueBased):
     """Conservative SARSA; the attributes are those of `learners.algorithms.ilql.ILQL`."""
 
-    gamma: Annotated[float, SHARE] = 0.99
-    credit: Credit = "turn"
-    cql_weight: Annotated[float, NOT_NEGATIVE] = 0.01
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True
-    head: HeadKind = "mlp"
-    value_start: float = 0.0
-    value_scale: Annotated[float, POSITIVE] = 1.0
-    beta: Annotated[float, NOT_NEGATIVE] = 4.0
-    top_p: Annotated[float, Range(above=0.0, high=1.0)] = 1.0
-    epochs: Annotated[int, COUNT] = 1
 
     name: ClassVar[str] = "sarsa"
 
@@ -64,17 +52,6 @@ class ConservativeSARSA(Algorithm):
     def target_config(self) -> TargetConfig:
         """How the target network follows."""
         return TargetConfig(self.polyak, self.target_trunk)
-
-    @property
-    def guidance(self) -> ValueGuidance:
-        """How the sampler uses the values."""
-        return ValueGuidance(2, self.head, self.value_scale, self.beta, self.top_p)
-
-    def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
-        """Return the network that is trained."""
-        return value_network(
-            load(), 2, self.value_start, self.head, self.value_scale, False, self.cql_weight > 0
-        )
 
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]

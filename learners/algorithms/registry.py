@@ -1,0 +1,67 @@
+"""Which algorithms exist.
+
+A new algorithm is one file and one line here, an entry point of the group `lmrl.algorithms` in
+another distribution (`name = "module:Class"`), or any class that is named as `module:Class`.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+from learners.algorithms.base import Algorithm
+from lmrl.errors import UsageError, unknown
+
+ALGORITHMS: Mapping[str, str] = {
+    "bc": "learners.algorithms.bc:BC",
+    "filtered_bc": "learners.algorithms.filtered_bc:FilteredBC",
+    "ilql": "learners.algorithms.ilql:ILQL",
+    "mc": "learners.algorithms.mc:MC",
+    "online_filtered_bc": "learners.algorithms.filtered_bc:OnlineFilteredBC",
+    "online_ilql": "learners.algorithms.ilql:OnlineILQL",
+    "ppo": "learners.algorithms.ppo:PPO",
+    "qsft": "learners.algorithms.qsft:QSFT",
+    "sarsa": "learners.algorithms.sarsa:ConservativeSARSA",
+}
+"""Name -> class."""
+
+
+@cache
+def known() -> Mapping[str, str]:
+    """Return every algorithm: ours and those that installed distributions offer."""
+    others = {e.name: e.value for e in entry_points(group="lmrl.algorithms")}
+    return {**others, **ALGORITHMS}
+
+
+def algorithm_class(name: str) -> type[Algorithm]:
+    """Return the class of an algorithm.
+
+    Args:
+        name: of a known algorithm, or `module:Class` of any other.
+
+    Raises:
+        UsageError: for an unknown name, or a class that is missing or not an `Algorithm`.
+    """
+    if ":" not in name and name not in known():
+        raise unknown("algorithm", name, known())
+    path = name if ":" in name else known()[name]
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"algorithm '{name}' cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Algorithm)):
+        raise UsageError(
+            f"algorithm '{name}' is not a subclass of learners.algorithms.base.Algorithm"
+        )
+    return found
+
+
+def as_json(algorithm: Algorithm) -> dict[str, Any]:
+    """Return the hyper-parameters, with a name by which `algorithm_class` finds the class."""
+    kind = type(algorithm)
+    path = f"{kind.__module__}:{kind.__qualname__}"
+    name = algorithm.name if known().get(algorithm.name) == path else path
+    return {"name": name, **asdict(algorithm)}  # type: ignore[call-overload]

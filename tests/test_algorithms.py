@@ -1,0 +1,137 @@
+"""What every algorithm has to satisfy, whatever it learns. New ones are found by their registry."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from learners.algorithms.base import Algorithm
+from learners.algorithms.registry import ALGORITHMS, algorithm_class, as_json
+from lmrl.errors import UsageError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PROGRAM = """
+import json, sys
+import numpy as np
+from learners.algorithms.registry import ALGORITHMS, algorithm_class
+from learners.config import LearnerConfig, OptimiserConfig
+from learners.learner import Learner
+from lmrl import make
+from lmrl.rollout import play
+from lmrl.schema import to_table
+
+# Of equal returns the first episodes are chosen, which would depend on the order.
+CHANGES = {"qsft": {"lowest": -20.0}, "online_filtered_bc": {"ties": True}}
+
+
+def learned(name, table, budget=10**6, windows="exact"):
+    cls = algorithm_class(name)
+    shared = {"minibatch": 0} if cls.minibatch else {}
+    config = LearnerConfig(
+        # A large epsilon: Adam turns rounding of near-zero gradients into whole steps.
+        optimiser=OptimiserConfig(lr=1e-2, eps=1e-1), micro_tokens=budget, threads=1
+    )
+    learner = Learner(cls(**shared, **CHANGES.get(name, {})), config, sys.argv[1], 56, port=PORT)
+    metrics = learner.update([table])
+    tensors = [t.double().numpy().ravel() for _, t in learner.engine.named_weights()]
+    weights = np.concatenate(tensors)
+    learner.engine.engine.destroy()
+    return metrics, weights
+
+
+PORT = int(sys.argv[2])
+po = [play(make("maze-po", max_steps=6), "random", seed, "maze-po") for seed in range(4)]
+fo = [play(make("maze-fo", max_steps=5), "random", seed, "maze-fo") for seed in range(4)]
+table = to_table(po + fo)
+order = np.random.default_rng(0).permutation(table.num_rows)
+one_turn = to_table([play(make("maze-fo", max_steps=1), "random", 0, "maze-fo")])
+found = {}
+for name in ALGORITHMS:
+    whole, weights = learned(name, table)
+    result = found[name] = {"whole": whole}
+    for case, arguments in {
+        "order": (table.take(order),),
+        "passes": (table, 60),
+    }.items():
+        metrics, other = learned(name, *arguments)
+        result[case] = metrics
+        result[case + "_weights"] = float(np.abs(other - weights).max())
+    result["one_turn"] = learned(name, one_turn)[0]
+    result["nothing"] = learned(name, table.slice(0, 0))[0]
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(checkpoint: Path) -> dict[str, Any]:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(checkpoint), str(port)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return result
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("case", ["order", "passes"])
+def test_an_update_does_not_depend_on_order_or_passes(
+    found: dict[str, Any], name: str, case: str
+) -> None:
+    whole, other = found[name]["whole"], found[name][case]
+    assert whole["optimiser_steps"] == other["optimiser_steps"] > 0
+    for key in ("loss", "grad_norm"):
+        assert other[key] == pytest.approx(whole[key], rel=1e-4, abs=1e-5), key
+    assert found[name][case + "_weights"] < 1e-5
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_smallest_batches_give_finite_numbers(found: dict[str, Any], name: str) -> None:
+    for case in ("one_turn", "nothing"):
+        for key, value in found[name][case].items():
+            assert value == value and abs(value) != float("inf"), (case, key, value)
+    assert found[name]["nothing"]["optimiser_steps"] == 0
+
+
+class Own(algorithm_class("bc")):  # type: ignore[misc]
+    """An algorithm of a user's own module."""
+
+    name = "own"
+
+
+@pytest.mark.parametrize("name", [*ALGORITHMS, "tests.test_algorithms:Own"])
+def test_an_algorithm_is_found_by_the_name_that_it_is_stored_under(name: str) -> None:
+    cls = algorithm_class(name)
+    assert issubclass(cls, Algorithm)
+    stored = as_json(cls())
+    assert stored.pop("name") == name and algorithm_class(name)(**stored) == cls()
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("ilq", r"algorithm 'ilq' is unknown; did you mean 'ilql'\?"),
+        ("no.such.module:Own", "cannot be imported"),
+        ("learners.algorithms.base:TargetConfig", "is not a subclass"),
+    ],
+)
+def test_what_is_no_algorithm_is_refused(name: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        algorithm_class(name)
