@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RUN ?= runs/demo
 SEED ?= 0
 
-.PHONY: setup smollm2 demo test check clean
+.PHONY: setup smollm2 demo test check unit fmt types docs clean
 
 setup: $(READY)
 
@@ -45,5 +45,23 @@ check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
 
+unit: $(READY)
+	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
+
+fmt: $(READY)
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# The documentation site, into site/. Its tools read the sources and have a .venv of their own.
+docs: .venv-docs/.ready
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.ready: requirements/docs.txt
+	test -d .venv-docs || $(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet -r requirements/docs.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-docs site .pytest_cache .mypy_cache .ruff_cache

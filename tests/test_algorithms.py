@@ -26,6 +26,7 @@ from lmrl.rollout import play
 from lmrl.schema import to_table
 
 # Of equal returns the first episodes are chosen, which would depend on the order.
+EXAMPLE = "examples.own_algorithm:RewardWeighted"
 CHANGES = {"qsft": {"lowest": -20.0}, "online_filtered_bc": {"ties": True}}
 
 
@@ -51,7 +52,7 @@ table = to_table(po + fo)
 order = np.random.default_rng(0).permutation(table.num_rows)
 one_turn = to_table([play(make("maze-fo", max_steps=1), "random", 0, "maze-fo")])
 found = {}
-for name in ALGORITHMS:
+for name in [*ALGORITHMS, EXAMPLE]:
     whole, weights = learned(name, table)
     result = found[name] = {"whole": whole}
     for case, arguments in {
@@ -65,6 +66,9 @@ for name in ALGORITHMS:
     result["nothing"] = learned(name, table.slice(0, 0))[0]
 print(json.dumps(found))
 """
+
+
+EVERY = [*ALGORITHMS, "examples.own_algorithm:RewardWeighted"]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +93,7 @@ def found(checkpoint: Path) -> dict[str, Any]:
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("case", ["order", "passes"])
 def test_an_update_does_not_depend_on_order_or_passes(
     found: dict[str, Any], name: str, case: str
@@ -102,7 +106,7 @@ def test_an_update_does_not_depend_on_order_or_passes(
 
 
 @pytest.mark.system
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_smallest_batches_give_finite_numbers(found: dict[str, Any], name: str) -> None:
     for case in ("one_turn", "nothing"):
         for key, value in found[name][case].items():
@@ -110,13 +114,7 @@ def test_the_smallest_batches_give_finite_numbers(found: dict[str, Any], name: s
     assert found[name]["nothing"]["optimiser_steps"] == 0
 
 
-class Own(algorithm_class("bc")):  # type: ignore[misc]
-    """An algorithm of a user's own module."""
-
-    name = "own"
-
-
-@pytest.mark.parametrize("name", [*ALGORITHMS, "tests.test_algorithms:Own"])
+@pytest.mark.parametrize("name", EVERY)
 def test_an_algorithm_is_found_by_the_name_that_it_is_stored_under(name: str) -> None:
     cls = algorithm_class(name)
     assert issubclass(cls, Algorithm)

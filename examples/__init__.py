@@ -1,0 +1,1 @@
+"""Examples: a task, an algorithm and an analysis that live outside the packages."""
