@@ -27,7 +27,7 @@ class Assignment:
     Attributes:
         simulator: index.
         job: what was asked.
-        owed: seeds without an episode.
+        pending: seeds without an episode.
         again: asked after the simulator's process was lost, and nothing has come of it yet.
     """
 

@@ -7,7 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 from openai_server import Server
+
+# The shapes that signatures carry are checked at every call in this process.
+install_import_hook(
+    [
+        "learners.algorithms.bc",
+        "learners.algorithms.ilql",
+        "learners.algorithms.mc",
+        "learners.algorithms.ppo",
+        "learners.algorithms.qsft",
+        "learners.algorithms.returns",
+        "learners.algorithms.sarsa",
+        "learners.networks.guidance",
+        "learners.networks.hl_gauss",
+    ],
+    "shapes.checked",
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -526,7 +526,7 @@ def value_decode(case: Case, close: Close) -> None:
     base = inputs["pi_beta_logits"]
     start = torch.zeros(q.shape[1:]) if base is None else torch.tensor(base).flatten(0, 1)
     guidance = ValueGuidance(len(q), "mlp", 1.0, case["hyper"]["beta"])
-    logits = guided_logits(start.double(), q, guidance)
+    logits = guided_logits(start.double(), list(q), guidance)
     close(logits, case["expected"]["logits"], "logits")
 
 

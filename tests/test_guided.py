@@ -88,7 +88,9 @@ def twin(folder: Path, rows: list[np.ndarray], beta: float, top_p: float = 1.0) 
         with torch.no_grad():
             base = policy.head(policy.trunk(ids)[0])
             q = [head(critic.trunk(ids)[0])[0] for head in heads]
-        logp = guided_logits(base, q, replace(guidance, beta=beta, top_p=top_p)).log_softmax(-1)
+        logp = guided_logits(base, list(q), replace(guidance, beta=beta, top_p=top_p)).log_softmax(
+            -1
+        )
         found.append(logp[:-1].gather(-1, ids[0, 1:, None]).squeeze(-1).numpy())
     return found
 

@@ -89,10 +89,10 @@ def test_lambda_returns_are_weighted_means_of_n_step_returns(
 def test_a_nucleus_keeps_what_the_start_policy_finds_likely() -> None:
     base = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
     q = torch.tensor([[[0.0, 1.0, 9.0, 99.0]], [[1.0, 0.0, 99.0, 99.0]]])
-    open_ = guided_logits(base, q, ValueGuidance(2, "mlp", 1.0, 2.0))
+    open_ = guided_logits(base, list(q), ValueGuidance(2, "mlp", 1.0, 2.0))
     torch.testing.assert_close(open_, base + 2.0 * torch.tensor([[0.0, 0.0, 9.0, 99.0]]))
     for mass, kept in ((0.4, 1), (0.5, 1), (0.51, 2), (0.8, 2), (0.81, 3), (0.99, 4)):
-        inside = guided_logits(base, q, ValueGuidance(2, "mlp", 1.0, 2.0, mass)).isfinite()
+        inside = guided_logits(base, list(q), ValueGuidance(2, "mlp", 1.0, 2.0, mass)).isfinite()
         assert inside.tolist() == [[True] * kept + [False] * (4 - kept)], mass
 
 

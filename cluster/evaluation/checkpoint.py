@@ -86,7 +86,7 @@ class Checkpoint:
     """A checkpoint that a sampler serves.
 
     Attributes:
-        house: its actors. They serve any options of the task: what is played follows from the
+        fleet: its actors. They serve any options of the task: what is played follows from the
             experiment.
         codec: of the checkpoint.
         label: for the record.

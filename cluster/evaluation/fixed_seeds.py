@@ -21,7 +21,7 @@ def evaluate(
     """Return the score of `count` episodes and the episodes, in order of their seeds.
 
     Args:
-        house: of the run.
+        fleet: of the run.
         count: episodes; the seeds are the experiment's first one and those after it.
         label: who plays, for the record.
         player: a scripted player; empty is the policy that the samplers hold.

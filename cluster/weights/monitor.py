@@ -23,7 +23,7 @@ class ActorMonitor:
     weights get the current ones; an actor that does not respond is replaced.
 
     Args:
-        house: the actors of the run.
+        fleet: the actors of the run.
         every: seconds between two polls.
     """
 

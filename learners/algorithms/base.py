@@ -92,8 +92,9 @@ class ValueGuidance:
         scale: the heads' unit.
         beta: weight of Q.
         top_p: only tokens in the start policy's nucleus of this mass may be sampled; 1 is all.
-        reading: what Q is: what the heads say (`value`), the `probability` that they give a token
-            (`learners.algorithms.qsft`), or the `ratio` of that to the start policy's, at most 1.
+        q_from: what Q is: the outputs of the heads (`value`), the `probability` that they give a
+            token (`learners.algorithms.qsft`), or the `ratio` of that to the start policy's, at
+            most 1.
         support: for a probability or ratio, the least probability of a token under the start policy
             as a share of the most probable token's; Q of a token below it is 0.
     """

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from jaxtyping import Float
 from torch import Tensor
 
 from learners.algorithms.base import Algorithm, LossOutput
@@ -14,11 +15,11 @@ from lmrl.limits import NOT_NEGATIVE
 
 
 def bc_loss(
-    logprob: Tensor,
-    observation_logprob: Tensor | None = None,
+    logprob: Float[Tensor, "N"],
+    observation_logprob: Float[Tensor, "P"] | None = None,
     observation_weight: float = 0.0,
     normaliser: float | None = None,
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Return token-masked cross-entropy, a scalar.
 
     L = −(Σ log p(actionₙ) + w Σ log p(observationₚ)) / normaliser

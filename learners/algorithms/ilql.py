@@ -17,6 +17,7 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from learners.algorithms.base import (
@@ -44,11 +45,17 @@ class ILQLTerms(NamedTuple):
         v: the expectile loss.
     """
 
-    q: Tensor
-    v: Tensor
+    q: Float[Tensor, "heads N"]
+    v: Float[Tensor, "N"]
 
 
-def ilql_terms(q: Tensor, v: Tensor, target_q: Tensor, y: Tensor, tau: float) -> ILQLTerms:
+def ilql_terms(
+    q: Float[Tensor, "heads N"],
+    v: Float[Tensor, "N"],
+    target_q: Float[Tensor, "N"],
+    y: Float[Tensor, "N"],
+    tau: float,
+) -> ILQLTerms:
     """Return the terms of the loss (arXiv 2311.18232, appendix D; arXiv:2206.11871, eq. 2-3).
 
     y = r + γ V(next);  L_q = ½ (Q − y)²;  L_v = |τ − 1[Q' < V]| ½ (V − Q')² with Q' the smaller of
@@ -65,7 +72,9 @@ def ilql_terms(q: Tensor, v: Tensor, target_q: Tensor, y: Tensor, tau: float) ->
     return ILQLTerms(0.5 * (q - y).square(), weight * 0.5 * (v - target_q).square())
 
 
-def expectile_weight(target_q: Tensor, v: Tensor, tau: float) -> Tensor:
+def expectile_weight(
+    target_q: Float[Tensor, "N"], v: Float[Tensor, "N"], tau: float
+) -> Float[Tensor, "N"]:
     """Return |τ − 1[Q' < V]| `[N]`, without gradient."""
     return torch.where(target_q >= v.detach(), tau, 1.0 - tau)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 from torch import Tensor
 
 from learners.algorithms.base import (
@@ -25,7 +26,7 @@ from learners.batch import Batch
 from learners.networks.values import ValueOutputs
 
 
-def mc_terms(q: Tensor, returns: Tensor) -> Tensor:
+def mc_terms(q: Float[Tensor, "N"], returns: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
     """Return half the squared errors of Q against returns `[N]`.
 
     Args:

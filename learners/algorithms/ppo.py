@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from learners.algorithms.base import (
@@ -47,21 +48,21 @@ class PPOTerms(NamedTuple):
         policy_clipped, value_clipped: 1 where the clipped term is strictly the larger.
     """
 
-    policy: Tensor
-    value: Tensor
-    ratio: Tensor
-    approx_kl: Tensor
-    policy_clipped: Tensor
-    value_clipped: Tensor
+    policy: Float[Tensor, "N"]
+    value: Float[Tensor, "N"]
+    ratio: Float[Tensor, "N"]
+    approx_kl: Float[Tensor, "N"]
+    policy_clipped: Float[Tensor, "N"]
+    value_clipped: Float[Tensor, "N"]
 
 
 def ppo_terms(
-    logprob: Tensor,
-    value: Tensor,
-    old_logprob: Tensor,
-    old_value: Tensor,
-    advantage: Tensor,
-    target: Tensor,
+    logprob: Float[Tensor, "N"],
+    value: Float[Tensor, "N"],
+    old_logprob: Float[Tensor, "N"],
+    old_value: Float[Tensor, "N"],
+    advantage: Float[Tensor, "N"],
+    target: Float[Tensor, "N"],
     clip: float,
     value_clip: float | None,
     value_scale: float = 1.0,

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from learners.algorithms.base import (
@@ -53,7 +54,9 @@ LEAST_MASS = 0.01
 """The smallest and 1 less the largest mass of all tokens before training."""
 
 
-def qsft_terms(taken: Tensor, rest: Tensor, w: Tensor) -> Tensor:
+def qsft_terms(
+    taken: Float[Tensor, "N"], rest: Float[Tensor, "N"], w: Float[Tensor, "N"]
+) -> Float[Tensor, "N"]:
     """Return the weighted cross-entropies (arXiv:2411.05193, section 4) `[N]`.
 
     Args:
@@ -136,7 +139,7 @@ class QSFT(Algorithm):
         support: least share of the most probable token's probability under π that a token of the
             maximum, and of the sampler's values, needs.
         polyak: α of the slow copy.
-        reading: what the sampler weighs by β: the `probability` p, or its `ratio` to π, at most 1.
+        q_from: what the sampler weighs by β: the `probability` p, or its `ratio` to π, at most 1.
         beta: the weight.
         top_p: restricts the sampler to the start policy's nucleus; 1 does not.
         epochs: passes over each batch.

@@ -8,13 +8,14 @@ N or above, or -1 where the episode terminated. Environment tokens never take pa
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int
 
-Values = NDArray[np.floating]
+Values = Float[np.ndarray, "N"]
+Indices = Int[np.ndarray, "N"]
 Credit = Literal["token", "turn"]
 
 
-def per_step(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -> Values:
+def per_step(rate: float, turn_end: Bool[np.ndarray, "N"], credit: Credit) -> Values:
     """Return a discount for the step from each action token to its successor `[N]`.
 
     `token` applies `rate` at every action token, as the published benchmark does; `turn` applies it
@@ -26,7 +27,7 @@ def per_step(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -> Values
     return np.where(turn_end, rate, 1.0)
 
 
-def off_policy_decay(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -> Values:
+def off_policy_decay(rate: float, turn_end: Bool[np.ndarray, "N"], credit: Credit) -> Values:
     """Return λ of the step from each action token to the next, for targets with a maximum `[N]`.
 
     `token` applies `rate` at every action token. `turn` applies it at the last token of a turn and
@@ -38,7 +39,10 @@ def off_policy_decay(rate: float, turn_end: NDArray[np.bool_], credit: Credit) -
 
 
 def reward_to_go(
-    reward: Values, follow: NDArray[np.int64], discount: Values, bootstrap: Values | None = None
+    reward: Values,
+    follow: Indices,
+    discount: Values,
+    bootstrap: Float[np.ndarray, "K"] | None = None,
 ) -> Values:
     """Return discounted returns Gₙ = rₙ + γₙ G_next(n) `[N]`.
 
@@ -59,9 +63,9 @@ def reward_to_go(
 
 
 def lambda_returns(
-    value: Values,
+    value: Float[np.ndarray, "E"],
     reward: Values,
-    follow: NDArray[np.int64],
+    follow: Indices,
     discount: Values,
     decay: Values,
 ) -> Values:
@@ -88,9 +92,9 @@ def lambda_returns(
 
 
 def gae(
-    value: Values,
+    value: Float[np.ndarray, "E"],
     reward: Values,
-    follow: NDArray[np.int64],
+    follow: Indices,
     discount: Values,
     decay: Values,
 ) -> tuple[Values, Values]:

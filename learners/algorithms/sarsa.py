@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from learners.algorithms.base import (
@@ -27,7 +28,9 @@ from learners.networks.values import ValueOutputs
 from lmrl.limits import Range
 
 
-def sarsa_terms(q: Tensor, y: Tensor, known: Tensor) -> Tensor:
+def sarsa_terms(
+    q: Float[Tensor, "heads N"], y: Float[Tensor, "N"], known: Bool[Tensor, "N"]
+) -> Float[Tensor, "heads N"]:
     """Return half the squared errors of the Q heads `[heads, N]`, 0 where there is no target.
 
     Args:

@@ -56,7 +56,7 @@ def write_guided(
     Args:
         folder: of the checkpoint.
         start: checkpoint directory of the start policy.
-        guide: how its values are used.
+        guidance: how its values are used.
         weights: `critic.*` and the Q heads, as `ValueNetwork.exported` names them.
     """
     from safetensors.torch import save_file

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import reduce
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -24,7 +25,9 @@ def sampled_policy_logits(
     return guided_logits(base, [head(states)[0].float() for head in network.q_heads], guidance)
 
 
-def likelihoods(outputs: Tensor) -> tuple[Tensor, Tensor]:
+def likelihoods(
+    outputs: Float[Tensor, "*S outputs"],
+) -> tuple[Float[Tensor, "*S outputs-1"], Float[Tensor, "*S"]]:
     """Return log p of every token `[S, V]` and of the rest symbol `[S]`, in float32 at least.
 
     The last output is the logit of the rest symbol against all tokens together; the others share
@@ -40,7 +43,9 @@ def likelihoods(outputs: Tensor) -> tuple[Tensor, Tensor]:
     return tokens, logsigmoid(rest)
 
 
-def ratios(logp: Tensor, base: Tensor, support: float = 0.0) -> Tensor:
+def ratios(
+    logp: Float[Tensor, "*S V"], base: Float[Tensor, "*S V"], support: float = 0.0
+) -> Float[Tensor, "*S V"]:
     """Return p / π `[S, V]`, in float32 at least.
 
     Args:
@@ -59,13 +64,15 @@ def _supported(values: Tensor, start: Tensor, support: float) -> Tensor:
     return values.masked_fill(start < start.amax(-1, keepdim=True) + math.log(support), 0.0)
 
 
-def action_values(base: Tensor, q: Sequence[Tensor], guidance: ValueGuidance) -> Tensor:
+def action_values(
+    base: Float[Tensor, "*S V"], q: Sequence[Float[Tensor, "*S outputs"]], guidance: ValueGuidance
+) -> Float[Tensor, "*S V"]:
     """Return the action value of every token `[S, V]`: the smallest one of the heads.
 
     Args:
         base: logits of the start policy `[S, V]`.
         q: outputs of each head, `[S, V]`, or `[S, V + 1]` for a probability or ratio.
-        guide: what the outputs mean.
+        guidance: what the outputs mean.
     """
     if guidance.q_from == "ratio":
         q = [
@@ -78,7 +85,9 @@ def action_values(base: Tensor, q: Sequence[Tensor], guidance: ValueGuidance) ->
     return reduce(torch.minimum, q)
 
 
-def guided_logits(base: Tensor, q: Sequence[Tensor], guidance: ValueGuidance) -> Tensor:
+def guided_logits(
+    base: Float[Tensor, "*S V"], q: Sequence[Float[Tensor, "*S outputs"]], guidance: ValueGuidance
+) -> Float[Tensor, "*S V"]:
     """Return base + β min Q `[S, V]`; outside the base policy's nucleus it is −∞.
 
     (arXiv 2311.18232, appendix D: element-wise minimum over Q heads, no value subtracted.)
@@ -86,7 +95,7 @@ def guided_logits(base: Tensor, q: Sequence[Tensor], guidance: ValueGuidance) ->
     Args:
         base: logits of the start policy `[S, V]`.
         q: outputs of each head, as `action_values` takes them.
-        guide: β, the nucleus, and what the outputs mean.
+        guidance: β, the nucleus, and what the outputs mean.
     """
     guided = torch.add(base, action_values(base, q, guidance), alpha=guidance.beta)
     if guidance.top_p < 1.0:

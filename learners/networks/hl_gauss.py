@@ -8,6 +8,7 @@ bins' centres. How large rewards are does not matter to the loss.
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lmrl.errors import UsageError
@@ -52,13 +53,15 @@ def clipped_targets(y: Any, bounds: tuple[float, float] | None) -> Any:
     return ((y < bounds[0]) | (y > bounds[1])).sum()
 
 
-def bin_edges(low: float, high: float, bins: int) -> Tensor:
+def bin_edges(low: float, high: float, bins: int) -> Float[Tensor, "edges"]:
     """Return the borders of `bins` equal bins `[K + 1]`, 3 σ farther than `low` and `high`."""
     beyond = REACH * WIDTH * (high - low) / (bins - 2.0 * REACH * WIDTH)
     return torch.linspace(low - beyond, high + beyond, bins + 1)
 
 
-def target_distribution(y: Tensor, edges: Tensor) -> Tensor:
+def target_distribution(
+    y: Float[Tensor, "N"], edges: Float[Tensor, "edges"]
+) -> Float[Tensor, "N edges-1"]:
     """Return the bins' probabilities of targets `[N, K]`.
 
     pₖ ∝ Φ((bₖ₊₁ − y) / σ) − Φ((bₖ − y) / σ), normalised to the mass inside the bins.
@@ -75,7 +78,9 @@ def target_distribution(y: Tensor, edges: Tensor) -> Tensor:
     return mass / mass.sum(-1, keepdim=True)
 
 
-def cross_entropy(logits: Tensor, y: Tensor, edges: Tensor) -> Tensor:
+def cross_entropy(
+    logits: Float[Tensor, "N K"], y: Float[Tensor, "N"], edges: Float[Tensor, "edges"]
+) -> Float[Tensor, "N"]:
     """Return −Σ pₖ log softmax(logits)ₖ of each target `[N]`.
 
     Args:

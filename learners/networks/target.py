@@ -23,7 +23,7 @@ class Target:
 
     Args:
         network: to copy; before DeepSpeed has it.
-        follows: α, and what else there is to say.
+        target_config: α, and what else is copied and when.
         reference: the start policy, for a network whose target values ask for it.
     """
 
@@ -97,7 +97,7 @@ def bootstrap_columns(
         micro: the pass.
         inputs: the same as tensors.
         out: of the network, at all entries of the pass.
-        now: values of the whole batch; if it holds none, every following state is in this pass.
+        old: values of the whole batch; if it holds none, every following state is in this pass.
         target: the slow copy.
         network: the trained network.
 
