@@ -204,7 +204,7 @@ class Learner:
         value = np.zeros(batch.entries, np.float32)
         reference = np.zeros(batch.entries, np.float32)
         for micro in self._passes(batch, None):
-            inputs = self._inputs(micro)
+            inputs = Inputs.of(micro, self.device)
             out = self.engine.forward(inputs)
             logprob[micro.entry] = out.logprob.cpu().numpy()
             value[micro.entry] = out.value.cpu().numpy()
@@ -224,7 +224,7 @@ class Learner:
         value = zeros.copy()
         target_q = np.zeros((len(network.q_heads), batch.entries), np.float32)
         for micro in self._passes(batch, None):
-            inputs = self._inputs(micro)
+            inputs = Inputs.of(micro, self.device)
             slow = self.target.values(inputs, network)
             v = slow.v if self.target.with_v else self.engine.forward(inputs).v
             value[micro.entry] = v.float().cpu().numpy()
@@ -273,7 +273,7 @@ class Learner:
         for index, micro in enumerate(passes):
             last = index == len(passes) - 1 and not extra_passes
             self.engine.accumulate(last)
-            inputs = self._inputs(micro)
+            inputs = Inputs.of(micro, self.device)
             out = self.engine.forward(inputs)
             acts = micro.entry[micro.entry < batch.actions]
             at = torch.as_tensor(acts, device=self.device)
@@ -308,7 +308,7 @@ class Learner:
         for index, micro in enumerate(passes):
             last = index == len(passes) - 1
             self.engine.accumulate(last)
-            out = self.engine.forward(self._inputs(micro))
+            out = self.engine.forward(Inputs.of(micro, self.device))
             loss = bc_loss(out.logprob, normaliser=count)
             # The critic took no part; a zero keeps its gradients defined on every rank.
             terms = LossOutput(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
@@ -332,23 +332,6 @@ class Learner:
                 f"and none of these steps was taken; lower learner.optimiser.lr "
                 f"({self.config.optimiser.lr:g}) or start from the last checkpoint"
             )
-
-    def _inputs(self, micro: MicroBatch) -> Inputs:
-        return Inputs(
-            *(
-                torch.as_tensor(array, device=self.device)
-                for array in (
-                    micro.tokens,
-                    micro.state_row,
-                    micro.state_position,
-                    micro.entry_state,
-                    micro.entry_token,
-                    micro.is_action,
-                    micro.observation_state,
-                    micro.observation_token,
-                )
-            )
-        )
 
     @torch.no_grad()
     def probe(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
@@ -376,7 +359,7 @@ class Learner:
             none,
             none,
         )
-        inputs = self._inputs(micro)
+        inputs = Inputs.of(micro, self.device)
         guidance, network = self.algorithm.guidance, self.engine.network
         if guidance is None:
             logprob = self.engine.forward(inputs).logprob

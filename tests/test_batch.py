@@ -421,10 +421,6 @@ def tiny_network(chunk: int = 4096) -> Network:
     return Network(CausalLM(GPT2LMHeadModel(config)), None, head, value_scale=3.0, chunk=chunk)
 
 
-def as_inputs(micro: MicroBatch) -> Inputs:
-    return Inputs(*(torch.as_tensor(getattr(micro, name)) for name in Inputs._fields))
-
-
 def naive(network: Network, episodes: Sequence[Trajectory]) -> Iterator[torch.Tensor]:
     """Yield log-probs `[A]` and values `[A]` of each turn: one full forward pass a turn."""
     model = network.policy.model
@@ -462,7 +458,7 @@ def test_loss_and_gradient_are_those_of_turn_by_turn(kind: str, budget: int, chu
 
     terms, cloned = torch.zeros(()), torch.zeros(())
     for micro in micro_batches(batch, budget=budget, bootstraps=False):
-        out = network(as_inputs(micro))
+        out = network(Inputs.of(micro))
         at = torch.as_tensor(micro.entry)
         assert torch.allclose(out.logprob, logprob[at], atol=1e-5)
         assert torch.allclose(out.value, value[at], atol=1e-5)
@@ -496,7 +492,7 @@ def test_bootstrap_values_and_observation_logprobs_are_those_of_the_full_model()
     checked = 0
     with torch.no_grad():
         for micro in micro_batches(batch, budget=60):
-            out = network(as_inputs(micro))
+            out = network(Inputs.of(micro))
             for place in np.flatnonzero(micro.entry >= batch.actions):
                 ids = torch.tensor(finals[micro.entry[place] - batch.actions])[None].long()
                 hidden = model(input_ids=ids, output_hidden_states=True).hidden_states[-1]

@@ -122,9 +122,11 @@ def test_every_injected_fault_is_found_and_no_healthy_push_is_refused(
     from cluster.presets import preset
     from cluster.startup.launch import probe_texts
     from lmrl.codec import Codec
+    from lmrl.tasks import make
 
     exp = preset("maze-fo-ppo")
-    probes = probe_texts(replace(exp, push=replace(exp.push, probes=4)), Codec.load(checkpoint))
+    four = replace(exp, push=replace(exp.push, probes=4))
+    probes = probe_texts(four, Codec.load(checkpoint), make(exp.task, **exp.options))
     model = load_causal_lm(checkpoint, torch.bfloat16)
     rng = torch.Generator().manual_seed(0)
     tolerance = TOLERANCE["bfloat16"]

@@ -30,7 +30,7 @@ from learners.algorithms.sarsa import ConservativeSARSA, sarsa_terms
 from learners.batch import Batch, collate
 from learners.config import OptimiserConfig
 from learners.engine import parameter_groups
-from learners.micro_batch import MicroBatch, micro_batches
+from learners.micro_batch import micro_batches
 from learners.networks.actor_critic import Network, ValueHead
 from learners.networks.guidance import guided_logits
 from learners.networks.heads import Head
@@ -594,11 +594,6 @@ def toy_network(parameters: dict[str, Any]) -> Network:
     return Network(policy=Toy(parameters["policy"]), value_head=head)
 
 
-def as_inputs(micro: MicroBatch) -> Inputs:
-    """Return a micro-batch as tensors."""
-    return Inputs(*(torch.as_tensor(getattr(micro, name)) for name in Inputs._fields))
-
-
 def rows_of(ids: Any, acts: Any, close: Close) -> Batch:
     """Return right-padded rows `[B, T+1]`, `acts` `[B, T]`, as a batch of one episode each."""
     chains = []
@@ -619,7 +614,7 @@ def at_actions(batch_ids: Any, acts: Any, column: Any) -> Tensor:
 def forward(network: Network, batch: Batch) -> Iterator[tuple[Outputs, Tensor]]:
     """Yield the outputs of each pass over a batch and which entries they serve."""
     for micro in micro_batches(batch, bootstraps=False):
-        yield network(as_inputs(micro)), torch.as_tensor(micro.entry)
+        yield network(Inputs.of(micro)), torch.as_tensor(micro.entry)
 
 
 def ppo_step(case: Case, close: Close) -> None:
@@ -808,7 +803,7 @@ def ilql_losses(
     old = OldOutputs(none[: batch.actions], none, none[: batch.actions], none[None][:0])
     columns, *_ = algorithm.prepare(batch, old, Alone(), {})
     (micro,) = micro_batches(batch)
-    inputs = as_inputs(micro)
+    inputs = Inputs.of(micro)
     out, after = bootstrap_columns(batch, micro, inputs, network(inputs), old, target, network)
     targets = {name: torch.tensor(column) for name, column in columns.items()} | after
     count = algorithm.weight(batch.actions, 0)
@@ -847,7 +842,7 @@ def mc_step(case: Case, close: Close) -> None:
         count = algorithm.weight(batch.actions, 0)
         (micro,) = micro_batches(batch, bootstraps=False)
         targets = {"returns": at_actions(ids, acts, data["returns"])}
-        terms = algorithm.loss(network(as_inputs(micro)), targets, count)
+        terms = algorithm.loss(network(Inputs.of(micro)), targets, count)
         losses = {"total_loss": terms.loss, "q_loss": terms.sums["q_loss"] / count}
         losses["q_cql_loss"] = terms.sums["cql_loss"] / count
         for name, value in expected["losses"][step].items():

@@ -46,10 +46,7 @@ class Table(CausalLM):
 
 
 def inputs_of(batch: Any, budget: int = 10**6) -> list[tuple[Any, Inputs]]:
-    return [
-        (micro, Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields)))
-        for micro in micro_batches(batch, budget=budget)
-    ]
+    return [(micro, Inputs.of(micro)) for micro in micro_batches(batch, budget=budget)]
 
 
 def turn(state: int, action: list[int], reward: float) -> Turn:

@@ -217,7 +217,7 @@ def gradients(
     if len(passes) > 1 or algorithm.evaluates(algorithm.start_state()):
         value, target_q = none.copy(), np.zeros((2, batch.entries))
         for micro in passes:
-            inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+            inputs = Inputs.of(micro)
             slow = target.values(inputs, net)
             value[micro.entry] = (slow.v if target.with_v else net(inputs).v.detach()).numpy()
             target_q[:, micro.entry] = slow.q.numpy()
@@ -226,7 +226,7 @@ def gradients(
     total = 0.0
     net.zero_grad()
     for micro in passes:
-        inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+        inputs = Inputs.of(micro)
         out, after = bootstrap_columns(batch, micro, inputs, net(inputs), old, target, net)
         acts = micro.entry[micro.entry < batch.actions]
         targets = {k: torch.as_tensor(np.asarray(c)[acts]).double() for k, c in columns.items()}
@@ -425,7 +425,7 @@ def learned(algorithm: Any, data: list[Trajectory], steps: int = 1500) -> ValueN
     target = Target(net, algorithm.target_config) if algorithm.target_config else None
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     (micro,) = micro_batches(batch)
-    inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+    inputs = Inputs.of(micro)
     none, state = np.zeros(batch.entries), algorithm.start_state()
     for step in range(steps):
         for group in optimiser.param_groups:
@@ -537,7 +537,7 @@ def test_a_following_state_that_is_missing_is_an_error() -> None:
 
     def passed(segments: np.ndarray) -> dict[str, Tensor]:
         (micro,) = micro_batches(batch, segments)
-        inputs = Inputs(*(torch.as_tensor(getattr(micro, f)) for f in Inputs._fields))
+        inputs = Inputs.of(micro)
         return bootstrap_columns(batch, micro, inputs, net(inputs), old, target, net)[1]
 
     assert passed(np.array([0, 1]))["v_next"].tolist() == [-3.0, -3.0, -3.0]

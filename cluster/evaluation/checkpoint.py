@@ -105,7 +105,7 @@ class Checkpoint:
             sizes = replace(sizes, temperature=setting.temperature)
         failures = 1.0 if lenient else base.failures
         exp = replace(base, options=options, evaluation=sizes, failures=failures)
-        check_context(exp, self.codec)
+        check_context(exp, self.codec, make(exp.task, **exp.options))
         before = dict(self.fleet.ledger.oracle)
         with _guided(self.fleet, setting.beta):
             fleet = replace(self.fleet, experiment=exp)

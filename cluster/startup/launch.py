@@ -25,6 +25,7 @@ from cluster.oracle import chat_actors
 from cluster.startup.ray_session import ended_in_time
 from cluster.waits import answers_of
 from lmrl.codec import Codec
+from lmrl.env import TextEnv
 from lmrl.errors import RunError, UsageError
 from lmrl.rollout import play
 from lmrl.tasks import make
@@ -87,9 +88,8 @@ def _check_cache(exp: Experiment) -> None:
         )
 
 
-def probe_texts(exp: Experiment, codec: Codec) -> list[Ids]:
-    """Return sequences for the parity gate: what the task says and hears, cut to the context."""
-    env = make(exp.task, **exp.options)
+def probe_texts(exp: Experiment, codec: Codec, env: TextEnv) -> list[Ids]:
+    """Return sequences for the parity gate: episodes of the run's task, cut to the context."""
     probes = []
     for seed in range(exp.push.probes):
         episode = play(env, "random", seed, exp.task, exp.options, codec)
@@ -98,13 +98,13 @@ def probe_texts(exp: Experiment, codec: Codec) -> list[Ids]:
     return probes
 
 
-def check_context(exp: Experiment, codec: Codec) -> None:
+def check_context(exp: Experiment, codec: Codec, env: TextEnv) -> None:
     """Refuse a context that is too short for one turn of the task.
 
     Raises:
         UsageError: with the tokens needed.
     """
-    text, _ = make(exp.task, **exp.options).reset(seed=exp.seed)
+    text, _ = env.reset(seed=exp.seed)
     needed = len(codec.encode(text))
     if needed > exp.max_context:
         raise UsageError(
@@ -131,9 +131,9 @@ def launch(
         RunError: if actors do not come up in time.
     """
     codec = Codec.load(checkpoint)
-    check_context(exp, codec)
-    device = choose_device(exp, ray.cluster_resources(), learners)
     env = make(exp.task, **exp.options)
+    check_context(exp, codec, env)
+    device = choose_device(exp, ray.cluster_resources(), learners)
     group = placement_group(bundles(exp, device, learners), strategy="PACK")
     try:
         _await_placement(group, exp)
@@ -180,7 +180,7 @@ def launch(
             s.state.remote() for s in simulators
         ]
         _await_actors(waits, learner_group, exp)
-        yield Fleet(exp, samplers, simulators, learner_group, probe_texts(exp, codec))
+        yield Fleet(exp, samplers, simulators, learner_group, probe_texts(exp, codec, env))
     finally:
         # Removing the group ends its actors, whatever state the run is in.
         ended_in_time(lambda: remove_placement_group(group))

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
+
+from learners.micro_batch import MicroBatch
 
 
 class Outputs(NamedTuple):
@@ -34,6 +37,12 @@ class Inputs(NamedTuple):
     is_action: Tensor
     observation_state: Tensor
     observation_token: Tensor
+
+    @classmethod
+    def of(cls, micro: MicroBatch, device: torch.device | str = "cpu") -> "Inputs":
+        """Return the arrays of a micro-batch as tensors."""
+        arrays = (getattr(micro, name) for name in cls._fields)
+        return cls(*(torch.as_tensor(array, device=device) for array in arrays))
 
 
 class LanguageModel(Protocol):
