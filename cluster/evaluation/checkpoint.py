@@ -22,6 +22,7 @@ from learners.checkpoints.initial import ModelConfig, context_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.schema import from_table
+from lmrl.tasks import make
 
 # -- checkpoints ----------------------------------------------------------------------------------
 
