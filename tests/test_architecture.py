@@ -24,7 +24,7 @@ BANNED = {
     "benchmarks": set(),
 }
 # The one door that looks up, lazily, and the run log, which writes TensorBoard files lazily.
-DOORS = {"lmrl/cli.py", "lmrl/doctor.py", "lmrl/run_log.py"}
+DOORS = {"lmrl/cli/__init__.py", "lmrl/cli/doctor.py", "lmrl/run_log.py"}
 
 
 def imports(path: Path) -> set[str]:
@@ -54,7 +54,7 @@ def test_rooms_import_downwards_only(room: str) -> None:
 def test_nobody_imports_the_command_line() -> None:
     for room in OURS:
         for path in (ROOT / room).rglob("*.py"):
-            if path.name != "__main__.py":
+            if path.name != "__main__.py" and path.parent.name != "cli":
                 assert "lmrl.cli" not in path.read_text(), path
 
 

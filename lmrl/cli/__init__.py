@@ -845,7 +845,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from lmrl.doctor import check, report
+    from lmrl.cli.doctor import check, report
 
     findings = check()
     print(json.dumps(findings, indent=2) if options.json else report(findings))

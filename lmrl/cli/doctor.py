@@ -7,6 +7,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 Finding = dict[str, Any]
@@ -96,7 +97,7 @@ def _device() -> Finding:
 
 def _ours() -> Finding:
     """The top-level package names are common words: make sure that they are ours."""
-    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    here = str(Path(__file__).resolve().parents[2])
     for name in ("actors", "learners", "cluster"):
         module = importlib.import_module(name)
         if not os.path.abspath(str(module.__file__)).startswith(here):
