@@ -14,7 +14,7 @@ from cluster.experiment import Experiment
 from cluster.fields import change, read_config
 from cluster.presets import PRESETS, preset
 from learners.checkpoints.initial import make_start
-from lmrl.cli import _fill_evaluate
+from lmrl.cli.evaluate_options import fill_in
 from lmrl.data.store import mixture
 from lmrl.errors import UsageError
 from lmrl.limits import leaves
@@ -279,5 +279,5 @@ def test_an_option_that_is_given_leaves_the_others_of_the_run(
     options = argparse.Namespace(
         policy=None, checkpoint=tmp_path, options={"max_turns": 3}, **given
     )
-    _fill_evaluate(options)
+    fill_in(options)
     assert options.options == {"words": 100, "max_turns": 3}

@@ -1,5 +1,6 @@
-"""`lmrl doctor`: import everything once, and say in a sentence what is wrong and what helps."""
+"""`lmrl doctor`: import every package once, and report what is wrong and what helps."""
 
+import argparse
 import importlib
 import os
 import platform
@@ -10,11 +11,30 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from lmrl.cli.arguments import Commands, add_command, add_json
+from lmrl.cli.output import print_json
+
 Finding = dict[str, Any]
+"""A finding: `name` of the part, `ok`, `needed` (whether the system works without it), `text`."""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    add_json(add_command(commands, "doctor", "check the installation", "lmrl doctor", run))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the findings; the exit code is 1 if a needed part does not work."""
+    findings = check()
+    if options.json:
+        print_json(findings)
+    else:
+        print(report(findings))
+    return 0 if all(row["ok"] for row in findings if row["needed"]) else 1
 
 
 def check() -> list[Finding]:
-    """Return a finding for each part of the installation: name, ok, needed, and a sentence."""
+    """Return a finding for each part of the installation."""
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     findings = [_python(), _compiler()]
     for package, remedy in (
@@ -97,7 +117,7 @@ def _device() -> Finding:
 
 def _ours() -> Finding:
     """The top-level package names are common words: make sure that they are ours."""
-    here = str(Path(__file__).resolve().parents[2])
+    here = str(Path(os.path.abspath(__file__)).parents[2])
     for name in ("actors", "learners", "cluster"):
         module = importlib.import_module(name)
         if not os.path.abspath(str(module.__file__)).startswith(here):
@@ -118,7 +138,7 @@ def _memory() -> Finding:
 
 
 def report(findings: list[Finding]) -> str:
-    """Return findings as text, a line each."""
+    """Return findings as text, one line each."""
     lines = [f"{'ok' if f['ok'] else 'NO':<3} {f['name']:<13} {f['text']}" for f in findings]
     bad = [f["name"] for f in findings if f["needed"] and not f["ok"]]
     lines.append(f"\nnot usable: {', '.join(bad)}" if bad else "\neverything that is needed works")

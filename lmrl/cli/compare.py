@@ -1,0 +1,41 @@
+"""`lmrl compare`: compare finished runs of one task."""
+
+import argparse
+from pathlib import Path
+
+from lmrl.cli.arguments import Commands, add_command, add_json
+from lmrl.cli.output import print_json
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    compare = add_command(
+        commands,
+        "compare",
+        "compare finished runs of one task, grouped by everything but their seeds",
+        "lmrl compare runs/ppo-0 runs/ppo-1 runs/ppo-2 runs/ilql-0 runs/ilql-1 runs/ilql-2",
+        run,
+    )
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    compare.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        help="a policy in scores.jsonl instead of the learned one; may be given several times",
+    )
+    compare.add_argument(
+        "--at", choices=("best", "last"), default="last", help="which checkpoint of a run (last)"
+    )
+    add_json(compare)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the groups of runs with their scores and the differences between them."""
+    from lmrl.scoring.compare import compare, table
+
+    found = compare(options.runs, options.policy, options.at)
+    if options.json:
+        print_json(found.to_json())
+    else:
+        print(table(found))
+    return 0

@@ -1,0 +1,169 @@
+"""`lmrl evaluate`: score a checkpoint, a scripted player or a prompted model on fixed seeds."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from lmrl.cli.arguments import Commands, add_command, oracle_config
+from lmrl.cli.evaluate_options import add_options, check
+from lmrl.cli.output import print_json, progress
+
+EXAMPLE = """lmrl evaluate --checkpoint runs/demo/checkpoints/last
+  lmrl evaluate --checkpoint runs/ilql/checkpoints/last --temperature 0 1 --beta 1 4 16
+  lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo
+  lmrl evaluate --player optimal --task twenty-questions --oracle smollm2"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    text = "score a checkpoint, a scripted player or a prompted model on fixed seeds"
+    add_options(add_command(commands, "evaluate", text, EXAMPLE, run))
+
+
+def run(options: argparse.Namespace) -> int:
+    """Score a policy once, in a sweep, on a suite of variants, or as a reranker."""
+    from cluster.evaluation.targets import score_suite, settings
+    from lmrl.schema import from_table
+    from lmrl.scoring.robustness import BASE, rows, variants
+    from lmrl.scoring.tables import asked_lines, score_line
+    from lmrl.tasks import make
+
+    check(options)
+    # A wrong name is reported before anything heavy is started.
+    make(options.task, **options.options)
+    if options.rerank:
+        return _reranked(options)
+    suite = {BASE: options.options}
+    if options.suite:
+        suite = variants(options.task, options.options)
+    swept = settings(options.temperature, options.beta or [None])
+    if len(swept) > 1:
+        return _sweep(options, swept)
+    with _target(options) as target:
+        found = score_suite(target, suite, swept[0])
+        asked = target.asked.to_json()
+    played = {name: given for name, given in found.items() if not isinstance(given, str)}
+    for name, (_, episodes) in played.items():
+        _store(options, episodes, name if options.suite else "evaluation")
+    if options.suite:
+        scored = {name: (score, from_table(episodes)) for name, (score, episodes) in played.items()}
+        return _print_suite(options, rows(suite, {**found, **scored}, options.episodes), asked)
+    score = played[BASE][0]
+    if options.json:
+        print_json({"task": options.task, **score.to_json(), **asked})
+    else:
+        print("\n".join([score_line(options.task, score), *asked_lines(asked)]))
+    return 0
+
+
+def _reranked(options: argparse.Namespace) -> int:
+    """Score a checkpoint that chooses among the task's actions, and print the score."""
+    from cluster.evaluation.targets import score_reranked
+    from lmrl.scoring.tables import score_line
+
+    (score, episodes), accuracy = score_reranked(
+        options.checkpoint,
+        options.task,
+        options.options,
+        options.rerank,
+        range(options.first_seed, options.first_seed + options.episodes),
+        options.temperature[0] == 0,
+    )
+    _store(options, episodes, "evaluation")
+    if options.json:
+        record = {"task": options.task, **score.to_json(), "move_accuracy": accuracy}
+        print_json(record)
+        return 0
+    print(score_line(options.task, score))
+    if accuracy is not None:
+        print(f"best-scored move on a shortest way in {100 * accuracy:.0f} % of the free cells")
+    return 0
+
+
+@contextmanager
+def _target(options: argparse.Namespace) -> Iterator[Any]:
+    """Yield the policy to be evaluated; the actors that it needs run within the block."""
+    from cluster.evaluation.targets import (
+        checkpoint_target,
+        prompted_target,
+        scripted_target,
+    )
+    from cluster.experiment import EvaluationConfig
+
+    oracle = oracle_config(options)
+    sizes = EvaluationConfig(
+        options.episodes, first_seed=options.first_seed, temperature=options.temperature[0]
+    )
+    task = (options.task, options.options, sizes)
+    if options.checkpoint:
+        starting: Any = checkpoint_target(
+            options.checkpoint,
+            *task,
+            options.max_tokens,
+            oracle=oracle,
+            guided=options.beta is not None,
+        )
+    elif options.player:
+        starting = scripted_target(options.player, *task, oracle)
+    else:
+        from actors.chat.config import ChatConfig
+
+        config = ChatConfig(
+            options.model,
+            options.endpoint,
+            max_tokens=options.max_tokens,
+            context=options.context,
+        )
+        starting = prompted_target(config, *task, options.shots, options.data, oracle)
+    with starting as target:
+        yield target
+
+
+def _store(options: argparse.Namespace, episodes: Any, name: str) -> None:
+    """Write a table of episodes to the folder of `--out`, if that was given."""
+    from lmrl.data.store import write_table
+
+    if options.out:
+        write_table(episodes, options.out / f"{name}.parquet")
+
+
+def _sweep(options: argparse.Namespace, swept: Sequence[Any]) -> int:
+    """Score every setting on the same seeds, and print them as one table."""
+    from lmrl.scoring.tables import SweepRow, asked_lines, best_row, sweep_table
+
+    rows = []
+    with _target(options) as target:
+        for setting in progress(swept, len(swept), "settings"):
+            score, episodes = target.score(options.options, setting)
+            beta = "" if setting.beta is None else f"-beta-{setting.beta:g}"
+            _store(options, episodes, f"temperature-{setting.temperature:g}{beta}")
+            rows.append(SweepRow(setting.temperature, setting.beta, score))
+        asked = target.asked.to_json()
+    if options.json:
+        best = best_row(rows)
+        plain = [{"task": options.task, **row.to_json(), "best": row is best} for row in rows]
+        print_json(plain)
+    else:
+        print("\n".join([sweep_table(options.task, rows), *asked_lines(asked)]))
+    return 0
+
+
+def _print_suite(options: argparse.Namespace, found: Any, asked: dict[str, Any]) -> int:
+    """Print the scores of a task and its variants.
+
+    Args:
+        options: options of the command.
+        found: rows of `lmrl.scoring.robustness.rows`.
+        asked: counts of what models were asked, by their use.
+    """
+    from lmrl.scoring.robustness import table
+    from lmrl.scoring.tables import asked_lines
+
+    if options.json:
+        record = {"task": options.task, "suite": options.suite, "variants": found, **asked}
+        print_json(record, default=lambda row: row.to_json())
+    else:
+        print(f"{options.task}, {options.episodes} episodes on the same seeds\n{table(found)}")
+        print("\n".join(asked_lines(asked)), end="\n" if asked else "")
+    return 0

@@ -1,0 +1,140 @@
+"""`lmrl train`: train a preset, or go on with a run."""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from lmrl.cli.arguments import Commands, add_command, add_json, lasting
+from lmrl.cli.output import print_json
+from lmrl.errors import UsageError
+
+EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3e-4
+  lmrl train maze-fo-ppo --fields          every field with its value
+  lmrl train --resume runs/demo"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    train = add_command(commands, "train", "train a preset", EXAMPLE, run)
+    train.set_defaults(takes_fields=True)
+    train.add_argument("preset", nargs="?", help="see 'lmrl train --list'")
+    train.add_argument("--list", action="store_true", help="list the presets and stop")
+    train.add_argument("--fields", action="store_true", help="print every field of the preset")
+    train.add_argument("--run-dir", type=Path, help="the run directory (runs/PRESET)")
+    train.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run directory")
+    train.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+    train.add_argument("--config", type=Path, help="JSON file with fields, as config.json has them")
+    train.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    train.add_argument("--verbose", action="store_true", help="show the actors' logs too")
+    add_json(train)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, or print the presets, the fields or the plan.
+
+    Fields of the experiment, like `--learner.optimiser.lr`, are in `options.fields_given`.
+    """
+    from cluster.fields import describe_fields
+    from cluster.presets import PRESETS
+    from cluster.train import train
+    from lmrl.scoring.tables import summary_table
+
+    if options.list:
+        for name, value in PRESETS.items():
+            print(f"{name:<20} {value.algorithm.name} on {value.task}, {value.updates} updates")
+        return 0
+    resume = options.resume is not None
+    log = _run_log(options)
+    with ExitStack() as stack:
+        if resume:
+            stack.enter_context(log.locked())
+        exp = _experiment(options, log)
+        if options.fields:
+            print(describe_fields(exp))
+            return 0
+        exp.check()
+        if options.dry_run:
+            if options.json:
+                print_json(exp.to_json())
+            else:
+                print(_plan(exp, log.folder))
+            return 0
+        summary = train(exp, log, resume, options.overwrite, options.verbose)
+    if options.json:
+        print_json(summary)
+    else:
+        print(summary_table(summary, log.folder))
+    return 0
+
+
+def _run_log(options: argparse.Namespace) -> Any:
+    """Return the `RunLog` of the run directory that the options name.
+
+    Raises:
+        UsageError: if there is no run to resume, or no preset to start.
+    """
+    from cluster.presets import PRESETS
+    from lmrl.run_log import RunLog
+
+    if options.resume is not None:
+        if options.preset or options.fields_given:
+            raise UsageError("--resume takes a run directory alone; its fields are in config.json")
+        log = RunLog(lasting(options.resume, "--resume"))
+        log.check_marked()
+        return log
+    if options.preset is None:
+        raise UsageError(f"give a preset: {', '.join(PRESETS)}")
+    return RunLog(lasting(options.run_dir or Path("runs") / options.preset, "--run-dir"))
+
+
+def _experiment(options: argparse.Namespace, log: Any) -> Any:
+    """Return the `Experiment` of a run to resume, or of a preset with the fields given.
+
+    Raises:
+        UsageError: for unknown names, wrong values, or a run that has ended.
+    """
+    from cluster.fields import change, read_config
+    from cluster.presets import preset
+
+    if options.resume is not None:
+        exp = read_config(log.folder / "config.json")
+        if log.finished:
+            raise UsageError(f"{log.folder} has ended; its figures are in summary.json")
+        return exp
+    exp = preset(options.preset)
+    if options.config is not None:
+        exp = read_config(options.config, exp)
+    return change(exp, options.fields_given)
+
+
+def _plan(exp: Any, folder: Path) -> str:
+    """Return the plan of a run as text.
+
+    Args:
+        exp: the `Experiment`.
+        folder: run directory.
+    """
+    from cluster.launch import bundles
+
+    source = (
+        f"{exp.rollouts.turns} fresh turns an update"
+        if exp.algorithm.on_policy
+        else f"{exp.data.batch} episodes an update from {exp.data.path or 'data to be made'}"
+    )
+    start = exp.model.path or exp.start or "random weights"
+    place = bundles(exp, "cuda" if exp.placement.device == "cuda" else "cpu")
+    needed = sum(bundle["CPU"] for bundle in place)
+    return "\n".join(
+        [
+            f"{exp.algorithm.name} on {exp.task} {exp.options or ''}",
+            f"start      {start}",
+            f"updates    {exp.updates}, {source}",
+            f"actors     {exp.learner.ranks} learner rank(s) (ZeRO {exp.learner.optimiser.zero}), "
+            f"{exp.sampler.count} sampler(s), {exp.simulator.count} simulator(s): {needed:g} CPUs",
+            f"model      context {exp.model.context}, at most {exp.rollouts.max_tokens} tokens an "
+            "action",
+            f"scores     {exp.evaluation.episodes} episodes from seed {exp.evaluation.first_seed}",
+            f"run        {folder}",
+        ]
+    )
