@@ -38,7 +38,7 @@ LONG_FILES = {
     "cluster/evaluation/targets.py",
     "learners/learner.py",
     "lmrl/data/formats.py",
-    "lmrl/human.py",
+    "lmrl/human/study.py",
     "lmrl/tasks/car_dealer.py",
     "lmrl/tasks/chess.py",
     "lmrl/tasks/grammar.py",

@@ -17,7 +17,7 @@ from lmrl.cli import main
 from lmrl.data.replay import replay
 from lmrl.data.store import load, write
 from lmrl.errors import DataError, UsageError
-from lmrl.human import (
+from lmrl.human.study import (
     AGENT,
     HUMAN,
     ORACLE,
@@ -532,7 +532,7 @@ def test_play_without_a_folder(
 
 def test_nothing_heavy_is_loaded_for_scripted_partners() -> None:
     code = (
-        "import sys, lmrl.human, lmrl.scoring.robustness\n"
+        "import sys, lmrl.human.study, lmrl.scoring.robustness\n"
         "heavy = {'torch', 'ray', 'vllm', 'transformers', 'chess'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
