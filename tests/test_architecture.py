@@ -38,7 +38,6 @@ LONG_FILES = {
     "cluster/evaluation/targets.py",
     "learners/learner.py",
     "lmrl/data/formats.py",
-    "lmrl/human/study.py",
     "lmrl/tasks/car_dealer.py",
     "lmrl/tasks/chess.py",
     "lmrl/tasks/grammar.py",

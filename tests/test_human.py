@@ -17,21 +17,19 @@ from lmrl.cli import main
 from lmrl.data.replay import replay
 from lmrl.data.store import load, write
 from lmrl.errors import DataError, UsageError
+from lmrl.human.oracles import ORACLES
+from lmrl.human.person import HUMAN, Person
+from lmrl.human.policies import Scripted
+from lmrl.human.results import summary, table
+from lmrl.human.session import conduct
 from lmrl.human.study import (
     AGENT,
-    HUMAN,
     ORACLE,
-    ORACLES,
     PLAN,
     SIMULATED,
-    Person,
-    Scripted,
     Study,
-    conduct,
     open_study,
     read_study,
-    summary,
-    table,
     write_study,
 )
 from lmrl.rollout import play
@@ -532,7 +530,7 @@ def test_play_without_a_folder(
 
 def test_nothing_heavy_is_loaded_for_scripted_partners() -> None:
     code = (
-        "import sys, lmrl.human.study, lmrl.scoring.robustness\n"
+        "import sys, lmrl.human.results, lmrl.human.session, lmrl.scoring.robustness\n"
         "heavy = {'torch', 'ray', 'vllm', 'transformers', 'chess'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -16,7 +16,7 @@ from cluster.stream import evaluation_job
 from cluster.waits import fetch
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
-from lmrl.human.study import Game
+from lmrl.human.policies import Game
 from lmrl.rollout import Episode, Reply
 
 

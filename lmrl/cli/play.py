@@ -57,7 +57,10 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Play the episodes of a study, or print the results of one."""
     from lmrl.data.store import writable
-    from lmrl.human.study import AGENT, Person, conduct, open_study, summary, table
+    from lmrl.human.person import Person
+    from lmrl.human.results import summary, table
+    from lmrl.human.session import conduct
+    from lmrl.human.study import AGENT, open_study
 
     if options.summary:
         results = summary(options.summary)
@@ -86,7 +89,8 @@ def _study(options: argparse.Namespace) -> Any:
         UsageError: for options that do not go together.
     """
     from lmrl.env import fresh_seed
-    from lmrl.human.study import HUMAN, ORACLE, Study
+    from lmrl.human.person import HUMAN
+    from lmrl.human.study import ORACLE, Study
 
     if options.task is None:
         raise UsageError("give a task to play, or a study with --summary; see 'lmrl play --help'")
@@ -130,7 +134,8 @@ def _checkpoints(study: Any) -> list[str]:
 @contextmanager
 def _policies(study: Any, checkpoints: list[str]) -> Iterator[dict[str, Any]]:
     """Yield the policies of a study by name; start Ray if a checkpoint is among them."""
-    from lmrl.human.study import AGENT, Scripted
+    from lmrl.human.policies import Scripted
+    from lmrl.human.study import AGENT
 
     names = [] if study.side == AGENT else study.policies
     scripted = {name: Scripted(name) for name in names if name not in checkpoints}
