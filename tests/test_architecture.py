@@ -37,7 +37,6 @@ MAX_LOOP_LINES = 20
 LONG_FILES = {
     "cluster/evaluation/targets.py",
     "learners/learner.py",
-    "lmrl/data/formats/__init__.py",
     "lmrl/tasks/car_dealer.py",
     "lmrl/tasks/chess.py",
     "lmrl/tasks/grammar.py",

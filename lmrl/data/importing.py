@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lmrl.data.formats import READERS, Reader
+from lmrl.data.formats import READERS
+from lmrl.data.formats.episode import Reader
 from lmrl.errors import DataError, unknown
 from lmrl.trajectory import Trajectory
 

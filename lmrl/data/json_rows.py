@@ -1,7 +1,7 @@
-"""Rows of JSON files that others wrote: read as a stream, and checked field by field.
+"""Rows of JSON files from elsewhere: read as a stream, and checked field by field.
 
-Whatever is wrong is told with the file, the row (counted from 1) and the field. No file is ever
-held in memory as a whole, and none is ever unpickled.
+Errors name the file, the row (counted from 1) and the field. No file is held in memory as a whole,
+and none is unpickled.
 """
 
 import codecs
@@ -13,17 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import ijson
+
 from lmrl.errors import DataError
 
-CHUNK = 1 << 20
-"""Characters that are read at once."""
+CHUNK = 1 << 18
+"""Bytes that are read at once."""
 LONGEST_ROW = 1 << 26
-"""Characters of a row. What is longer is no row but a file of another kind, or a broken one."""
+"""Maximum bytes of a row. A longer one means that the file is of another kind, or broken."""
 
-_SPACE = re.compile(r"[ \t\r\n]*")
-_DECODER = json.JSONDecoder()
-_MARGIN = 32
-"""An error so near to the end of what has been read may only mean that the rest is missing."""
+_HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F]"
+_HALF_PAIR = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?:" + _HIGH + rb"(?!" + _LOW + rb")|(?<!" + _HIGH + rb")" + _LOW + rb")"
+)
+"""An escaped half of a surrogate pair, which the parser would replace by a question mark."""
+_ESCAPE = 12
+"""Bytes of an escaped surrogate pair."""
 _PICKLES = (".pkl", ".pickle", ".p", ".pt", ".pth")
 _PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"\xfd7": "xz", b"BZ": "bzip2", b"\x28\xb5": "zstd"}
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
@@ -31,12 +36,12 @@ _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false",
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A JSON value that knows where it came from.
+    """A JSON value and its place in a file.
 
     Attributes:
-        value: as `json` read it.
+        value: the value as Python's `json` gives it.
         where: file and row.
-        path: the way from the row to the value, for example `lines[2].text`; empty for the row.
+        path: path from the row to the value, for example `lines[2].text`; empty for the row.
     """
 
     value: Any
@@ -44,7 +49,7 @@ class Field:
     path: str = ""
 
     def wrong(self, what: str) -> DataError:
-        """Return the error that says what is wrong with this field."""
+        """Return an error with the place of this field; `what` says what is wrong with it."""
         return DataError(f"{self.where}, field {self.path or '(the row itself)'}: {what}")
 
     def _is_no(self, wanted: str) -> DataError:
@@ -61,7 +66,7 @@ class Field:
         """Return a field of an object.
 
         Raises:
-            DataError: if this is no object, or it lacks the field.
+            DataError: if this is not an object, or lacks the field.
         """
         if not isinstance(self.value, dict):
             raise self._is_no("an object")
@@ -74,11 +79,11 @@ class Field:
         """Return the entries of a list.
 
         Args:
-            count: how many there have to be; None is any number.
-            of: what makes them so many, for the message.
+            count: required number of entries; None for any.
+            of: reason for that number, for the message.
 
         Raises:
-            DataError: if this is no list, or not so long.
+            DataError: if this is not a list, or has another length.
         """
         if not isinstance(self.value, list):
             raise self._is_no("a list")
@@ -90,7 +95,7 @@ class Field:
         """Return a text.
 
         Raises:
-            DataError: if this is none, or holds half a surrogate pair, which no file can store.
+            DataError: if this is not text, or holds half a surrogate pair, which no file can store.
         """
         if not isinstance(self.value, str):
             raise self._is_no("text")
@@ -104,7 +109,7 @@ class Field:
         """Return a finite number.
 
         Raises:
-            DataError: if this is none.
+            DataError: if this is not one.
         """
         if isinstance(self.value, bool) or not isinstance(self.value, int | float):
             raise self._is_no("a number")
@@ -120,7 +125,7 @@ class Field:
         """Return a whole number.
 
         Raises:
-            DataError: if this is none.
+            DataError: if this is not one.
         """
         value = self.number()
         if value != int(value):
@@ -142,7 +147,7 @@ def opened(path: Path) -> IO[bytes]:
     """Open a file of JSON.
 
     Raises:
-        DataError: if it cannot be read, is a pickle, or is packed.
+        DataError: if it cannot be read, is a pickle, or is compressed.
     """
     try:
         file = path.open("rb")
@@ -165,10 +170,10 @@ def opened(path: Path) -> IO[bytes]:
 
 
 def lines(path: Path) -> Iterator[Field]:
-    """Yield the rows of a file with one JSON value a line; empty lines are passed over.
+    """Yield the rows of a file with one JSON value a line; empty lines are skipped.
 
     Raises:
-        DataError: if a line is no JSON, or too long to be a row.
+        DataError: if a line is not JSON, or too long to be a row.
     """
     with opened(path) as file:
         for number in range(1, 2**63):
@@ -190,128 +195,125 @@ def lines(path: Path) -> Iterator[Field]:
 def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg}, character {error.pos}"
-    return str(error).replace("\n", " ")
+    # The parser's messages may be bytes, and quote the file after the first line.
+    text = (
+        error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+    )
+    return text.splitlines()[0].strip()
 
 
-class _Text:
-    """The characters of a JSON file that have not been read yet."""
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield a file in pieces, none of which ends within an escape sequence."""
+    while chunk := file.read(CHUNK):
+        while b"\\" in chunk[-_ESCAPE:] and len(chunk) <= LONGEST_ROW:
+            more = file.read(CHUNK)
+            if not more:
+                break
+            chunk += more
+        yield chunk
 
-    def __init__(self, path: Path, file: IO[bytes]) -> None:
-        self.path, self.file = path, file
+
+class _RowBuilder:
+    """Puts rows together from the events of a JSON parser.
+
+    Attributes:
+        rows: number of complete rows.
+        value: the last complete row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.rows = 0
-        self.buffer, self.at = "", 0
-        self.decoder = codecs.getincrementaldecoder("utf-8-sig")()
+        self.value: Any = None
+        self.outer: list[str] = []
+        self.builder: ijson.ObjectBuilder | None = None
+        self.open = 0
 
     def broken(self, what: str) -> DataError:
         """Return the error that says what is wrong with the row that is being read."""
         return DataError(f"{self.path}: row {self.rows + 1} is cut off or no JSON ({what})")
 
-    def more(self) -> bool:
-        """Read on: as much again as is waiting, so that a long value costs linear time."""
-        raw = self.file.read(max(CHUNK, len(self.buffer) - self.at))
-        try:
-            text = self.decoder.decode(raw, final=not raw)
-        except UnicodeDecodeError as error:
-            raise self.broken(f"no UTF-8: {error.reason}") from error
-        self.buffer, self.at = self.buffer[self.at :] + text, 0
-        return bool(raw)
-
-    def peek(self) -> str:
-        """Return the next character that is no space; nothing at the end of the file."""
-        while True:
-            found = _SPACE.match(self.buffer, self.at)
-            assert found is not None
-            self.at = found.end()
-            if self.at < len(self.buffer):
-                return self.buffer[self.at]
-            if not self.more():
-                return ""
-
-    def take(self, wanted: str) -> str:
-        """Read the next character, which has to be one of those wanted."""
-        found = self.peek()
-        if not found or found not in wanted:
-            raise self.broken(f"{found or 'the end of the file'!r} where one of {wanted} belongs")
-        self.at += 1
-        return found
-
-    def value(self) -> Any:
-        """Read a value."""
-        self.peek()
-        while True:
-            try:
-                value, end = _DECODER.raw_decode(self.buffer, self.at)
-            except (ValueError, RecursionError) as error:
-                self._incomplete(error)
-                continue
-            self.at = end
-            return value
-
-    def _incomplete(self, error: Exception) -> None:
-        """Read on if that may mend a value that could not be read.
+    def add(self, event: str, value: Any) -> bool:
+        """Take the next event and return whether it completes a row.
 
         Raises:
-            DataError: if nothing can.
+            DataError: if the file is neither an array nor an object of arrays.
         """
-        early = (
-            isinstance(error, json.JSONDecodeError)
-            and not error.msg.startswith("Unterminated")
-            and error.pos < len(self.buffer) - _MARGIN
-        )
-        hopeless = early or not isinstance(error, json.JSONDecodeError)
-        if hopeless or len(self.buffer) - self.at > LONGEST_ROW or not self.more():
-            raise self.broken(_reason(error)) from error
-
-    def array(self) -> Iterator[Field]:
-        """Yield the entries of an array, each a row."""
-        self.take("[")
-        if self.peek() == "]":
-            self.take("]")
-            return
-        while True:
-            value = self.value()
-            self.rows += 1
-            yield Field(value, f"{self.path}: row {self.rows}")
-            if self.take(",]") == "]":
-                return
-
-    def end(self) -> None:
-        """Check that nothing follows."""
-        if self.peek():
-            raise self.broken("more text after the end of the JSON value")
+        if self.builder is None:
+            if event in ("map_key", "end_array", "end_map"):
+                if event != "map_key":
+                    self.outer.pop()
+                return False
+            if self.outer[-1:] != ["start_array"]:
+                if event == "start_array" or (event == "start_map" and not self.outer):
+                    self.outer.append(event)
+                    return False
+                raise self.broken("no list of rows")
+            self.builder = ijson.ObjectBuilder()
+        self.builder.event(event, value)
+        self.open += event.startswith("start_") - event.startswith("end_")
+        if self.open:
+            return False
+        self.value, self.builder = self.builder.value, None
+        self.rows += 1
+        return True
 
 
 def entries(path: Path) -> Iterator[Field]:
     """Yield the rows of a file with one JSON array, or with one object of arrays.
 
     Raises:
-        DataError: if the file is no JSON of that kind.
+        DataError: if the file does not hold JSON of that kind.
     """
+    builder = _RowBuilder(path)
+    events = ijson.sendable_list()
+    parser = ijson.basic_parse_coro(events, use_float=True)
+
+    def complete() -> Iterator[Field]:
+        for event, value in events:
+            if builder.add(event, value):
+                yield Field(builder.value, f"{path}: row {builder.rows}")
+        events.clear()
+
     with opened(path) as file:
-        text = _Text(path, file)
-        if text.peek() != "{":
-            yield from text.array()
-            text.end()
-            return
-        text.take("{")
-        more = text.peek() != "}"
-        if not more:
-            text.take("}")
-        while more:
-            if not isinstance(text.value(), str):
-                raise text.broken("a group without a name")
-            text.take(":")
-            yield from text.array()
-            more = text.take(",}") == ","
-        text.end()
+        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
+            file.seek(0)
+        unfinished = 0
+        for chunk in _chunks(file):
+            half = _HALF_PAIR.search(chunk) if b"\\u" in chunk else None
+            error: Exception | None = None
+            try:
+                parser.send(chunk[: half.start()] if half else chunk)
+            except (ijson.JSONError, ValueError) as found:
+                error = found
+            before = builder.rows
+            # The rows before an error are complete, and their number is part of its message.
+            yield from complete()
+            unfinished = len(chunk) + (unfinished if builder.rows == before else 0)
+            if error:
+                raise builder.broken(_reason(error)) from error
+            if half:
+                raise builder.broken("half a surrogate pair")
+            if unfinished > LONGEST_ROW:
+                raise builder.broken(f"longer than {LONGEST_ROW >> 20} MiB")
+        try:
+            parser.close()
+        except (ijson.JSONError, ValueError) as found:
+            raise builder.broken(_reason(found)) from found
+        yield from complete()
 
 
 def rows(path: Path) -> Iterator[Field]:
     """Yield the rows, which are objects, of a file with one JSON array or with a row a line.
 
     Raises:
-        DataError: if the file is neither.
+        DataError: if the file does not hold JSON of either kind.
     """
     with opened(path) as file:
-        first = _Text(path, file).peek()
-    return entries(path) if first == "[" else lines(path)
+        first = b""
+        while not first:
+            chunk = file.read(CHUNK)
+            first = chunk.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+            if not chunk:
+                break
+    return entries(path) if first == b"[" else lines(path)
