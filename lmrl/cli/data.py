@@ -130,7 +130,7 @@ def _write(options: argparse.Namespace, made: Any, asked: Any = None) -> int:
 
 def run_show(options: argparse.Namespace) -> int:
     """Print the facts about a data set."""
-    from lmrl.data.generate import describe
+    from lmrl.data.describe import describe
     from lmrl.scoring.tables import data_set
 
     facts = describe(options.path)

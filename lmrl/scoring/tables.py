@@ -22,7 +22,7 @@ def tasks_table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def data_set(facts: Mapping[str, Any]) -> str:
-    """Return what `lmrl.data.generate.describe` found in a data set."""
+    """Return what `lmrl.data.describe.describe` found in a data set."""
     lines = [f"{facts['episodes']} episodes, {facts['turns']} turns"]
     for name in ("tasks", "players", "endings"):
         counts = ", ".join(f"{k or '-'} {v}" for k, v in sorted(facts[name].items()))
