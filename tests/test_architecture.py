@@ -35,8 +35,6 @@ MAX_FOLDER_FILES = 14
 MAX_LOOP_LINES = 20
 # What exceeded a limit on 2026-11-26. Nothing may be added; what no longer exceeds is removed.
 LONG_FILES = {
-    "cluster/evaluation/targets.py",
-    "learners/learner.py",
     "lmrl/tasks/car_dealer.py",
     "lmrl/tasks/chess.py",
     "lmrl/tasks/grammar.py",
@@ -46,7 +44,7 @@ LONG_FUNCTIONS = {
     "learners/batch.py:collate",
     "lmrl/tasks/guess_my_city.py:_properties",
 }
-FULL_FOLDERS = {"cluster"}
+FULL_FOLDERS: set[str] = set()
 
 
 def source_files(package: str) -> list[Path]:

@@ -90,7 +90,8 @@ def run_generate(options: argparse.Namespace) -> int:
 
 def _generate_answered(options: argparse.Namespace, config: Any) -> int:
     """Make a data set in which a model answers for the task."""
-    from cluster.evaluation.targets import ChatUsageReport, answered_episodes
+    from cluster.evaluation.scripted import answered_episodes
+    from cluster.evaluation.suite import ChatUsageReport
 
     asked = ChatUsageReport()
     seeds = range(options.seed, options.seed + options.episodes)

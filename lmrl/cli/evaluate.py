@@ -23,7 +23,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Score a policy once, in a sweep, on a suite of variants, or as a reranker."""
-    from cluster.evaluation.targets import score_suite, settings
+    from cluster.evaluation.suite import score_suite, settings
     from lmrl.schema import from_table
     from lmrl.scoring.robustness import BASE, rows, variants
     from lmrl.scoring.tables import asked_lines, score_line
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _reranked(options: argparse.Namespace) -> int:
     """Score a checkpoint that chooses among the task's actions, and print the score."""
-    from cluster.evaluation.targets import score_reranked
+    from cluster.evaluation.reranked import score_reranked
     from lmrl.scoring.tables import score_line
 
     (score, episodes), accuracy = score_reranked(
@@ -84,12 +84,10 @@ def _reranked(options: argparse.Namespace) -> int:
 @contextmanager
 def _target(options: argparse.Namespace) -> Iterator[Any]:
     """Yield the policy to be evaluated; the actors that it needs run within the block."""
-    from cluster.evaluation.targets import (
-        checkpoint_target,
-        prompted_target,
-        scripted_target,
-    )
-    from cluster.experiment import EvaluationConfig
+    from cluster.config import EvaluationConfig
+    from cluster.evaluation.checkpoint import checkpoint_target
+    from cluster.evaluation.prompted import prompted_target
+    from cluster.evaluation.scripted import scripted_target
 
     oracle = oracle_config(options)
     sizes = EvaluationConfig(

@@ -36,13 +36,11 @@ def run(options: argparse.Namespace) -> int:
     Fields of the experiment, like `--learner.optimiser.lr`, are in `options.fields_given`.
     """
     from cluster.fields import describe_fields
-    from cluster.presets import PRESETS
     from cluster.train import train
     from lmrl.scoring.tables import summary_table
 
     if options.list:
-        for name, value in PRESETS.items():
-            print(f"{name:<20} {value.algorithm.name} on {value.task}, {value.updates} updates")
+        print(_presets())
         return 0
     resume = options.resume is not None
     log = _run_log(options)
@@ -66,6 +64,20 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(summary_table(summary, log.folder))
     return 0
+
+
+def _presets() -> str:
+    """Return the presets as text, each with the result that was measured."""
+    from cluster.presets import PRESETS
+
+    lines = []
+    for name, (exp, measured) in PRESETS.items():
+        reached = "not measured"
+        if measured is not None:
+            mean = sum(measured.returns) / len(measured.returns)
+            reached = f"return {mean:.2f} in {measured.minutes:.0f} min ({measured.result})"
+        lines.append(f"{name:<28} {exp.algorithm.name}, {exp.updates} updates; {reached}")
+    return "\n".join(lines)
 
 
 def _run_log(options: argparse.Namespace) -> Any:
@@ -115,7 +127,7 @@ def _plan(exp: Any, folder: Path) -> str:
         exp: the `Experiment`.
         folder: run directory.
     """
-    from cluster.launch import bundles
+    from cluster.startup.launch import bundles
 
     source = (
         f"{exp.rollouts.turns} fresh turns an update"
