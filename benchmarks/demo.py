@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import save, train
+from lmrl.runs.names import METRICS
 
 
 def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
     """Run a preset and return its summary, its curve of returns, and its figures by phase."""
     summary, wall = train(preset, seed, folder)
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").open()]
+    lines = [json.loads(line) for line in (folder / METRICS).open()]
 
     def mean(name: str) -> float:
         return sum(float(line[name]) for line in lines) / len(lines)

@@ -21,7 +21,8 @@ from typing import Any
 
 from benchmarks.record import save, train
 from cluster.presets import preset
-from lmrl.run_log import RunLog
+from lmrl.runs.log import RunLog
+from lmrl.runs.names import DATA, LAST, SCORES, START, checkpoint
 
 
 def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:
@@ -35,11 +36,11 @@ def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any
     """
     if first is not None:
         with RunLog(folder).locked():
-            for part in ("start", "data"):
+            for part in (START, DATA):
                 if (first / part).exists():
                     shutil.copytree(first / part, folder / part, symlinks=True)
     summary, wall = train(name, seed, folder)
-    lines = (folder / "scores.jsonl").read_text().splitlines()
+    lines = (folder / SCORES).read_text().splitlines()
     curve = [
         (row["update"], row["return_mean"])
         for row in map(json.loads, lines)
@@ -60,8 +61,8 @@ def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any
 def sharpened(name: str, seed: int, run: Path, temperatures: list[float]) -> list[dict[str, Any]]:
     """Return scores of a run's start policy at other temperatures, on the run's episodes."""
     exp = preset(name)
-    checkpoint = (run / "start" / "checkpoints" / "last").resolve()
-    command = [sys.executable, "-m", "lmrl", "evaluate", "--checkpoint", str(checkpoint)]
+    start = checkpoint(run / START, LAST).resolve()
+    command = [sys.executable, "-m", "lmrl", "evaluate", "--checkpoint", str(start)]
     command += ["--task", exp.task, "--options", json.dumps(exp.options), "--json"]
     command += ["--episodes", str(exp.evaluation.episodes)]
     command += ["--first-seed", str(exp.evaluation.first_seed)]

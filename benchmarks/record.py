@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lmrl.run_log import provenance, write_json
+from lmrl.files import write_json
+from lmrl.runs.log import provenance
+from lmrl.runs.names import SUMMARY
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -32,7 +34,7 @@ def train(preset: str, seed: int, folder: Path, *fields: str) -> tuple[dict[str,
     command += ["--seed", str(seed), *fields]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - began
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
     return summary, wall
 
 

@@ -15,7 +15,7 @@ from cluster.experiment import Experiment
 from learners.algorithms.registry import algorithm_class, as_json
 from lmrl.errors import UsageError
 from lmrl.limits import check_used
-from lmrl.run_log import MARKER
+from lmrl.runs.names import CONFIG, MARKER
 
 RECORD = "experiment.json"
 """The file of a checkpoint that holds the experiment it is of."""
@@ -170,8 +170,8 @@ def recorded(checkpoint: Path) -> Experiment | None:
     if (folder / RECORD).exists():
         return read_config(folder / RECORD)
     for home in folder.parents[:2]:
-        if (home / MARKER).is_file() and (home / "config.json").exists():
-            return read_config(home / "config.json")
+        if (home / MARKER).is_file() and (home / CONFIG).exists():
+            return read_config(home / CONFIG)
     return None
 
 

@@ -25,7 +25,9 @@ from cluster.ledger import Ledger
 from cluster.source import Source, SourceState, UpdateBatch
 from cluster.weights.push import PushReport
 from lmrl.errors import UsageError
-from lmrl.run_log import RunLog, write_json
+from lmrl.files import write_json
+from lmrl.runs.log import RunLog
+from lmrl.runs.names import BEST, CHECKPOINTS, LAST, SCORES, SUMMARY, checkpoint, evaluated, step
 from lmrl.scoring.score import Score
 from lmrl.scoring.tables import interval
 
@@ -149,8 +151,8 @@ class Progress:
     def scored(self, label: str, score: Score, table: pa.Table, update: int) -> None:
         """Record a score; the last one of a label stays in the summary."""
         self.scores[label] = score.to_json()
-        self.log.trajectories("evaluation", f"{label}-{update:05d}", table)
-        self.log.line("scores.jsonl", {"policy": label, "update": update, **score.to_json()})
+        self.log.trajectories("evaluation", evaluated(label, update), table)
+        self.log.line(SCORES, {"policy": label, "update": update, **score.to_json()})
         self.console.print(
             f"{label} after update {update}: return {score.return_mean:.2f} "
             f"{interval(score.ci95)}, normalised {score.normalised:.1f}, "
@@ -161,9 +163,9 @@ class Progress:
     def selected(self, score: Score, table: pa.Table, update: int) -> None:
         """Record a score on the way, and remember the best one."""
         label = self.exp.algorithm.name
-        self.log.trajectories("selection", f"{label}-{update:05d}", table)
+        self.log.trajectories("selection", evaluated(label, update), table)
         record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
-        self.log.line("scores.jsonl", record)
+        self.log.line(SCORES, record)
         self.log.metrics(update, {"evaluation/return": score.return_mean})
         self.console.print(
             f"{label} {update}/{self.exp.updates}: return {score.return_mean:.2f} on "
@@ -178,7 +180,7 @@ class Progress:
         """Return update and folder of the best policy on the way; None if it is the last one."""
         if self.best is None or self.best[1] == self.exp.updates:
             return None
-        return self.best[1], (self.log.folder / "checkpoints" / "best").resolve()
+        return self.best[1], checkpoint(self.log.folder, BEST).resolve()
 
     def save_due(self, update: int) -> bool:
         """Return whether a checkpoint follows this update."""
@@ -198,7 +200,7 @@ class Progress:
                 write_json(folder / RECORD, self.exp.to_json())
                 write_json(folder / "state.json", self._state(update, fleet, source))
             if self.best is not None and self.best[1] == update:
-                self.log.link("best", self.log.folder / "checkpoints" / f"step-{update}")
+                self.log.link(BEST, checkpoint(self.log.folder, step(update)))
             self.log.prune(self.exp.keep)
         self.saved = time.monotonic()
 
@@ -223,7 +225,7 @@ class Progress:
         Raises:
             UsageError: if the last checkpoint has been moved or deleted.
         """
-        folder = self.log.folder / "checkpoints" / "last"
+        folder = checkpoint(self.log.folder, LAST)
         if not folder.is_symlink():
             self.log.rewind(0, {})
             return 0
@@ -259,8 +261,8 @@ class Progress:
             "parity": {"max_abs": self.parity, "pushes": self.pushes},
             "ledger": fleet.ledger.to_json(),
             "seconds": {name: round(value, 3) for name, value in self.log.seconds.items()},
-            "checkpoint": str(Path("checkpoints") / "last"),
+            "checkpoint": str(Path(CHECKPOINTS) / LAST),
         }
-        write_json(self.log.folder / "summary.json", summary)
+        write_json(self.log.folder / SUMMARY, summary)
         self.log.status(phase="finished", update=self.exp.updates)
         return summary

@@ -23,6 +23,7 @@ from cluster.stream import episodes, training_job
 from learners.algorithms.selection import selected
 from lmrl.data.generate import episodes as scripted
 from lmrl.data.store import files, load_mixture, mixture, write_new
+from lmrl.runs.names import DATA, TRAJECTORIES
 from lmrl.schema import to_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -90,7 +91,7 @@ def batches(exp: Experiment, folder: Path) -> Source:
         return OnlineSource(exp, folder)
     if exp.data.path is not None:
         return OfflineSource(exp, mixture(exp.data.path))
-    return OfflineSource(exp, {data_set(exp, folder / "data"): 1.0})
+    return OfflineSource(exp, {data_set(exp, folder / DATA): 1.0})
 
 
 class OfflineSource:
@@ -136,7 +137,7 @@ class OnlineSource:
         self.replay: OfflineSource | None = None
         if exp.algorithm.replay > 0:
             path = exp.data.path
-            parts = mixture(path) if path else {data_set(exp, folder / "data"): 1.0}
+            parts = mixture(path) if path else {data_set(exp, folder / DATA): 1.0}
             self.replay = OfflineSource(exp, parts)
 
     def take(self, fleet: Fleet) -> UpdateBatch:
@@ -196,7 +197,7 @@ class OnlineSource:
         count = round(fresh * share / (1.0 - share))
         # Rounds are read back from the run directory, so that a resumed run replays them too. A
         # resume deletes those that were played after its checkpoint.
-        rounds = sorted((self.folder / "trajectories" / "training").glob("update-*.parquet"))
+        rounds = sorted((self.folder / TRAJECTORIES / "training").glob("update-*.parquet"))
         old = count // 2 if rounds else 0
         self.replay.position = self.position
         tables = [to_table(self.replay.next(count - old))]

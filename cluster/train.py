@@ -24,7 +24,7 @@ from cluster.startup.launch import choose_device, launch
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push
-from lmrl.run_log import RunLog, provenance
+from lmrl.runs.log import RunLog, provenance
 
 
 def train(

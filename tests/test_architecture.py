@@ -27,7 +27,7 @@ MAY_NOT_IMPORT = {
 # The command line may import every package, and the run log writes TensorBoard files with torch;
 # both do so inside functions, as `test_the_command_line_loads_nothing_heavy` shows.
 COMMAND_LINE = ROOT / "lmrl" / "cli"
-RUN_LOG = ROOT / "lmrl" / "run_log.py"
+RUN_LOG = ROOT / "lmrl" / "runs" / "log.py"
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 80

@@ -17,7 +17,7 @@ from lmrl.data.store import load, stored_returns, write
 from lmrl.env import Step
 from lmrl.errors import DataError
 from lmrl.rollout import BadReward, Episode, play
-from lmrl.run_log import RunLog
+from lmrl.runs.log import RunLog
 from lmrl.schema import from_table, table_returns, to_table
 from lmrl.scoring.score import Score
 from lmrl.scoring.tables import SweepRow, best_row

@@ -14,7 +14,8 @@ import pytest
 from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
-from lmrl.run_log import MARKER, RunLog
+from lmrl.runs.log import RunLog
+from lmrl.runs.names import MARKER
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
@@ -169,7 +170,7 @@ def test_a_process_that_is_killed_while_it_replaces_a_run_loses_nothing(
 HOLD = """
 import sys, time
 from pathlib import Path
-from lmrl.run_log import RunLog
+from lmrl.runs.log import RunLog
 with RunLog(Path(sys.argv[1])).locked():
     print("held", flush=True)
     time.sleep(60)

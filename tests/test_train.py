@@ -13,7 +13,8 @@ import psutil
 import pytest
 
 from lmrl.cli import main
-from lmrl.run_log import MARKER, RunLog
+from lmrl.runs.log import RunLog
+from lmrl.runs.names import MARKER
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -11,7 +11,8 @@ from cluster.source import sample_texts
 from learners.checkpoints.guided import make_guided
 from learners.checkpoints.initial import make_start
 from lmrl.errors import UsageError
-from lmrl.run_log import RunLog
+from lmrl.runs.log import RunLog
+from lmrl.runs.names import GUIDED, LAST, START, checkpoint
 
 
 class Start(NamedTuple):
@@ -35,8 +36,8 @@ def starting_point(
     if exp.model.path is not None:
         return Start(Path(exp.model.path), "start")
     if exp.start is not None:
-        return _trained(exp, folder / "start", train, verbose)
-    path = folder / "start"
+        return _trained(exp, folder / START, train, verbose)
+    path = folder / START
     if not path.exists():
         make_start(exp.model, sample_texts(exp), path, exp.seed)
     return Start(path, "start")
@@ -46,7 +47,7 @@ def served(exp: Experiment, start: Start, log: RunLog) -> Path:
     """Return what samplers start with: the start policy, or a value-guided form of it."""
     if exp.algorithm.guidance is None:
         return start.path
-    folder = log.folder / "guided"
+    folder = log.folder / GUIDED
     if not folder.exists():
         make_guided(exp.algorithm, start.path, folder)
     return folder.resolve()
@@ -56,11 +57,10 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
     """Train the start policy."""
     first = start_experiment(exp)
     log = RunLog(folder)
-    checkpoint = folder / "checkpoints" / "last"
     if not log.finished:
         # What an earlier start of this run was interrupted in goes on.
         train(first, log, resume=log.holds_run, verbose=verbose)
-    return Start(checkpoint.resolve(), first.algorithm.name)
+    return Start(checkpoint(folder, LAST).resolve(), first.algorithm.name)
 
 
 def start_experiment(exp: Experiment) -> Experiment:

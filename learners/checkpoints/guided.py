@@ -22,6 +22,7 @@ from torch import Tensor
 
 from learners.algorithms.base import Algorithm, ValueGuidance
 from lmrl.codec import name_portable_class
+from lmrl.files import atomic_folder
 
 ARCHITECTURE = "ValueGuidedForCausalLM"
 TOKENIZER_FILES = (
@@ -88,10 +89,8 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
 
     assert algorithm.guidance is not None
     network: Any = algorithm.network(lambda: load_causal_lm(start))
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    write_guided(temporary, start, algorithm.guidance, dict(network.exported()))
-    temporary.rename(folder)
+    with atomic_folder(folder) as temporary:
+        write_guided(temporary, start, algorithm.guidance, dict(network.exported()))
 
 
 def read_guidance(folder: Path) -> ValueGuidance | None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.errors import UsageError
+from lmrl.files import atomic_folder
 from lmrl.limits import COUNT, NOT_NEGATIVE, Range, Used
 
 
@@ -60,37 +61,35 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
 
     logging.disable_progress_bar()
 
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    train_tokenizer(texts, config.vocabulary, temporary, config.lines)
-    codec = Codec.load(temporary)
-    shape = GPT2Config(
-        vocab_size=codec.vocab_size,
-        n_positions=config.context,
-        n_embd=config.width,
-        n_layer=config.layers,
-        n_head=config.heads,
-        # The same function as GPT-2's own `gelu_new`, as one operation instead of seven.
-        activation_function="gelu_pytorch_tanh",
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        bos_token_id=codec.end_id,
-        eos_token_id=codec.end_id,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        model = GPT2LMHeadModel(shape)
-        std = config.width**-0.5 if config.init_std is None else config.init_std
-        for name, parameter in model.named_parameters():
-            if parameter.dim() >= 2:
-                factor = 0.5 if name.endswith("c_proj.weight") else 1.0
-                torch.nn.init.normal_(parameter, std=std * factor)
-        embedding = model.get_input_embeddings().weight
-        _spell(embedding, codec.lines(), config.line_std, seed)
-    model.save_pretrained(str(temporary))
-    (temporary / "generation_config.json").unlink(missing_ok=True)
-    temporary.rename(folder)
+    with atomic_folder(folder) as temporary:
+        train_tokenizer(texts, config.vocabulary, temporary, config.lines)
+        codec = Codec.load(temporary)
+        shape = GPT2Config(
+            vocab_size=codec.vocab_size,
+            n_positions=config.context,
+            n_embd=config.width,
+            n_layer=config.layers,
+            n_head=config.heads,
+            # The same function as GPT-2's own `gelu_new`, as one operation instead of seven.
+            activation_function="gelu_pytorch_tanh",
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=codec.end_id,
+            eos_token_id=codec.end_id,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = GPT2LMHeadModel(shape)
+            std = config.width**-0.5 if config.init_std is None else config.init_std
+            for name, parameter in model.named_parameters():
+                if parameter.dim() >= 2:
+                    factor = 0.5 if name.endswith("c_proj.weight") else 1.0
+                    torch.nn.init.normal_(parameter, std=std * factor)
+            embedding = model.get_input_embeddings().weight
+            _spell(embedding, codec.lines(), config.line_std, seed)
+        model.save_pretrained(str(temporary))
+        (temporary / "generation_config.json").unlink(missing_ok=True)
 
 
 def _spell(embedding: Any, lines: Mapping[int, str], std: float, seed: int) -> None:

@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Play the episodes of a study, or print the results of one."""
-    from lmrl.data.store import writable
+    from lmrl.files import writable
     from lmrl.human.person import Person
     from lmrl.human.results import summary, table
     from lmrl.human.session import conduct

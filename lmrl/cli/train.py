@@ -87,7 +87,7 @@ def _run_log(options: argparse.Namespace) -> Any:
         UsageError: if there is no run to resume, or no preset to start.
     """
     from cluster.presets import PRESETS
-    from lmrl.run_log import RunLog
+    from lmrl.runs.log import RunLog
 
     if options.resume is not None:
         if options.preset or options.fields_given:
@@ -108,9 +108,10 @@ def _experiment(options: argparse.Namespace, log: Any) -> Any:
     """
     from cluster.fields import change, read_config
     from cluster.presets import preset
+    from lmrl.runs.names import CONFIG
 
     if options.resume is not None:
-        exp = read_config(log.folder / "config.json")
+        exp = read_config(log.folder / CONFIG)
         if log.finished:
             raise UsageError(f"{log.folder} has ended; its figures are in summary.json")
         return exp

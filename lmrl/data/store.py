@@ -1,9 +1,7 @@
 """Data sets: Parquet files of trajectories, written whole or not at all, read as a stream."""
 
-import os
 import random
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from lmrl.errors import DataError, UsageError
+from lmrl.files import atomic_file, atomic_folder, writable
 from lmrl.schema import check, from_table, table_returns, to_table
 from lmrl.trajectory import Trajectory
 
@@ -48,26 +47,20 @@ def write_new(trajectories: Iterable[Trajectory], folder: Path) -> int:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose a new folder with --out")
     writable(folder.parent, "the folder of")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    try:
-        count = write(trajectories, temporary)
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return count
+    with atomic_folder(folder) as temporary:
+        return write(trajectories, temporary)
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write one file; a crash leaves the old file or none, never a part of one."""
+    """Write a table to a Parquet file; a crash leaves the old file or none, never a part of one.
+
+    Args:
+        table: episodes in Arrow form.
+        path: the file; missing folders are made.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_file(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def files(source: Path) -> list[Path]:
@@ -278,21 +271,3 @@ def _shuffled(
         held[index] = trajectory
     rng.shuffle(held)
     yield from held
-
-
-def writable(folder: Path, what: str) -> None:
-    """Make `folder` and prove that files can be written there.
-
-    Raises:
-        UsageError: if not, with the reason.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(
-            f"{what} {folder} cannot be written ({error.strerror}); choose another with --run-dir "
-            "or --out"
-        ) from error

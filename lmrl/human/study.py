@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lmrl.errors import DataError, UsageError, unknown
+from lmrl.files import write_json
 from lmrl.human.oracles import ORACLES
 from lmrl.tasks import make
 
@@ -126,9 +127,7 @@ def open_study(study: Study, folder: Path, seed_given: bool) -> Study:
 def write_study(study: Study, folder: Path) -> None:
     """Write the file of a study to its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".{PLAN}.tmp"
-    temporary.write_text(json.dumps(study.to_json(), indent=2) + "\n", encoding="utf-8")
-    temporary.replace(folder / PLAN)
+    write_json(folder / PLAN, study.to_json())
 
 
 def read_study(folder: Path) -> Study:

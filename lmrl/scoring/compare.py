@@ -20,6 +20,15 @@ from numpy.typing import NDArray
 from lmrl.data.store import stored_returns, stored_seeds
 from lmrl.env import ScoreRange
 from lmrl.errors import DataError, UsageError, unknown
+from lmrl.runs.names import (
+    BEST,
+    CONFIG,
+    LAST,
+    SCORES,
+    SUMMARY,
+    episodes_file,
+    evaluated,
+)
 from lmrl.scoring.intervals import (
     EPISODES,
     MIN_RUNS,
@@ -34,7 +43,6 @@ from lmrl.scoring.score import normalised, slope
 from lmrl.scoring.tables import interval
 from lmrl.tasks import make
 
-BEST, LAST = "best", "last"
 CHOSEN = "_best"
 """Ends the label of a run's best checkpoint; see `cluster.train`."""
 
@@ -206,17 +214,17 @@ def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAS
 
 def _config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a finished run."""
-    if not (folder / "config.json").exists():
+    if not (folder / CONFIG).exists():
         raise DataError(f"{folder} is no run directory: it has no config.json")
-    if not (folder / "summary.json").exists():
+    if not (folder / SUMMARY).exists():
         raise DataError(
             f"{folder} has not ended: it has no summary.json; 'lmrl train --resume {folder}' goes "
             "on with it"
         )
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text())
+        config: dict[str, Any] = json.loads((folder / CONFIG).read_text())
     except json.JSONDecodeError as error:
-        raise DataError(f"{folder / 'config.json'} is not JSON ({error})") from error
+        raise DataError(f"{folder / CONFIG} is not JSON ({error})") from error
     return config
 
 
@@ -244,7 +252,7 @@ def _run(folder: Path, config: Mapping[str, Any], policy: str, at: str) -> Run:
     if label not in updates:
         raise unknown(f"policy of {folder}:", policy, updates)
     update = updates[label]
-    file = folder / "trajectories" / "evaluation" / f"{label}-{update:05d}.parquet"
+    file = episodes_file(folder, "evaluation", evaluated(label, update))
     returns, seeds = stored_returns(file), stored_seeds(file)
     return Run(folder, policy, config["seed"], update, returns, seeds, dict(_flat(config, "")))
 
@@ -252,7 +260,7 @@ def _run(folder: Path, config: Mapping[str, Any], policy: str, at: str) -> Run:
 def _updates(folder: Path) -> dict[str, int]:
     """Return the update of the last final score of each label."""
     try:
-        with (folder / "scores.jsonl").open(encoding="utf-8") as lines:
+        with (folder / SCORES).open(encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
     except (OSError, json.JSONDecodeError) as error:
         raise DataError(f"{folder} has no readable scores.jsonl ({error})") from error
