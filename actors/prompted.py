@@ -19,11 +19,11 @@ from typing import Any
 from actors.chat.config import Message
 from actors.chat.model import RetryingChatModel
 from actors.chat.replies import NOTHING, read_action
-from actors.simulator import request_seed
 from lmrl.data.store import load
 from lmrl.env import TextEnv
 from lmrl.errors import DataError
 from lmrl.rollout import ContextTooLong, Episode, play
+from lmrl.seeds import request_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -98,7 +98,9 @@ class Prompted:
         malformed = 0
         while not episode.done:
             chat = self._fitting(env, shots, episode)
-            action = read_action(self.model.reply(chat, request_seed(SEED, episode)))
+            action = read_action(
+                self.model.reply(chat, request_seed(SEED, episode.seed, len(episode.turns)))
+            )
             malformed += not action
             episode.act(action.partition(env.stop)[0] + env.stop)
         played = episode.trajectory(self.model.name)

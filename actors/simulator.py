@@ -9,7 +9,6 @@ threads, and the model's engine batches what they ask.
 """
 
 import os
-import random
 import time
 import traceback
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import ray
 
 from actors.chat.config import ChatConfig
@@ -38,6 +36,7 @@ from lmrl.env import Player
 from lmrl.errors import RunError
 from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
+from lmrl.seeds import player_rng, request_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -84,7 +83,7 @@ class _Batch:
             env = make(job.task, **job.options, **{env.oracle_option: ChatOracle(self.oracle)})
         self.running[key] = Episode(env, seed, self.codec, self.max_context, job.task, job.options)
         if job.player:
-            self.players[key] = env.player(job.player, random.Random(f"{job.player}:{seed}"))
+            self.players[key] = env.player(job.player, player_rng(job.player, seed))
 
     def idle(self) -> list[tuple[int, Episode]]:
         """Return the running episodes that are not in a step."""
@@ -216,7 +215,11 @@ class Simulator:
         deadline = time.monotonic() + patience
         while batch.running:
             new = [
-                Request(key, episode.context, request_seed(job.decoding.seed, episode))
+                Request(
+                    key,
+                    episode.context,
+                    request_seed(job.decoding.seed, episode.seed, len(episode.turns)),
+                )
                 for key, episode in batch.idle()
                 if key not in asked
             ]
@@ -263,12 +266,6 @@ class Simulator:
                 if key in batch.running:
                     yield key, reply
             batch.collect(patient=False)
-
-
-def request_seed(run_seed: int, episode: Episode) -> int:
-    """Return the sampling seed of an episode's next turn: of run, episode and turn alone."""
-    mixed = np.random.SeedSequence([run_seed, episode.seed % 2**63, len(episode.turns)])
-    return int(mixed.generate_state(1, np.uint32)[0])
 
 
 def _failure(seed: int, error: Exception) -> Failure:

@@ -17,10 +17,10 @@ from lmrl.env import TextEnv
 from lmrl.rollout import play
 from lmrl.scoring.score import score
 from lmrl.scoring.tables import interval
+from lmrl.seeds import FIRST_EVALUATION_SEED, evaluation_seeds
 from lmrl.tasks import known, make
 
 PLAYERS = ("random", "mixture", "optimal")
-FIRST_SEED = 1_000_000_000
 LEAST = 10
 """Fewest episodes of a player, whatever they cost."""
 
@@ -29,7 +29,7 @@ def measure(env: TextEnv, name: str, player: str, episodes: int, seconds: float)
     """Return the score of a player over `episodes`, or what of them fits `seconds`."""
     began = perf_counter()
     played = []
-    for seed in range(FIRST_SEED, FIRST_SEED + episodes):
+    for seed in evaluation_seeds(FIRST_EVALUATION_SEED, episodes):
         played.append(play(env, player, seed, name))
         if perf_counter() - began > seconds and len(played) >= LEAST:
             break
@@ -57,7 +57,7 @@ def main() -> None:
     command = (
         f"python -m benchmarks.players --episodes {options.episodes} --seconds {options.seconds:g}"
     )
-    record = {"asked": options.episodes, "first_seed": FIRST_SEED, "tasks": rows}
+    record = {"asked": options.episodes, "first_seed": FIRST_EVALUATION_SEED, "tasks": rows}
     path = save("players", command, record)
     if options.json:
         print(json.dumps(record, indent=2))

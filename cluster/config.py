@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
+from lmrl.seeds import FIRST_EVALUATION_SEED
 
 _ROUNDS = Used("algorithm.on_policy", "by algorithms that learn from fresh episodes")
 _USES_DATA = Used(
@@ -73,7 +74,7 @@ class EvaluationConfig:
     start_episodes: Annotated[int | None, NOT_NEGATIVE] = None
     every: Annotated[int, NOT_NEGATIVE] = 0
     every_episodes: Annotated[int, COUNT, Used("evaluation.every")] = 64
-    first_seed: Annotated[int, NOT_NEGATIVE] = 1_000_000_000
+    first_seed: Annotated[int, NOT_NEGATIVE] = FIRST_EVALUATION_SEED
     temperature: Annotated[float, NOT_NEGATIVE] = 1.0
     random: bool = True
 

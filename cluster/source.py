@@ -2,7 +2,6 @@
 apart.
 """
 
-import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from lmrl.data.generate import episodes as scripted
 from lmrl.data.store import files, load_mixture, mixture, write_new
 from lmrl.runs.names import DATA, TRAJECTORIES
 from lmrl.schema import to_table
+from lmrl.seeds import first_training_seed, replay_rng, tokenizer_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -153,7 +153,7 @@ class OnlineSource:
         )
         count = min(max(wanted, sizes.min_episodes), sizes.max_episodes)
         # Seeds of different runs lie far apart, those of evaluations farther still.
-        first = first_seed(exp) + position.next_seed
+        first = first_training_seed(exp.seed) + position.next_seed
         position.next_seed += count
         seeds = list(range(first, first + count))
         tables = []
@@ -201,18 +201,13 @@ class OnlineSource:
         old = count // 2 if rounds else 0
         self.replay.position = self.position
         tables = [to_table(self.replay.next(count - old))]
-        rng = np.random.default_rng([self.exp.seed, self.position.next_seed])
+        rng = replay_rng(self.exp.seed, self.position.next_seed)
         if old:
             chosen, times = np.unique(rng.integers(len(rounds), size=old), return_counts=True)
             for index, number in zip(chosen.tolist(), times.tolist(), strict=True):
                 table = pq.read_table(rounds[index])
                 tables.append(table.take(rng.integers(table.num_rows, size=number)))
         return tables
-
-
-def first_seed(exp: Experiment) -> int:
-    """Return the first training seed of a run."""
-    return exp.seed * 1_000_000 % 900_000_000
 
 
 def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
@@ -257,7 +252,12 @@ def data_set(exp: Experiment, folder: Path) -> Path:
     if not folder.exists():
         env = make(exp.task, **exp.options)
         made = scripted(
-            env, exp.task, exp.data.episodes, first_seed(exp), exp.data.player, exp.options
+            env,
+            exp.task,
+            exp.data.episodes,
+            first_training_seed(exp.seed),
+            exp.data.player,
+            exp.options,
         )
         write_new(made, folder)
     return folder
@@ -268,7 +268,7 @@ def sample_texts(exp: Experiment) -> list[str]:
     its letters and words, many more, half of them of the player whose data are learned from, if
     whole lines are to be tokens."""
     env = make(exp.task, **exp.options)
-    first = random.Random(exp.seed).randrange(2**20)
+    first = tokenizer_seed(exp.seed)
     many = {"random": 1000, exp.data.player: 1000}
     return [
         text

@@ -16,6 +16,7 @@ from cluster.fleet import Fleet
 from cluster.waits import ActorLost, fetch
 from cluster.weights.monitor import ActorMonitor
 from lmrl.errors import RunError
+from lmrl.seeds import EVALUATION_DECODING_SEED, decoding_seed
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ def _report(fleet: Fleet, failures: list[Failure], failed: int, total: int) -> N
 def training_job(fleet: Fleet, seeds: list[int], update: int, label: str) -> Job:
     """Return the job of an online update."""
     exp = fleet.experiment
-    decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=exp.seed * 1_000_003 + update)
+    decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=decoding_seed(exp.seed, update))
     return Job(exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight)
 
 
@@ -133,7 +134,9 @@ def evaluation_job(fleet: Fleet, seeds: list[int], label: str, player: str = "")
     """Return the job of an evaluation: the same seeds and sampling seeds for every policy."""
     exp = fleet.experiment
     decoding = Decoding(
-        max_tokens=exp.rollouts.max_tokens, temperature=exp.evaluation.temperature, seed=7
+        max_tokens=exp.rollouts.max_tokens,
+        temperature=exp.evaluation.temperature,
+        seed=EVALUATION_DECODING_SEED,
     )
     return Job(
         exp.task, exp.options, seeds, decoding, player, label, at_once=exp.rollouts.in_flight

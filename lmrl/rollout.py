@@ -5,7 +5,6 @@ at a time; there is no other code that plays.
 """
 
 import math
-import random
 from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any, NamedTuple
@@ -15,6 +14,7 @@ import numpy as np
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.errors import RunError
+from lmrl.seeds import player_rng
 from lmrl.trajectory import (
     NO_FLOATS,
     NO_IDS,
@@ -212,7 +212,7 @@ def play(
     The player's own randomness follows from the seed too, apart from the task's.
     """
     episode = Episode(env, seed, codec, name=name, options=options)
-    act = env.player(player, random.Random(f"{player}:{seed}"))
+    act = env.player(player, player_rng(player, seed))
     while not episode.done:
         episode.act(act(episode.observation))
     return episode.trajectory(player)

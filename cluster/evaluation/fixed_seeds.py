@@ -9,10 +9,8 @@ from cluster.stream import episodes, evaluation_job
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_returns
 from lmrl.scoring.score import Score, score
+from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
-
-SELECTION = 1_000_000
-"""How far the seeds that choose a checkpoint lie from those that score it."""
 
 
 def evaluate(
@@ -31,8 +29,8 @@ def evaluate(
         RunError: if every episode failed.
     """
     exp = fleet.experiment
-    first = exp.evaluation.first_seed + SELECTION * selecting
-    job = evaluation_job(fleet, list(range(first, first + count)), label, player)
+    played = evaluation_seeds(exp.evaluation.first_seed, count, selecting)
+    job = evaluation_job(fleet, list(played), label, player)
     tables = []
     for finished in episodes(fleet, job):
         fleet.ledger.evaluated += finished.table.num_rows

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from actors.messages import Contexts, Decoding, Request
-from actors.simulator import request_seed
 from cluster.config import EvaluationConfig
 from cluster.evaluation.checkpoint import serving_experiment
 from cluster.startup.launch import launch
@@ -18,6 +17,7 @@ from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.human.policies import Game
 from lmrl.rollout import Episode, Reply
+from lmrl.seeds import request_seed
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class ServedPartner:
         return Game(episode, lambda: episode.reply(self._sample(episode)))
 
     def _sample(self, episode: Episode) -> Reply:
-        request = Request(0, episode.context, request_seed(self.decoding.seed, episode))
+        request = Request(
+            0, episode.context, request_seed(self.decoding.seed, episode.seed, len(episode.turns))
+        )
         # A client of its own for each turn: an answer that nobody waited for is never taken.
         client = f"partner/{episode.seed}/{len(episode.turns)}/{id(episode)}"
         answer = self.sampler.generate.remote(client, Contexts.pack([request]), self.decoding)

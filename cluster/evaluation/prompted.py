@@ -13,12 +13,13 @@ from actors.prompted import Prompted, examples
 from cluster import oracle as answering
 from cluster.config import EvaluationConfig
 from cluster.evaluation.scripted import answering_model, count_oracle
-from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, evaluation_seeds, malformed
+from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed
 from cluster.startup.ray_session import ray_session
 from lmrl.errors import UsageError
 from lmrl.rollout import ContextTooLong
 from lmrl.schema import to_table
 from lmrl.scoring.score import score
+from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -50,7 +51,7 @@ class PromptedModel:
 
     def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
         """Return the score and the episodes; see `EvaluationTarget`."""
-        seeds = evaluation_seeds(self.sizes)
+        seeds = evaluation_seeds(self.sizes.first_seed, self.sizes.episodes)
         shots = examples(self.task, options, self.shots, self.data, seeds)
         temperature = setting.temperature
         model = self.at(self.config.temperature if temperature is None else temperature)
@@ -101,7 +102,7 @@ def prompted_target(
         raise UsageError(f"--shots is {shots}; give 0 or more")
     answering.check_model(config, "model")
     examples(
-        task, options, shots, data, evaluation_seeds(sizes)
+        task, options, shots, data, evaluation_seeds(sizes.first_seed, sizes.episodes)
     )  # what is missing is told before Ray starts
     with ExitStack() as stack:
         if config.served:

@@ -13,7 +13,6 @@ from cluster.evaluation.suite import (
     ChatUsageReport,
     Scored,
     Setting,
-    evaluation_seeds,
     malformed,
     score_suite,
 )
@@ -22,6 +21,7 @@ from lmrl.errors import unknown
 from lmrl.rollout import play
 from lmrl.schema import to_table
 from lmrl.scoring.score import score
+from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -79,7 +79,7 @@ class Player:
     def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
         """Return the score and the episodes; see `EvaluationTarget`."""
         env = make(self.task, **options)
-        seeds = evaluation_seeds(self.sizes)
+        seeds = evaluation_seeds(self.sizes.first_seed, self.sizes.episodes)
         if self.oracle is None:
             played = [play(env, self.player, seed, self.task, options) for seed in seeds]
         else:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from cluster.config import EvaluationConfig
 from lmrl.errors import RunError, UsageError
 from lmrl.scoring.score import Score
 from lmrl.trajectory import Trajectory
@@ -110,8 +109,3 @@ def score_suite(
 
 
 # -- scripted players -----------------------------------------------------------------------------
-
-
-def evaluation_seeds(sizes: EvaluationConfig) -> range:
-    """Return the seeds of an evaluation's episodes."""
-    return range(sizes.first_seed, sizes.first_seed + sizes.episodes)

@@ -8,6 +8,7 @@ from typing import Any
 from lmrl.cli.arguments import Commands, add_command, oracle_config
 from lmrl.cli.evaluate_options import add_options, check
 from lmrl.cli.output import print_json, progress
+from lmrl.seeds import evaluation_seeds
 
 EXAMPLE = """lmrl evaluate --checkpoint runs/demo/checkpoints/last
   lmrl evaluate --checkpoint runs/ilql/checkpoints/last --temperature 0 1 --beta 1 4 16
@@ -67,7 +68,7 @@ def _reranked(options: argparse.Namespace) -> int:
         options.task,
         options.options,
         options.rerank,
-        range(options.first_seed, options.first_seed + options.episodes),
+        evaluation_seeds(options.first_seed, options.episodes),
         options.temperature[0] == 0,
     )
     _store(options, episodes, "evaluation")

@@ -6,6 +6,7 @@ from typing import Any
 
 from lmrl.cli.arguments import Parser, add_json, add_oracle, add_task_options, lasting
 from lmrl.errors import UsageError
+from lmrl.seeds import FIRST_EVALUATION_SEED
 
 
 def add_options(evaluate: Parser) -> None:
@@ -125,7 +126,7 @@ def fill_in(options: argparse.Namespace) -> None:
     values: dict[str, Any] = {
         "options": {},
         "episodes": 200,
-        "first_seed": 1_000_000_000,
+        "first_seed": FIRST_EVALUATION_SEED,
         "temperature": [0.0 if prompted else 1.0],
         "max_tokens": 32 if prompted else 16,
     }

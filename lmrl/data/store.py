@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lmrl.errors import DataError, UsageError
 from lmrl.files import atomic_file, atomic_folder, writable
 from lmrl.schema import check, from_table, table_returns, to_table
+from lmrl.seeds import mixture_rng, shuffle_rng
 from lmrl.trajectory import Trajectory
 
 SHARD = 1000
@@ -140,7 +141,7 @@ def load(
     first = dict(zip(paths, np.cumsum([0, *counts[:-1]]).tolist(), strict=True))
     epoch = 0
     while True:
-        rng = random.Random(f"{seed}:{epoch}") if seed is not None else None
+        rng = shuffle_rng(seed, epoch) if seed is not None else None
         order = list(paths)
         if rng:
             rng.shuffle(order)
@@ -201,7 +202,7 @@ def load_mixture(
         seed: of the draws and of each data set's order.
         keep: which episodes of each data set are yielded, in stored order; None is all.
     """
-    rng = random.Random(f"mixture:{seed}")
+    rng = mixture_rng(seed)
     streams = [load(path, seed, loop=True, keep=keep[path] if keep else None) for path in parts]
     shares = list(parts.values())
     while True:

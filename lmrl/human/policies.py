@@ -1,6 +1,5 @@
 """Who plays the agent of a study: a scripted player, a person, or anything else with `start`."""
 
-import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,6 +7,7 @@ from typing import Any, Protocol
 from lmrl.env import TextEnv
 from lmrl.human.person import Person
 from lmrl.rollout import Episode
+from lmrl.seeds import player_rng
 from lmrl.trajectory import printable
 
 
@@ -51,7 +51,7 @@ class Scripted:
     def start(self, env: TextEnv, seed: int, task: str, options: Mapping[str, Any]) -> Game:
         """Begin an episode; the player's own randomness follows from the seed too."""
         episode = Episode(env, seed, name=task, options=options)
-        act = env.player(self.player, random.Random(f"{self.player}:{seed}"))
+        act = env.player(self.player, player_rng(self.player, seed))
         return Game(episode, lambda: episode.act(act(episode.observation)))
 
 

@@ -1,7 +1,6 @@
 """What a study consists of: task, policies, seeds and their order; and its file."""
 
 import json
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from lmrl.errors import DataError, UsageError, unknown
 from lmrl.files import write_json
 from lmrl.human.oracles import ORACLES
+from lmrl.seeds import order_rng
 from lmrl.tasks import make
 
 AGENT, ORACLE = "agent", "oracle"
@@ -85,7 +85,7 @@ class Study:
         number = 0
         for seed in range(self.seed, self.seed + self.episodes):
             order = list(self.policies)
-            random.Random(f"order:{self.seed}:{seed}").shuffle(order)
+            order_rng(self.seed, seed).shuffle(order)
             for policy in order:
                 yield Slot(number, policy, seed)
                 number += 1
