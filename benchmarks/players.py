@@ -16,7 +16,7 @@ from benchmarks.record import save
 from lmrl.env import TextEnv
 from lmrl.rollout import play
 from lmrl.scoring.score import score
-from lmrl.scoring.tables import interval
+from lmrl.scoring.text import interval
 from lmrl.seeds import FIRST_EVALUATION_SEED, evaluation_seeds
 from lmrl.tasks import known, make
 

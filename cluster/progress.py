@@ -29,7 +29,7 @@ from lmrl.files import write_json
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import BEST, CHECKPOINTS, LAST, SCORES, SUMMARY, checkpoint, evaluated, step
 from lmrl.scoring.score import Score
-from lmrl.scoring.tables import interval
+from lmrl.scoring.text import interval
 
 
 class Progress:

@@ -32,7 +32,7 @@ from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM
 from learners.networks.outputs import Outputs
 from lmrl.limits import POSITIVE, SHARE
-from lmrl.run_log import RunLog
+from lmrl.runs.log import RunLog
 
 
 @dataclass(frozen=True)

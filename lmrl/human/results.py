@@ -11,7 +11,7 @@ from lmrl.data.store import load
 from lmrl.human.study import SIMULATED, read_study
 from lmrl.scoring.intervals import Interval, mean_interval, share_interval
 from lmrl.scoring.score import Difference, difference
-from lmrl.scoring.tables import interval
+from lmrl.scoring.text import interval, text_table
 from lmrl.trajectory import Trajectory
 
 
@@ -103,15 +103,14 @@ def _result(name: str, played: list[Trajectory], simulated: list[Trajectory]) ->
 
 
 def table(results: Sequence[Result]) -> str:
-    """Return results as a table for a reader."""
-    columns = ("return", "success", "rating (1-5)", "seconds", "human - simulator")
-    lines = [f"{'policy':<24} {'episodes':>8} " + " ".join(f"{name:>22}" for name in columns)]
+    """Return results as a table."""
+    columns = ("policy", "episodes", "return", "success", "rating (1-5)", "seconds")
+    cells = []
     for result in results:
         name = result.policy if len(result.policy) <= 24 else "..." + result.policy[-21:]
-        cells = (result.returns, result.success, result.rating, result.seconds, result.gap)
-        row = " ".join(f"{_cell(value):>22}" for value in cells)
-        lines.append(f"{name:<24} {result.episodes:>8} {row}")
-    return "\n".join(lines)
+        values = (result.returns, result.success, result.rating, result.seconds, result.gap)
+        cells.append((name, str(result.episodes), *map(_cell, values)))
+    return text_table((*columns, "human - simulator"), cells)
 
 
 def _cell(value: Estimate | Difference | None) -> str:

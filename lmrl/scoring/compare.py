@@ -40,7 +40,7 @@ from lmrl.scoring.intervals import (
     probability_figure,
 )
 from lmrl.scoring.score import normalised, slope
-from lmrl.scoring.tables import interval
+from lmrl.scoring.text import interval, text_table
 from lmrl.tasks import make
 
 CHOSEN = "_best"
@@ -338,33 +338,38 @@ def _group(name: str, runs: Sequence[Run], scores: RunScores) -> Group:
 
 
 def table(found: Comparison) -> str:
-    """Return a comparison as tables for a reader."""
-    width = max(len(group.name) for group in found.groups)
+    """Return a comparison as tables."""
     lines = [
         f"{found.task}, the {found.at} checkpoint of each run; normalised scores, 95 % intervals "
-        "over runs and episodes\n",
-        f"{'group':<{width}} {'runs':>5} {'episodes':>9} {'return':>9} {'mean':>23} {'IQM':>23}",
+        "over runs and episodes\n"
     ]
-    for group in found.groups:
-        lines.append(
-            f"{group.name:<{width}} {len(group.runs):>5} {group.episodes:>9} "
-            f"{group.return_mean:>9.2f} {_shown(group.mean, 1):>23} {_shown(group.iqm, 1):>23}"
+    groups = [
+        (
+            group.name,
+            str(len(group.runs)),
+            str(group.episodes),
+            f"{group.return_mean:.2f}",
+            _shown(group.mean, 1),
+            _shown(group.iqm, 1),
         )
-    if found.improvements:
-        lines.append(
-            "\nprobability that a run of the first scores more than one of the second, and "
-            "difference of the means on the same episodes"
-        )
+        for group in found.groups
+    ]
+    lines.append(text_table(("group", "runs", "episodes", "return", "mean", "IQM"), groups))
+    pairs = []
     told = set[frozenset[str]]()
     for pair in sorted(found.improvements, key=lambda pair: -pair.probability.value):
         both = frozenset((pair.better, pair.worse))
         if both in told:
-            continue  # the other way round it is 1 less this
+            continue  # the probability of the other order is 1 minus this one
         told.add(both)
+        probability, difference = _shown(pair.probability, 2), _shown(pair.difference, 1)
+        pairs.append((f"  {pair.better} > {pair.worse}", probability, difference))
+    if pairs:
         lines.append(
-            f"  {pair.better:<{width}} > {pair.worse:<{width}} {_shown(pair.probability, 2):>20} "
-            f"{_shown(pair.difference, 1):>23}"
+            "\nprobability that a run of the first scores more than one of the second, and "
+            "difference of the means on the same episodes"
         )
+        lines.append(text_table(("", "probability", "difference"), pairs))
     few = [group.name for group in found.groups if len(group.runs) < MIN_RUNS]
     if few:
         lines.append(

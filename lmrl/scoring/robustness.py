@@ -10,7 +10,7 @@ from typing import Any
 
 from lmrl.errors import UsageError
 from lmrl.scoring.score import Difference, Score, difference
-from lmrl.scoring.tables import interval
+from lmrl.scoring.text import interval, text_table
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -95,19 +95,19 @@ def rows(
 
 
 def table(found: Sequence[Row]) -> str:
-    """Return rows as a table for a reader."""
-    lines = [
-        f"{'variant':<20} {'return':>8} {'95 % interval':>18} {'normalised':>11} "
-        f"{'difference':>11} {'95 % interval':>18}"
-    ]
+    """Return rows as a table."""
+    interval_name = "95 % interval"
+    columns = (
+        *("variant", "return", interval_name, "normalised"),
+        *("difference", interval_name, ""),
+    )
+    cells = []
     for row in found:
-        line = f"{row.variant:<20}"
+        score, to_base = ("",) * 3, ("",) * 2
         if row.score:
-            line += (
-                f" {row.score.return_mean:>8.2f} {interval(row.score.ci95):>18} "
-                f"{row.score.normalised:>11.1f}"
-            )
+            mean, normalised = row.score.return_mean, row.score.normalised
+            score = (f"{mean:.2f}", interval(row.score.ci95), f"{normalised:.1f}")
         if row.difference:
-            line += f" {row.difference.mean:>+11.2f} {interval(row.difference.ci95):>18}"
-        lines.append(f"{line}  {row.note}".rstrip())
-    return "\n".join(lines)
+            to_base = (f"{row.difference.mean:+.2f}", interval(row.difference.ci95))
+        cells.append((row.variant, *score, *to_base, row.note))
+    return text_table(columns, cells, left=(0, 6))

@@ -1,4 +1,4 @@
-"""What the command line prints for a reader: records in, text out."""
+"""What the commands print: records in, text out."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,22 +7,34 @@ from pathlib import Path
 from typing import Any
 
 from lmrl.scoring.score import Score
+from lmrl.scoring.text import interval, text_table
 
 
 def tasks_table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the tasks as a table."""
-    lines = [f"{'task':<20} {'turns':>6}  {'worst':>8} {'data':>8} {'best':>8}  players"]
-    for row in rows:
-        worst, mean, best = row["score_range"]
-        lines.append(
-            f"{row['task']:<20} {row['max_turns']:>6}  {worst:>8g} {mean:>8g} {best:>8g}  "
-            f"{', '.join(row['players'])}"
+    """Return the tasks as a table.
+
+    Args:
+        rows: records of `lmrl tasks --json`.
+    """
+    columns = ("task", "turns", "worst", "data", "best", "players")
+    cells = [
+        (
+            row["task"],
+            str(row["max_turns"]),
+            *(f"{score:g}" for score in row["score_range"]),
+            ", ".join(row["players"]),
         )
-    return "\n".join(lines)
+        for row in rows
+    ]
+    return text_table(columns, cells, left=(0, 5))
 
 
 def data_set(facts: Mapping[str, Any]) -> str:
-    """Return what `lmrl.data.describe.describe` found in a data set."""
+    """Return the facts about a data set as text.
+
+    Args:
+        facts: result of `lmrl.data.describe.describe`.
+    """
     lines = [f"{facts['episodes']} episodes, {facts['turns']} turns"]
     for name in ("tasks", "players", "endings"):
         counts = ", ".join(f"{k or '-'} {v}" for k, v in sorted(facts[name].items()))
@@ -34,15 +46,17 @@ def data_set(facts: Mapping[str, Any]) -> str:
             f"max {row['max']:g}"
         )
     counts, edges = facts["histogram"]["counts"], facts["histogram"]["edges"]
-    for count, low, high in zip(counts, edges, edges[1:], strict=False):
-        bar = "#" * round(40 * count / max(counts))
-        lines.append(f"  {low:>8.4g} .. {high:<8.4g} {count:>7}  {bar}")
+    bars = [
+        (f"  {low:.4g}", "..", f"{high:.4g}", str(count), "#" * round(40 * count / max(counts)))
+        for count, low, high in zip(counts, edges, edges[1:], strict=False)
+    ]
+    lines.append(text_table([""] * 5, bars, left=(2, 4), header=False))
     lines += _published(facts["published"])
     return "\n".join([*lines, "\nthe shortest episode:", facts["transcript"]])
 
 
 def _published(found: Mapping[str, Any]) -> list[str]:
-    """Return the statistics of the published data sets, `-` where there are none."""
+    """Return the statistics of the published data sets by task, `-` for a task without them."""
     lines = ["\npublished:"]
     for task, row in found.items():
         if row is None:
@@ -57,15 +71,24 @@ def _published(found: Mapping[str, Any]) -> list[str]:
 
 
 def summary_table(summary: Mapping[str, Any], folder: Path) -> str:
-    """Return the scores of a finished run as a table."""
-    lines = [
-        f"{'policy':<10} {'return':>9} {'95 % interval':>20} {'normalised':>11} {'episodes':>9}"
-    ]
-    for name, row in summary["scores"].items():
-        lines.append(
-            f"{name:<10} {row['return_mean']:>9.2f} {interval(row['ci95']):>20} "
-            f"{row['normalised']:>11.1f} {row['episodes']:>9}"
+    """Return the scores of a finished run as a table, with its episodes, parity and seconds.
+
+    Args:
+        summary: content of the run's `summary.json`.
+        folder: run directory.
+    """
+    columns = ("policy", "return", "95 % interval", "normalised", "episodes")
+    cells = [
+        (
+            name,
+            f"{row['return_mean']:.2f}",
+            interval(row["ci95"]),
+            f"{row['normalised']:.1f}",
+            str(row["episodes"]),
         )
+        for name, row in summary["scores"].items()
+    ]
+    lines = [text_table(columns, cells)]
     ledger, parity = summary["ledger"], summary["parity"]
     lines.append(
         f"\nepisodes: {ledger['started']} started = {ledger['trained']} trained + "
@@ -76,14 +99,6 @@ def summary_table(summary: Mapping[str, Any], folder: Path) -> str:
         f"{summary['seconds']['total']:.0f} s; everything is in {folder}"
     )
     return "\n".join(lines)
-
-
-def interval(ci95: Sequence[float] | None, digits: int = 2) -> str:
-    """Return an interval; of a single value there is none."""
-    if ci95 is None:
-        return "[one value]"
-    low, high = ci95
-    return f"[{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def score_line(task: str, score: Score) -> str:
@@ -123,20 +138,21 @@ def best_row(rows: Sequence[SweepRow]) -> SweepRow:
 def sweep_table(task: str, rows: Sequence[SweepRow]) -> str:
     """Return a sweep as a table in which `*` marks the best setting."""
     best = best_row(rows)
-    lines = [
-        f"{task}, {best.score.episodes} episodes on the same seeds",
-        f"{'temperature':>11} {'beta':>7} {'return':>9} {'95 % interval':>20} {'normalised':>11} "
-        f"{'turns':>7}",
-    ]
-    for row in rows:
-        beta = "-" if row.beta is None else f"{row.beta:g}"
-        score = row.score
-        lines.append(
-            f"{row.temperature:>11g} {beta:>7} {score.return_mean:>9.2f} "
-            f"{interval(score.ci95):>20} {score.normalised:>11.1f} {score.length_mean:>7.1f}"
-            f"{'  *' if row is best else ''}"
+    columns = ("temperature", "beta", "return", "95 % interval", "normalised", "turns", "")
+    cells = [
+        (
+            f"{row.temperature:g}",
+            "-" if row.beta is None else f"{row.beta:g}",
+            f"{row.score.return_mean:.2f}",
+            interval(row.score.ci95),
+            f"{row.score.normalised:.1f}",
+            f"{row.score.length_mean:.1f}",
+            "*" if row is best else "",
         )
-    return "\n".join(lines)
+        for row in rows
+    ]
+    first = f"{task}, {best.score.episodes} episodes on the same seeds"
+    return f"{first}\n{text_table(columns, cells, left=0)}"
 
 
 def asked_lines(asked: Mapping[str, Mapping[str, Any]]) -> list[str]:
