@@ -87,11 +87,10 @@ class RunLog(RunDirectory):
         """Record the metrics of an update."""
         self.line(METRICS, {"update": update, "time": time.time(), **metrics})
         if self._board is None:
-            from torch.utils.tensorboard import SummaryWriter
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-            self._board = SummaryWriter(str(self.folder / TENSORBOARD))
-        for name, value in metrics.items():
-            self._board.add_scalar(name, value, update)
+            self._board = EventFileWriter(str(self.folder / TENSORBOARD))
+        self._board.add_event(_event(update, metrics))
 
     def trajectories(self, kind: Kind, name: str, table: Any) -> None:
         """Store episodes.
@@ -187,3 +186,10 @@ class RunLog(RunDirectory):
             self._board = None
 
 
+def _event(update: int, metrics: Mapping[str, float]) -> Any:
+    """Return the metrics of an update as an event of TensorBoard."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.proto.summary_pb2 import Summary
+
+    values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
+    return Event(wall_time=time.time(), step=update, summary=Summary(value=values))

@@ -1,0 +1,74 @@
+"""What `pyproject.toml` says of the packages: dependencies, types, version."""
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import lmrl
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PACKAGES = ("lmrl", "learners", "actors", "cluster", "benchmarks")
+# `lmrl` imports these inside functions, for what needs them.
+OPTIONAL_IN_LMRL = {"chess", "gymnasium", "tensorboard", "tokenizers", "transformers"}
+
+
+def names(requirements: list[str]) -> set[str]:
+    return {
+        re.split(r"[\[<>=~! ]", text)[0].lower().replace("_", "-").removesuffix("-cpu")
+        for text in requirements
+    }
+
+
+BASE = names(PROJECT["project"]["dependencies"])
+EXTRAS = {k: names(v) for k, v in PROJECT["project"]["optional-dependencies"].items()}
+
+
+def third_party(package: str) -> set[str]:
+    """Return the packages of others that a package imports, anywhere in it."""
+    found = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_import_is_declared(package: str) -> None:
+    if package == "lmrl":
+        found = third_party(package) - OPTIONAL_IN_LMRL
+        assert found <= BASE
+    declared = BASE | EXTRAS["cpu"] | EXTRAS["chess"] | EXTRAS["adapters"]
+    assert third_party(package) <= declared
+
+
+def test_every_dependency_is_imported() -> None:
+    used = set().union(*map(third_party, PACKAGES))
+    assert used >= BASE
+    assert used | {"tensorboard"} >= EXTRAS["cpu"] == EXTRAS["gpu"]
+
+
+def test_every_dependency_has_a_version_in_the_lock_list() -> None:
+    lock = (ROOT / "requirements" / "cpu.lock").read_text()
+    locked = names([line for line in lock.splitlines() if re.match(r"\w", line)])
+    assert locked >= BASE.union(*EXTRAS.values())
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_packages_are_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").exists()
+    assert "py.typed" in PROJECT["tool"]["setuptools"]["package-data"]["*"]
+
+
+def test_the_version_stands_in_one_place() -> None:
+    assert "version" not in PROJECT["project"]
+    assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "lmrl.__version__"}
+    assert version("lmrl") == lmrl.__version__
