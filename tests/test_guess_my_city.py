@@ -9,8 +9,9 @@ import pytest
 
 from lmrl.errors import UsageError
 from lmrl.rollout import play
-from lmrl.tasks.guess_my_city import SECRET, GuessMyCity, cities
-from lmrl.tasks.oracle import NO, UNKNOWN, YES, city_prompt, read_prompt
+from lmrl.tasks.guess_my_city import GuessMyCity
+from lmrl.tasks.guess_my_city.cities import SECRET, cities
+from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, city_prompt, read_prompt
 
 NATURAL = """
 Seoul: Is it in Asia?=Yes; Is it a capital city?=Yes; Is it on the coast?=No; Is it in Europe?=No

@@ -22,11 +22,12 @@ from lmrl.scoring.intervals import mean_interval
 from lmrl.scoring.robustness import BASE, rows, table, variants
 from lmrl.scoring.score import difference, score
 from lmrl.tasks import known, make
-from lmrl.tasks.car_dealer import facts
-from lmrl.tasks.dialogue import QuestionGame
+from lmrl.tasks.car_dealer.profiles import facts
 from lmrl.tasks.maze import Maze, grid
+from lmrl.tasks.questions.game import QuestionGame
 from lmrl.tasks.wording import DISTRACTORS
-from lmrl.tasks.wordle import DEFAULT_VOCABULARY, UNSEEN_WORDS, Wordle
+from lmrl.tasks.wordle import Wordle
+from lmrl.tasks.wordle.vocabulary import DEFAULT_VOCABULARY, UNSEEN_WORDS
 from lmrl.trajectory import NO_IDS, Trajectory, Turn
 
 SUITE = [

@@ -12,7 +12,8 @@ from lmrl.env import Step
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import make
-from lmrl.tasks.text_nav import (
+from lmrl.tasks.text_nav import TextNav
+from lmrl.tasks.text_nav.house import (
     CONTAINERS,
     DIRECTIONS,
     FRIDGE,
@@ -22,7 +23,6 @@ from lmrl.tasks.text_nav import (
     OPPOSITE,
     PUBLISHED_THINGS,
     House,
-    TextNav,
     house,
 )
 

@@ -24,8 +24,11 @@ import numpy as np
 
 from lmrl.data.json_rows import Field, entries, lines, rows
 from lmrl.errors import DataError
-from lmrl.tasks import car_dealer, chess, oracle
-from lmrl.tasks.wordle import HEADER as WORDLE_HEADER
+from lmrl.tasks.car_dealer.recorded import negotiation_texts
+from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
+from lmrl.tasks.questions.recorded import conversation_is_over, conversation_texts, split_line
+from lmrl.tasks.questions.replies import HEADER, TURNS
+from lmrl.tasks.wordle.environment import HEADER as WORDLE_HEADER
 from lmrl.trajectory import (
     IMPORTED,
     NO_FLOATS,
@@ -345,10 +348,10 @@ def board_text(field: Field) -> str:
         DataError: if it is no FEN.
     """
     text = field.text()
-    fen = chess.fen_of(text) if "   " in text or re.match(r"\S \S ", text) else text.strip()
+    fen = fen_of(text) if "   " in text or re.match(r"\S \S ", text) else text.strip()
     if not _FEN.fullmatch(fen):
         raise field.wrong(f"is no FEN: {fen[:80]!r}")
-    return chess.state_text(fen)
+    return state_text(fen)
 
 
 def move_text(field: Field) -> str:
@@ -357,10 +360,10 @@ def move_text(field: Field) -> str:
     Raises:
         DataError: if it is empty or longer than a line.
     """
-    move = chess.san_of(action(field))
+    move = san_of(action(field))
     if not move:
         raise field.wrong("is empty")
-    return chess.action_text(move)
+    return action_text(move)
 
 
 def arrays(task: str, file: Path) -> Iterator[Trajectory]:
@@ -394,7 +397,7 @@ def arrays(task: str, file: Path) -> Iterator[Trajectory]:
 
 
 def _array_game(file: Path, where: str, row: dict[str, list[Field]]) -> Trajectory:
-    state, done = chess.state_text(START), False
+    state, done = state_text(START), False
     turns: list[Played] = []
     for move, after, ends, reward in zip(*(row[name] for name in ARRAYS), strict=True):
         if not move.value or done:
@@ -437,21 +440,21 @@ def questions(task: str, first: bool) -> Reader:
     def read(file: Path) -> Iterator[Trajectory]:
         for row in rows(file):
             if "sequence" in row:
-                yield sequence(row, task, file, oracle.HEADER)
+                yield sequence(row, task, file, HEADER)
                 continue
             found = row["lines"].items()
-            if not 1 <= len(found) <= oracle.TURNS:
-                raise row["lines"].wrong(f"has {len(found)} entries, not 1 to {oracle.TURNS}")
+            if not 1 <= len(found) <= TURNS:
+                raise row["lines"].wrong(f"has {len(found)} entries, not 1 to {TURNS}")
             for line in found:
-                question, answer = oracle.split_line(line.text(), first)
+                question, answer = split_line(line.text(), first)
                 if not answer:
                     raise line.wrong("has no '? ' between a question and an answer")
                 if STOP in question:
                     raise line.wrong("has a line break inside a question")
             conversation = {"lines": row["lines"].value, "correct": row["correct"].flag()}
-            texts = oracle.conversation_texts(conversation, first)
+            texts = conversation_texts(conversation, first)
             turns, final = alternating([Item(*text) for text in texts], row)
-            done = oracle.conversation_is_over(conversation)
+            done = conversation_is_over(conversation)
             yield trajectory(task, file, turns, final, done, None)
 
     return read
@@ -469,7 +472,7 @@ def car_dealer_talks(file: Path) -> Iterator[Trajectory]:
         talk = {"buyer_info": _buyer(row["buyer_info"]), "lines": _utterances(row["lines"])}
         if "output" in row:
             talk["output"] = _verdict(row["output"])
-        texts = car_dealer.conversation_texts(talk)
+        texts = negotiation_texts(talk)
         turns, final = alternating([Item(*text) for text in texts], row["lines"])
         yield trajectory("car-dealer", file, turns, final, "output" in row, None)
 
