@@ -192,7 +192,7 @@ def test_a_cut_state_is_reworded_too() -> None:
     env.step("move up\n")
     last = env.step("move up\n")
     assert last.truncated and last.text == "You are too late.\n"
-    assert last.info["final_observation"].startswith("You stand in row 1, column 1, and have")
+    assert last.final_observation.startswith("You stand in row 1, column 1, and have")
 
 
 def test_bad_wordings_are_refused() -> None:

@@ -85,9 +85,17 @@ class TaskEnv(gymnasium.Env[str, str]):
         return self.task.reset(seed=seed, options=options)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Apply one action, stop text included."""
-        text, reward, terminated, truncated, info = self.task.step(action)
-        return text, reward, terminated, truncated, info
+        """Apply one action, stop text included.
+
+        The fields of `lmrl.env.Step` that Gymnasium does not have are keys of `info`.
+        """
+        step = self.task.step(action)
+        info = {
+            **step.info,
+            "replaces_history": step.replaces_history,
+            "final_observation": step.final_observation,
+        }
+        return step.text, step.reward, step.terminated, step.truncated, info
 
 
 def env_id(task: str) -> str:

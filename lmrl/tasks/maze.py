@@ -13,8 +13,8 @@ Rules (arXiv 2311.18232, section 4 and appendix E; code of the published benchma
   walls only, and the policy sees the last 40 texts.
 
 Repaired by default, as published with `faithful=True`:
-- The limit is a truncation with the last state's observation in `info["final_observation"]`, so
-  that learners bootstrap; published, it ends the episode like a terminal state.
+- The limit is a truncation with the last state's observation in `final_observation`, so that
+  learners bootstrap; published, it ends the episode like a terminal state.
 - An illegal action keeps the history; published, it drops it (`drop_history_on_invalid`).
 - A full window opens with an observation; published, with an action.
 - Randomness comes from a generator of the episode's own; published, from the global one. The same
@@ -301,7 +301,7 @@ class Maze(TextEnv):
         else:
             position = rng.choice([cell for cell in self.grid.cells if cell != goal])
         self.state = MazeState(position, goal, 0, True)
-        return self.describe(position, goal), {"seed": seed, "position": position}
+        return self.describe(position, goal), {"seed": seed, "position": list(position)}
 
     def _free(self, cell: Any) -> Cell:
         if not isinstance(cell, list | tuple) or tuple(cell) not in self.grid.walls:
@@ -317,11 +317,17 @@ class Maze(TextEnv):
         if state.steps >= self.max_steps:
             # Published behaviour that the scores rest on: this action is not executed.
             state.running = False
-            facts = {"replaces_history": True, "position": state.position, "success": False}
+            facts = {"position": list(state.position), "success": False}
             if self.faithful:
-                return Step.ended("Failure\n", -1.0, **facts)
-            last = self.describe(state.position, state.goal)
-            return Step.cut("Failure\n", -1.0, final_observation=last, executed=False, **facts)
+                return Step.ended("Failure\n", -1.0, replaces_history=True, **facts)
+            return Step.cut(
+                "Failure\n",
+                -1.0,
+                replaces_history=True,
+                final_observation=self.describe(state.position, state.goal),
+                executed=False,
+                **facts,
+            )
         legal = action in MOVES
         if legal:
             state.position = self.grid.move[state.position, action]
@@ -330,14 +336,18 @@ class Maze(TextEnv):
         if at_goal:
             state.running = False
             return Step.ended(
-                "Success\n", reward, replaces_history=True, position=state.position, success=True
+                "Success\n",
+                reward,
+                replaces_history=True,
+                position=list(state.position),
+                success=True,
             )
         state.steps += 1
         return Step.going(
             self.describe(state.position, state.goal),
             reward,
             replaces_history=self.drops and not legal,
-            position=state.position,
+            position=list(state.position),
         )
 
     def _optimal(self, rng: random.Random) -> Player:

@@ -141,10 +141,10 @@ class Worded(TextEnv):
         assert self.state is not None
         self.state.turn += 1
         self.state.heard = step.text
-        info = dict(step.info)
-        if "final_observation" in info:
-            info["final_observation"] = self._said(info["final_observation"])
-        return step._replace(text=self._said(step.text), info=info)
+        final = step.final_observation
+        if final is not None:
+            final = self._said(final)
+        return step._replace(text=self._said(step.text), final_observation=final)
 
     def _said(self, text: str) -> str:
         assert self.state is not None

@@ -144,6 +144,9 @@ class CarDealer(TextEnv):
             return Step.going(text, 0.0)
         state.running = False
         deal = state.deal
+        figures: dict[str, Any] = {}
+        if deal is not None:
+            figures = {"msrp": deal.msrp, "price": deal.price or 0}
         return Step.ended(
             text,
             0.0 if deal is None else self.reward(state.profile.budget, deal),
@@ -151,7 +154,7 @@ class CarDealer(TextEnv):
             oracle=self.buyer.name,
             oracle_version=self.buyer.version,
             oracle_malformed=state.malformed,
-            **({} if deal is None else {"msrp": deal.msrp, "price": deal.price or 0}),
+            **figures,
         )
 
     def _of_seller(self, action: str) -> str:

@@ -155,7 +155,7 @@ class QuestionGame(TextEnv, Generic[Table]):
         self.state.malformed += not readable(reply)
         return reply
 
-    def _who_answers(self) -> dict[str, str]:
+    def _who_answers(self) -> dict[str, Any]:
         return {"oracle": self.oracle.name, "oracle_version": self.oracle.version}
 
     def step(self, action: str) -> Step:

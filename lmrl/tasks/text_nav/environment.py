@@ -176,7 +176,7 @@ class TextNav(TextEnv):
                 carried = f"Please give one of the answers above.\n\n{_PROMPT.rstrip()}"
             reply = f"{reply}\n{carried}\n"
         text = self._with_commands(reply, state)
-        facts = {"room": state.room}
+        facts: dict[str, Any] = {"room": state.room}
         if won or lost or (self.faithful and state.steps == self.max_turns):
             state.running = False
             return Step.ended(text, reward, success=won, **facts)
