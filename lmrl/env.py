@@ -83,6 +83,20 @@ class Step(NamedTuple):
         return cls(text, reward, False, True, info, replaces_history, final_observation)
 
 
+class Diagnostic(NamedTuple):
+    """A measure of a policy that only one task has.
+
+    Attributes:
+        name: key of the measure in JSON.
+        value: value of the measure.
+        sentence: the measure in words, for a reader.
+    """
+
+    name: str
+    value: float
+    sentence: str
+
+
 class TextEnv(ABC):
     """One task: rules, observation texts, rewards and scripted players, and nothing else.
 
@@ -144,6 +158,15 @@ class TextEnv(ABC):
     def restore(self, snapshot: Any) -> None:
         """Go back to a state that `snapshot` returned."""
         self.state = copy.deepcopy(snapshot)
+
+    def diagnostics(self, act: Player) -> list[Diagnostic]:
+        """Return the task's own measures of a policy beside its return; most tasks have none.
+
+        Args:
+            act: the policy, from an observation that stands alone to an action. The task may ask
+                for its action in any state; no episode needs to run.
+        """
+        return []
 
     def player(self, name: str, rng: random.Random) -> Player:
         """Return the scripted player `name` for the episode that is running.

@@ -23,7 +23,9 @@ from lmrl.tasks.car_dealer.recorded import negotiation_texts, recorded_deal
 from lmrl.tasks.chess import Chess
 from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
 from lmrl.tasks.guess_my_city import GuessMyCity
-from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
+from lmrl.tasks.maze import Maze
+from lmrl.tasks.maze.environment import REWARDS
+from lmrl.tasks.maze.grid import MOVES, grid
 from lmrl.tasks.questions import published_rules, recorded, replies
 from lmrl.tasks.text_nav import TextNav
 from lmrl.tasks.text_nav.house import HANDS

@@ -23,7 +23,8 @@ from lmrl.scoring.robustness import BASE, rows, table, variants
 from lmrl.scoring.score import difference, score
 from lmrl.tasks import known, make
 from lmrl.tasks.car_dealer.profiles import facts
-from lmrl.tasks.maze import Maze, grid
+from lmrl.tasks.maze import Maze
+from lmrl.tasks.maze.grid import grid
 from lmrl.tasks.questions.game import QuestionGame
 from lmrl.tasks.wording import DISTRACTORS
 from lmrl.tasks.wordle import Wordle

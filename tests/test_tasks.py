@@ -16,7 +16,8 @@ from lmrl.env import Step, TextEnv
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
-from lmrl.tasks.maze import LAYOUTS, MOVES, Maze, grid
+from lmrl.tasks.maze import Maze
+from lmrl.tasks.maze.grid import MOVES, grid, layouts
 from lmrl.trajectory import is_json
 
 ILLEGAL = "no such action in any task\n"
@@ -385,7 +386,7 @@ def test_maze_fo_policy_sees_one_text() -> None:
     assert episode.trajectory().final_span == 1
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", sorted(layouts()))
 def test_maze_optimal_moves_shorten_the_way_by_one(layout: str) -> None:
     maze = grid(layout)
     distance = maze.distances(maze.goal)
