@@ -34,7 +34,13 @@ NOT_INFO = ("replaces_history", "final_observation")
 
 
 class Reply(NamedTuple):
-    """What a policy said: sampled tokens `[A]`, their log-probs `[A]`, weight versions `[A]`."""
+    """An action of a policy.
+
+    Attributes:
+        ids: sampled tokens `[A]`.
+        logprobs: log-probabilities of the tokens `[A]`, in nats.
+        versions: weight version that sampled each token `[A]`; -1 for none.
+    """
 
     ids: Ids
     logprobs: Floats
@@ -42,7 +48,7 @@ class Reply(NamedTuple):
 
 
 class BadReward(RunError):
-    """A task gave a reward that is not a finite number."""
+    """A task returned a reward that is not a finite number."""
 
 
 class BadInfo(RunError):
@@ -131,11 +137,11 @@ class Episode:
 
     @property
     def context(self) -> Ids:
-        """The tokens that the policy has to answer `[C]`."""
+        """Tokens `[C]` that the policy has to answer."""
         return np.concatenate(self.items[-self.span :])
 
     def reply(self, reply: Reply) -> None:
-        """Apply what a sampler said: decode it once, and step the task."""
+        """Apply the sampled tokens of an action: decode them once, and step the task."""
         assert self.codec is not None
         text = self.codec.decode(reply.ids)
         # A stop token may carry text beyond the stop text; a cut action gets the missing stop.

@@ -61,12 +61,12 @@ class Turn:
     Attributes:
         observation: the new text.
         observation_ids: its tokens `[C]`; empty in data that no model has read yet.
-        span: how many of the newest items the context holds, this observation included.
+        span: number of the newest items in the context, this observation included.
         action: the text that the task was given.
         action_ids: the sampled tokens `[A]` themselves, never tokenised again.
         logprobs: the sampler's log-probabilities of them `[A]`, in nats.
         versions: the weight version that sampled each of them `[A]`.
-        reward: for the action.
+        reward: reward for the action.
     """
 
     observation: str
@@ -92,7 +92,7 @@ class Trajectory:
         final: observation after the last action. Where a limit cut the episode it is the
             observation of the state in which that happened.
         final_ids: its tokens; empty in data that no model has read yet.
-        final_span: how many of the newest items the final context holds, `final` included.
+        final_span: number of the newest items in the final context, `final` included.
         player: name of the policy that acted, for example `optimal`, or of a checkpoint.
         tokenizer: fingerprint of the tokenizer that made the ids; empty where there are none.
         info: facts of the last step, JSON values only; `INFO_KEYS` has the known keys.
@@ -122,12 +122,12 @@ class Trajectory:
 
     @property
     def action_tokens(self) -> int:
-        """How many tokens the policy said."""
+        """Number of tokens that the policy sampled."""
         return sum(len(turn.action_ids) for turn in self.turns)
 
     @property
     def tokens(self) -> int:
-        """How many tokens the episode holds, each counted once."""
+        """Number of tokens of the episode, each counted once."""
         return self.action_tokens + sum(len(t.observation_ids) for t in self.turns)
 
     @property
@@ -209,8 +209,8 @@ def fitting_span(lengths: Sequence[int], span: int, limit: int) -> int:
 
     Args:
         lengths: tokens of each item up to the newest observation.
-        span: how many of the newest items the task would show.
-        limit: tokens.
+        span: number of the newest items that the task would show.
+        limit: number of tokens.
 
     Returns:
         `span` or less; 0 if not even the newest item fits.

@@ -261,7 +261,7 @@ def test_bad_starts_are_refused(position: Any) -> None:
         ({"opponent": "stockfsh"}, "did you mean 'stockfish'"),
         ({"positions": "endgame"}, "did you mean 'endgames'"),
         ({"positions": "no/such/file"}, "cannot be read"),
-        ({"engine": "/no/such/binary"}, "is no program"),
+        ({"engine": "/no/such/binary"}, "is not a program"),
         ({"max_moves": -1}, "max_moves is -1"),
         ({"nodes": 0}, "nodes is 0"),
         ({"temperature": 0}, "temperature is 0"),
@@ -275,7 +275,7 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
 def test_bad_start_options_are_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'init_position'"):
         make("chess").reset(seed=0, options={"init_positon": chess.STARTING_FEN})
-    with pytest.raises(UsageError, match="no list of moves"):
+    with pytest.raises(UsageError, match="not a list of moves"):
         make("chess").reset(seed=0, options={"replies": "e5"})
     with pytest.raises(UsageError, match="not legal"):
         started(replies=("e4",)).step("e 4\n")

@@ -3,6 +3,8 @@
 import inspect
 import pickle
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
@@ -276,6 +278,22 @@ def test_unknown_names_are_refused_with_the_nearest(name: str) -> None:
     env.reset(seed=0)
     with pytest.raises(UsageError, match="did you mean 'random'"):
         env.player("randm", random.Random(0))
+
+
+def test_importing_the_tasks_reads_no_asset() -> None:
+    code = (
+        "import importlib, pathlib, sys\n"
+        "from lmrl.tasks import TASKS\n"
+        "from lmrl.tasks.assets import FOLDER\n"
+        "names = {path.name for path in FOLDER.iterdir() if path.suffix != '.py'}\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and opened.append(args[0]))\n"
+        "for path, _ in TASKS.values():\n"
+        "    importlib.import_module(path.partition(':')[0])\n"
+        "read = {pathlib.Path(str(path)).name for path in opened} & names\n"
+        "assert opened and not read, read\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- maze -----------------------------------------------------------------------------------------

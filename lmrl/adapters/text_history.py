@@ -42,11 +42,11 @@ class HistoryEnv:
 
     Args:
         task: name of a task, or an environment of ours.
-        options: of the task.
+        options: options of the task.
 
     Attributes:
         env: the environment of ours.
-        last: what the newest step led to; None before the first of an episode.
+        last: newest step; None before the first one of an episode.
 
     Raises:
         UsageError: for an unknown task, or an option that it does not have.

@@ -143,11 +143,12 @@ class TwentyQuestions(QuestionGame[Knowledge]):
     """Twenty Questions of LMRL-Gym; the module's docstring has the rules.
 
     Args:
-        oracle: answers the prompts of `replies.object_prompt`; None is the scripted one.
+        oracle: callable that answers the prompts of `questions.replies.object_prompt`; None is the
+            scripted oracle.
         max_turns: questions until the episode ends.
         faithful: behave as the published code does, quirks included.
         hidden: `all`, `training` or `held-out`: which things may be hidden.
-        things: how many things of the table are in the game, at equal distances; None is all.
+        things: number of things of the table in the game, at equal distances; None is all.
     """
 
     game = "twenty-questions"

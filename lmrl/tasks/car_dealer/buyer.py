@@ -23,7 +23,7 @@ class Talk:
         msrp: the list price; the first that was named stays.
         offer: the price that the seller asks now.
         counter: the price that the buyer offered last.
-        haggles: how many prices it refused.
+        haggles: number of prices that it refused.
     """
 
     profile: Profile

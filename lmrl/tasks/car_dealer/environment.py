@@ -40,12 +40,12 @@ class CarDealer(TextEnv):
     """Car Dealer of LMRL-Gym; the package's docstring has the rules.
 
     Args:
-        buyer: answers the prompts of `CarDealer.prompt`; None is the scripted one.
+        buyer: callable that answers the prompts of `CarDealer.prompt`; None is the scripted buyer.
         reward_mode: a name in `REWARDS`; None is `fancy` if `faithful` and `sale` if not.
-        max_utterances: of both sides until the buyer has to decide.
+        max_utterances: number of utterances of both sides until the buyer has to decide.
         fix_reprompt: whether the verdict at the limit counts (D1); None is `not faithful`.
         faithful: behave as the published code does, quirks included.
-        budgets: to draw from, in dollars; None is the five published ones.
+        budgets: budgets to draw from, in dollars; None is the five published ones.
     """
 
     oracle_option = "buyer"

@@ -43,7 +43,7 @@ class Profile:
         preferred_brands: brand with its article, for example `a Honda`.
         preferred_type: type of car.
         preferred_features: one or more features.
-        budget: most that the buyer can spend, in dollars.
+        budget: largest amount that the buyer can spend, in dollars.
     """
 
     personality: str

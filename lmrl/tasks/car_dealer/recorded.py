@@ -30,7 +30,7 @@ def negotiation_texts(
         conversation: `buyer_info`, `lines` and, if it has ended, `output`.
         role: whose utterances are the actions, `Seller` or `Buyer`; the latter sees its profile,
             and its last action is the verdict.
-        reward_mode: of the seller's last action.
+        reward_mode: reward function of the seller's last action, a name in `REWARDS`.
     """
     info = conversation["buyer_info"]
     profile = Profile(**{**info, "preferred_features": tuple(info["preferred_features"])})

@@ -38,9 +38,9 @@ class ChessState:
 
     Attributes:
         board: the position with all moves that led to it, which repetitions need.
-        opponent: who replies: `builtin`, `random` or `stockfish`.
-        rng: where the replies come from.
-        legacy: the same for `random`, which numpy's legacy generator draws.
+        opponent: name of the opponent: `builtin`, `random` or `stockfish`.
+        rng: generator of the replies.
+        legacy: generator of the replies of `random`; None for the others.
         replies: given replies that are still to come, the next one first.
         moves: actions so far, illegal ones too.
         running: whether the game goes on.
@@ -59,13 +59,14 @@ class Chess(TextEnv):
     """Chess of LMRL-Gym; the package's docstring has the rules.
 
     Args:
-        positions: where games start: a name in `POSITIONS`, or a file with one FEN a line of which
-            the seed, counted around, is the line.
+        positions: start positions: a name in `POSITIONS`, or a file with one FEN a line. The seed,
+            modulo the number of lines, is the line.
         opponent: one of `OPPONENTS`.
         max_moves: the action after so many cuts the game.
-        temperature: of the opponent's softmax, in pawns; weaker the higher. Not for `random`.
+        temperature: temperature of the opponent's softmax, in pawns; the higher, the weaker it
+            plays. Without effect on `random`.
         engine: the Stockfish binary; None looks on PATH, then in Debian's folder.
-        nodes: of a Stockfish search.
+        nodes: number of nodes of a Stockfish search.
         strict_san: whether coordinates and moves said at more length than needed are illegal.
         state_newline: whether a state ends with a newline; None is the opposite of `faithful`.
         faithful: behave as the published code does, quirks included.
@@ -122,7 +123,7 @@ class Chess(TextEnv):
             raise unknown("chess positions", positions, POSITIONS)
         self.engine_path = find_engine(engine)
         if engine is not None and self.engine_path is None:
-            raise UsageError(f"chess option engine: {engine!r} is no program")
+            raise UsageError(f"chess option engine: {engine!r} is not a program")
         if opponent == "auto":
             opponent = "builtin" if self.engine_path is None else "stockfish"
         if opponent == "stockfish" and self.engine_path is None:
@@ -189,7 +190,7 @@ class Chess(TextEnv):
         board = self._board(fen)
         replies = options.get("replies", ())
         if isinstance(replies, str) or not all(isinstance(reply, str) for reply in replies):
-            raise UsageError(f"replies {replies!r} is no list of moves")
+            raise UsageError(f"replies {replies!r} is not a list of moves")
         # numpy's legacy generator knows seeds of 32 bits only.
         legacy = np.random.RandomState(seed % 2**32) if self.opponent == "random" else None
         self.state = ChessState(board, self.opponent, rng, legacy, list(replies))
@@ -202,7 +203,7 @@ class Chess(TextEnv):
         try:
             board = chess.Board(fen)
         except (ValueError, AttributeError) as error:
-            raise UsageError(f"position {fen!r} is no FEN: {error}") from error
+            raise UsageError(f"position {fen!r} is not a FEN: {error}") from error
         kings = board.king(chess.WHITE) is not None and board.king(chess.BLACK) is not None
         if not kings or board.turn is not chess.WHITE:
             raise UsageError(f"position {fen!r} needs two kings and White to move")
@@ -214,7 +215,7 @@ class Chess(TextEnv):
         return state_text(board.fen(), self.newline)
 
     def _read(self, board: "chess.Board", action: str) -> "chess.Move | None":
-        """Return the legal move that an action says, if it says one."""
+        """Return the legal move that an action means; None if it means none."""
         san = san_of(action)
         try:
             move = board.parse_san(san)
@@ -228,7 +229,7 @@ class Chess(TextEnv):
         return move
 
     def step(self, action: str) -> Step:
-        """Play a move and have the opponent reply, or lose a point for what is no legal move."""
+        """Play a move and have the opponent reply; what is not a legal move loses a point."""
         state = self.state
         if state is None or not state.running:
             raise RuntimeError("the chess game is over; call reset first")

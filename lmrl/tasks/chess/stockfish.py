@@ -18,7 +18,7 @@ ENGINE_FOLDER = "/usr/games"
 """Where Debian puts the binary; root's PATH does not have it."""
 ENGINE_LINES = 8
 ENGINE_PATIENCE = 60.0
-"""Seconds after which an engine that says nothing counts as dead."""
+"""Seconds after which an engine that prints nothing counts as dead."""
 _SCORE = re.compile(r" multipv (\d+) score (cp|mate) (-?\d+).* pv (\S+)")
 
 
@@ -44,7 +44,7 @@ class Stockfish:
         nodes: positions that a search visits at most.
 
     Raises:
-        EngineDied: from here or from `lines`, if the process is gone or says nothing.
+        EngineDied: from here or from `lines`, if the process has ended or does not answer.
     """
 
     def __init__(self, path: str, nodes: int) -> None:
@@ -93,7 +93,7 @@ class Stockfish:
             raise EngineDied(f"the chess engine is gone: {error}") from error
 
     def _until(self, last: str) -> list[str]:
-        """Return the lines that the engine says before the one that begins with `last`."""
+        """Return the lines that the engine prints before the one that begins with `last`."""
         assert self.process.stdout is not None
         pipe = self.process.stdout.fileno()
         waiting = select.poll()  # unlike select.select, good for more than 1024 open files

@@ -72,7 +72,7 @@ class Maze(TextEnv):
 
     Args:
         observation: `position` (goal, position, walls), `walls`, or `goal` (goal and walls).
-        last_k: how many of the newest texts the policy sees.
+        last_k: number of the newest texts that the policy sees.
         max_steps: moves until the limit.
         layout: name of a layout in `assets/mazes.json`.
         reward: a name in `REWARDS`.
@@ -116,8 +116,8 @@ class Maze(TextEnv):
         self.max_turns = max_steps + 1
         self.window = last_k
         self.window_opens_with_action = faithful
-        # The published maximum without the position is no upper bound: playing optimally from what
-        # was seen returns -7.24, a normalised score of 116.
+        # The published maximum without the position is not an upper bound: playing optimally from
+        # what was seen returns -7.24, a normalised score of 116.
         best = -25.75 if observation == "walls" else -6.84
         self.score_range = ScoreRange(worst=-101.0, data=-83.0, best=best)
         self.faithful = faithful
@@ -171,7 +171,7 @@ class Maze(TextEnv):
 
     def _free(self, cell: Any) -> Cell:
         if not isinstance(cell, list | tuple) or tuple(cell) not in self.grid.walls:
-            raise UsageError(f"{cell} is no free cell of the maze; free: {self.grid.cells}")
+            raise UsageError(f"{cell} is not a free cell of the maze; free: {self.grid.cells}")
         row, column = cell
         return (row, column)
 
@@ -219,7 +219,7 @@ class Maze(TextEnv):
     def diagnostics(self, act: Player) -> list[Diagnostic]:
         """Return the move accuracy: the share of the free cells with a best move as the action.
 
-        Only the fully observed maze has it, in which an observation says all.
+        Only the fully observed maze has it: there an observation alone determines the best moves.
         """
         if not self.fully_observed:
             return []

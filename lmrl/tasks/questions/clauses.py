@@ -1,9 +1,30 @@
 """Clauses: the frame of a question (`Is it`, `Do people`), and relative clauses that say more."""
 
+from typing import NamedTuple
+
 from lmrl.tasks.questions.lexicon import lexicon
 
 PREPOSITIONS = ("in", "on", "inside", "to", "with", "for", "from")
-"""Prepositions after which `that` is not the beginning of a relative clause."""
+"""Prepositions after which `that` does not begin a relative clause.
+
+With an `it` after one of them, they end a clause with `there`.
+"""
+
+
+class Frame(NamedTuple):
+    """What surrounds the properties of a clause.
+
+    Attributes:
+        negated: whether the clause is negated.
+        people: whether its subject means people.
+        passive: whether it is in the passive.
+        rest: words after the frame; of a passive as in the active, with an `it`.
+    """
+
+    negated: bool
+    people: bool
+    passive: bool
+    rest: list[str]
 
 
 def segments(words: list[str]) -> list[tuple[list[str], bool]]:
@@ -70,8 +91,13 @@ def subject(words: list[str], at: int) -> tuple[bool, bool, int]:
     return False, False, 0
 
 
-def frame(words: list[str], relative: bool) -> tuple[bool, bool, bool, list[str]]:
-    """Return whether a clause is negated, is about people, is passive; and what it says."""
+def frame(words: list[str], relative: bool) -> Frame:
+    """Return the frame of a clause.
+
+    Args:
+        words: words of the clause.
+        relative: whether it is a relative clause.
+    """
     known = lexicon()
     negated = people = there = False
     auxiliary, at = "", 0
@@ -115,4 +141,4 @@ def frame(words: list[str], relative: bool) -> tuple[bool, bool, bool, list[str]
         rest = [rest[0], "it", *rest[1:]] if rest[1:2] != ["it"] else rest
     elif rest[-2:] == ["by", "people"]:
         rest = rest[:-2]
-    return negated, people, passive, rest
+    return Frame(negated, people, passive, rest)

@@ -38,7 +38,14 @@ MISLEADING = (
 
 @dataclass
 class QuestionsState:
-    """What changes during an episode: `malformed` counts replies that nobody could read."""
+    """What changes during an episode.
+
+    Attributes:
+        hidden: number of the hidden thing.
+        asked: number of questions so far.
+        malformed: number of replies of the oracle that could not be read.
+        running: whether the episode goes on.
+    """
 
     hidden: int
     asked: int = 0
@@ -50,13 +57,13 @@ class QuestionGame(TextEnv, Generic[Table]):
     """A game that a question ends which names the hidden thing, or the last question allowed.
 
     Args:
-        oracle: answers the prompts of the game; None is the scripted one.
-        max_turns: questions until the episode ends.
+        oracle: callable that answers the prompts of the game; None is the scripted oracle.
+        max_turns: number of questions until the episode ends.
         faithful: behave as the published code does, quirks included.
-        hidden: which things may be hidden: `all`; `held-out`, every fifth of the table; or
+        hidden: set of things that may be hidden: `all`; `held-out`, every fifth of the table; or
             `training`, the others. Held-out things are unseen by a policy whose episodes, data and
             rollouts alike, were all made with `training`.
-        things: how many of them are in the game, at equal distances in the table: the others are
+        things: number of things in the game, at equal distances in the table: the others are
             neither hidden nor guessed by the players; None is all. Fewer are an easier game.
     """
 
@@ -195,11 +202,11 @@ class QuestionGame(TextEnv, Generic[Table]):
 
     @abstractmethod
     def best_question(self, rng: random.Random, left: int, asked: set[str]) -> str:
-        """Return a question that tells the things of `left` apart as well as any other.
+        """Return a question that separates the things of `left` as well as any other.
 
         Args:
-            rng: of the player.
-            left: the things that are possible.
+            rng: generator of the player.
+            left: things that are still possible.
             asked: properties not to ask for again; the one that is asked for may be added.
         """
 

@@ -201,14 +201,14 @@ class Grammar:
         """Return the things with all properties that words name, and how many; None if any is new.
 
         Args:
-            words: of a clause after its frame.
+            words: words of a clause after its frame.
             gap: whether `it` is left out after a verb, as in `something you eat`.
             naming: whether they may name things.
         """
         known = lexicon()
         words = [word for word in words if word not in known.determiners or word in ("a", "an")]
         words = ["it" if word in known.pronouns else word for word in words]
-        # Articles tell a name (`an orange`) from a property (`orange`).
+        # An article marks a name (`an orange`); without one it is a property (`orange`).
         article = bool(words) and words[0] in ("a", "an")
         words = [word for word in words if word not in ("a", "an")]
         stems = [stem(word) for word in words]
@@ -259,7 +259,7 @@ class Grammar:
         return (sure, maybe if naming or properties < 2 else some), properties
 
     def _carried(self, words: list[str], stems: list[str], at: int) -> int | None:
-        """Return the length of a verb that adds nothing to what follows; None if it is none."""
+        """Return the length of a verb that adds nothing to what follows; None for other verbs."""
         if stems[at] not in self.carriers or at + 1 >= len(words):
             return None
         after = at + (2 if words[at + 1] == "it" else 1)

@@ -65,7 +65,7 @@ class PhraseTable:
 
         Args:
             stems: word stems of a clause.
-            at: where the phrase begins.
+            at: index of the first stem of the phrase.
             gap: whether `it` is left out after a verb, as in `something you eat`.
         """
         most = min(self.longest.get(stems[at], 0) + 1, len(stems) - at)

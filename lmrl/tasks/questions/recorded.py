@@ -19,7 +19,7 @@ def conversation_texts(
 
     Args:
         conversation: `lines`, and whether it was `correct`.
-        first: as in `split_line`.
+        first: whether a line is split at the first `? ` instead of the last.
     """
     lines: Iterable[str] = conversation["lines"]
     texts = [(HEADER, False, 0.0)]

@@ -35,9 +35,9 @@ class TextNav(TextEnv):
         objective: `informative`, or `published`; None follows `faithful`.
         show_room_header: whether descriptions begin with the room's name, as the game prints it.
         inventory_at_reset: whether the first observation of `full` has the inventory too.
-        last_k: how many of the newest texts the policy sees. None is all, but 1 for `full` unless
-            `faithful`. With `full` and 1 every observation describes the room.
-        layout_seed: of another house than the published one.
+        last_k: number of the newest texts that the policy sees. None is all, but 1 for `full`
+            unless `faithful`. With `full` and 1 every observation describes the room.
+        layout_seed: seed of another house; None is the published one.
         faithful: behave as the published code does, quirks included.
     """
 
@@ -152,7 +152,7 @@ class TextNav(TextEnv):
         return f"\n{self._described(state)}\n\n" + ("" if state.things.get(state.room) else "\n")
 
     def step(self, action: str) -> Step:
-        """Execute a command, or refuse what is none."""
+        """Execute a command, or refuse a text that is not one."""
         state = self.state
         if state is None or not state.running:
             raise RuntimeError("the text-nav episode is over; call reset first")

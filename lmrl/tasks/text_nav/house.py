@@ -59,7 +59,7 @@ class House:
     """Rooms, furniture and where things are at first; nothing in it changes.
 
     Args:
-        layout_seed: of the layout; None is the published house.
+        layout_seed: seed of the layout; None is the published house.
     """
 
     def __init__(self, layout_seed: int | None) -> None:
@@ -164,11 +164,11 @@ class House:
         """Return the admissible commands by their texts, sorted.
 
         Args:
-            room: where the player is.
+            room: room of the player.
             opened: open containers.
-            hands: what the player carries.
-            floor: what lies in the room.
-            contents: what the furniture of the room has, in the order of `furniture`.
+            hands: things that the player carries.
+            floor: things on the floor of the room.
+            contents: things of each piece of furniture of the room, in the order of `furniture`.
         """
         found = {f"go {to}": Command("go", to) for to in self.exits[room]}
         for thing in floor:

@@ -8,9 +8,9 @@ class TextNavState:
     """What changes during an episode.
 
     Attributes:
-        room: where the player is.
-        things: what is in the player's hands, on or in furniture, and on the floor of a room, what
-            was moved last coming first.
+        room: room of the player.
+        things: place -> things there; a place is the player's hands, a piece of furniture, or the
+            floor of a room. What was moved last comes first.
         opened: open containers.
         steps: commands so far.
         wording: the random number that the wording of rooms is read off.

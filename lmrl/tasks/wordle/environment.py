@@ -68,12 +68,12 @@ class Wordle(TextEnv):
         vocab: a file with one word a line; its five-letter words are answers and guesses. None is
             our own list.
         feedback: `published` or `newspaper`.
-        bad_word_reward: for a guess that is no word.
-        require_words_in_vocab: whether five letters that are no word of the list are a bad word.
+        bad_word_reward: reward for a guess that is not a word.
+        require_words_in_vocab: whether five letters that are not a word of the list are a bad word.
         fixed_answer: whether the hidden word is drawn once, at reset; None is the opposite of
             `faithful`.
         unseen_answers: whether the hidden word is one of 100 that the default list has not got.
-        words: how many words of the list are used, at equal distances; None is all. Fewer words are
+        words: number of words of the list in use, at equal distances; None is all. Fewer words are
             an easier game: the range of scores is known for all words and for 100.
         faithful: behave as the published code does, quirks included.
     """

@@ -76,11 +76,11 @@ class Vocabulary:
     vocabulary alone.
 
     Args:
-        path: of the word list.
-        rule: of the feedback, a name in `FEEDBACK`.
-        answers: of a second list, whose words are guesses too and alone are hidden; empty has the
-            first list's words hidden.
-        count: how many words of the list are used, at equal distances; None is all.
+        path: path of the word list.
+        rule: name of the feedback rule in `FEEDBACK`.
+        answers: path of a second list, whose words are guesses too and alone are hidden; empty
+            if the first list's words are hidden.
+        count: number of words of the list in use, at equal distances; None is all.
     """
 
     def __init__(self, path: str, rule: str, answers: str = "", count: int | None = None) -> None:
