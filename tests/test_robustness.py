@@ -257,7 +257,7 @@ def test_the_flipped_maze_is_as_long() -> None:
 
 def test_a_moved_goal_has_to_be_free() -> None:
     assert "position 1, 1. Your" in make("maze-fo", goal=[1, 1]).reset(seed=0)[0]
-    with pytest.raises(UsageError, match="no free cell"):
+    with pytest.raises(UsageError, match="not a free cell"):
         make("maze-fo", goal=[0, 0])
 
 
