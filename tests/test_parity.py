@@ -28,7 +28,7 @@ from lmrl.tasks.maze.environment import REWARDS
 from lmrl.tasks.maze.grid import MOVES, grid
 from lmrl.tasks.questions import published_rules, recorded, replies
 from lmrl.tasks.text_nav import TextNav
-from lmrl.tasks.text_nav.house import HANDS
+from lmrl.tasks.text_nav.floor_plan import HANDS
 from lmrl.tasks.twenty_questions import TwentyQuestions
 from lmrl.tasks.wordle import Wordle
 from lmrl.tasks.wordle.vocabulary import published_feedback, vocabulary

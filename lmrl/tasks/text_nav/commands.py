@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from lmrl.tasks.text_nav.house import (
+from lmrl.tasks.text_nav.floor_plan import (
     CONTAINERS,
     DIRECTIONS,
     FOODS,
     HANDS,
     Command,
-    House,
+    FloorPlan,
     name_of,
 )
 from lmrl.tasks.text_nav.state import TextNavState
@@ -38,7 +38,7 @@ _PREPOSITIONS = {
 
 
 def understand(
-    action: str, state: TextNavState, house: House, commands: Mapping[str, Command]
+    action: str, state: TextNavState, house: FloorPlan, commands: Mapping[str, Command]
 ) -> Command | str:
     """Return the command that a text means, or the reply that refuses it.
 
@@ -95,7 +95,7 @@ def _fits(name: str, given: list[str]) -> bool:
 
 
 def _refusal(
-    verb: str, words: list[str], second: list[str], state: TextNavState, house: House
+    verb: str, words: list[str], second: list[str], state: TextNavState, house: FloorPlan
 ) -> str:
     """Return why no admissible command fits the words."""
     things = state.things
@@ -109,7 +109,7 @@ def _refusal(
     return _misuse(verb, seen[0], state, house)
 
 
-def _misuse(verb: str, name: str, state: TextNavState, house: House) -> str:
+def _misuse(verb: str, name: str, state: TextNavState, house: FloorPlan) -> str:
     """Return why a known thing cannot be used like this."""
     if verb == "examine":
         return f"There is nothing special about the {name_of(name)}.\n\n"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 from lmrl.tasks.assets import read_json
-from lmrl.tasks.text_nav.house import CONTAINERS, HANDS, House, name_of
+from lmrl.tasks.text_nav.floor_plan import CONTAINERS, HANDS, FloorPlan, name_of
 from lmrl.tasks.text_nav.state import TextNavState
 from lmrl.tasks.wording import ByRules
 
@@ -73,7 +73,7 @@ def inventory(state: TextNavState) -> str:
     return f"You are carrying: {all_of(hands)}." if hands else "You are carrying nothing."
 
 
-def describe(house: House, state: TextNavState, full: bool, header: bool) -> str:
+def describe(house: FloorPlan, state: TextNavState, full: bool, header: bool) -> str:
     """Return the description of the player's room without the newlines after it.
 
     Args:

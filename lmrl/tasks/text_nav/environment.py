@@ -8,7 +8,7 @@ from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.text_nav.commands import understand
 from lmrl.tasks.text_nav.descriptions import REWORDED, all_of, describe, inventory
-from lmrl.tasks.text_nav.house import (
+from lmrl.tasks.text_nav.floor_plan import (
     CONTAINERS,
     FRIDGE,
     GOAL,

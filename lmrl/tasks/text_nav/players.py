@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lmrl.env import Player
-from lmrl.tasks.text_nav.house import CONTAINERS, FRIDGE, GOAL, HANDS, name_of
+from lmrl.tasks.text_nav.floor_plan import CONTAINERS, FRIDGE, GOAL, HANDS, name_of
 
 KNOWS_THE_WAY = 0.26
 """How often the `mixture` player is the one that is good on the way from the food to the fridge.

@@ -55,7 +55,7 @@ def name_of(furniture: str) -> str:
     return furniture.rstrip(" 123")
 
 
-class House:
+class FloorPlan:
     """Rooms, furniture and where things are at first; nothing in it changes.
 
     Args:
@@ -87,10 +87,10 @@ class House:
         self.ways = cache(self._ways)
         self.commands = lru_cache(1 << 14)(self._commands)
 
-    def __reduce__(self) -> tuple[Callable[[int | None], "House"], tuple[int | None]]:
+    def __reduce__(self) -> tuple[Callable[[int | None], "FloorPlan"], tuple[int | None]]:
         return house, (self.layout_seed,)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "House":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "FloorPlan":
         return self
 
     def _build(self, rng: random.Random) -> None:
@@ -193,6 +193,6 @@ class House:
 
 
 @cache
-def house(layout_seed: int | None) -> House:
+def house(layout_seed: int | None) -> FloorPlan:
     """Return a house, built once per process."""
-    return House(layout_seed)
+    return FloorPlan(layout_seed)
