@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import save, train
 from lmrl.runs.names import METRICS
+
+from benchmarks.record import save, train
 
 
 def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:

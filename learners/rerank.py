@@ -21,7 +21,7 @@ from learners.networks.guidance import action_values
 from learners.networks.heads import Head
 from lmrl.codec import Codec
 from lmrl.errors import UsageError
-from lmrl.rollout import Episode, Reply
+from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
 Score = Literal["last", "sum"]
@@ -55,6 +55,7 @@ class Reranker:
         if not actions:
             raise UsageError("a reranker needs a finite set of actions, and the task has none")
         self.codec = Codec.load(folder)
+        self.texts = tuple(actions)
         self.actions = [self.codec.encode(action) for action in actions]
         self.score, self.greedy = score, greedy
         self.rng = np.random.default_rng(seed)
@@ -131,6 +132,10 @@ class Reranker:
             found.append(float(q.sum() if self.score == "sum" else q[-1]))
         return np.array(found)
 
+    def best(self, observation: str) -> str:
+        """Return the best-scored action in a context that is one observation."""
+        return self.texts[int(self.scores(self.codec.encode(observation)).argmax())]
+
     def __call__(self, context: Ids) -> Reply:
         """Return an action as a policy of `lmrl.rollout.rollout` does."""
         scores = self.scores(context)
@@ -141,16 +146,3 @@ class Reranker:
             chosen = int(self.rng.choice(len(scores), p=weights / weights.sum()))
         ids = self.actions[chosen]
         return Reply(ids, np.zeros(len(ids), np.float32), np.full(len(ids), -1, np.int32))
-
-
-def move_accuracy(policy: Reranker) -> float:
-    """Return the share of the maze's free cells in which the best-scored move is a shortest way."""
-    from lmrl.tasks.maze import MOVES, Maze
-
-    env = Maze()
-    right = 0
-    for cell in env.grid.starts:
-        episode = Episode(env, 0, policy.codec, start={"init_position": list(cell)})
-        move = list(MOVES)[int(policy.scores(episode.context).argmax())]
-        right += move in env.grid.best_moves(cell, env.goal)
-    return right / len(env.grid.starts)

@@ -1,8 +1,8 @@
-"""What a task must answer: the `TextEnv` contract, `Step`, and `ScoreRange`.
+"""The contract of a task: `TextEnv`, `Step`, and `ScoreRange`.
 
-A task is a text environment in Gymnasium's shape without depending on it: `reset` gives
-`(text, info)`, `step` gives `(text, reward, terminated, truncated, info)`. Text is all that crosses
-this border; tokens belong to `lmrl.codec`.
+A task is a text environment in Gymnasium's shape without depending on it: `reset` returns
+`(text, info)`, and `step` returns a `Step`, which begins with `(text, reward, terminated,
+truncated, info)`. Tasks read and write text only; tokens belong to `lmrl.codec`.
 """
 
 import copy
@@ -32,16 +32,19 @@ class ScoreRange(NamedTuple):
 class Step(NamedTuple):
     """What one action led to. Build it with `going`, `ended` or `cut`, not by hand.
 
+    The first five fields are those of a step in Gymnasium, in its order.
+
     Attributes:
-        text: the new observation.
-        reward: for this action.
-        terminated: the episode ended by the task's own rules; its value is 0 from here on.
-        truncated: the episode was cut by a limit; a learner bootstraps from the last state.
-        info: may hold `replaces_history` (this observation stands alone: the policy sees nothing
-            older), `final_observation` (on `truncated`: the observation of the state in which the
-            episode was cut, when `text` only announces the cut), `executed` (False if the last
-            action was not applied: its reward counts, but no policy learns from it), and facts of
-            the task.
+        text: new observation.
+        reward: reward of this action.
+        terminated: whether the episode ended by the task's own rules; its value is 0 from here on.
+        truncated: whether a limit cut the episode; a learner bootstraps from the last state.
+        info: facts of the task. Those of an episode's last step become `Trajectory.info`, so they
+            have to be JSON values; `lmrl.trajectory.INFO_KEYS` lists the keys that have a meaning
+            beyond the task.
+        replaces_history: whether this observation stands alone: the policy sees nothing older.
+        final_observation: on `truncated`, the observation of the state in which the episode was
+            cut, where `text` only announces the cut; otherwise None.
     """
 
     text: str
@@ -49,21 +52,49 @@ class Step(NamedTuple):
     terminated: bool
     truncated: bool
     info: dict[str, Any]
+    replaces_history: bool = False
+    final_observation: str | None = None
 
     @classmethod
-    def going(cls, text: str, reward: float, **info: Any) -> "Step":
+    def going(
+        cls, text: str, reward: float, *, replaces_history: bool = False, **info: Any
+    ) -> "Step":
         """Return a step after which the episode goes on."""
-        return cls(text, reward, False, False, info)
+        return cls(text, reward, False, False, info, replaces_history)
 
     @classmethod
-    def ended(cls, text: str, reward: float, **info: Any) -> "Step":
+    def ended(
+        cls, text: str, reward: float, *, replaces_history: bool = False, **info: Any
+    ) -> "Step":
         """Return the last step of an episode that ended by the task's rules."""
-        return cls(text, reward, True, False, info)
+        return cls(text, reward, True, False, info, replaces_history)
 
     @classmethod
-    def cut(cls, text: str, reward: float, **info: Any) -> "Step":
+    def cut(
+        cls,
+        text: str,
+        reward: float,
+        *,
+        replaces_history: bool = False,
+        final_observation: str | None = None,
+        **info: Any,
+    ) -> "Step":
         """Return the last step of an episode that a limit cut short."""
-        return cls(text, reward, False, True, info)
+        return cls(text, reward, False, True, info, replaces_history, final_observation)
+
+
+class Diagnostic(NamedTuple):
+    """A measure of a policy that only one task has.
+
+    Attributes:
+        name: key of the measure in JSON.
+        value: value of the measure.
+        sentence: the measure in words, for a reader.
+    """
+
+    name: str
+    value: float
+    sentence: str
 
 
 class TextEnv(ABC):
@@ -127,6 +158,15 @@ class TextEnv(ABC):
     def restore(self, snapshot: Any) -> None:
         """Go back to a state that `snapshot` returned."""
         self.state = copy.deepcopy(snapshot)
+
+    def diagnostics(self, act: Player) -> list[Diagnostic]:
+        """Return the task's own measures of a policy beside its return; most tasks have none.
+
+        Args:
+            act: the policy, from an observation that stands alone to an action. The task may ask
+                for its action in any state; no episode needs to run.
+        """
+        return []
 
     def player(self, name: str, rng: random.Random) -> Player:
         """Return the scripted player `name` for the episode that is running.

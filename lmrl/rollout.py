@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lmrl.codec import Codec
-from lmrl.env import TextEnv
+from lmrl.env import Step, TextEnv
 from lmrl.errors import RunError
 from lmrl.seeds import player_rng
 from lmrl.trajectory import (
+    LAST_TEXT,
     NO_FLOATS,
     NO_IDS,
     TERMINATED,
@@ -25,11 +26,21 @@ from lmrl.trajectory import (
     Trajectory,
     Turn,
     fitting_span,
+    is_json,
 )
+
+NOT_INFO = ("replaces_history", "final_observation")
+"""Fields of `Step` that must not stand in its `info`."""
 
 
 class Reply(NamedTuple):
-    """What a policy said: sampled tokens `[A]`, their log-probs `[A]`, weight versions `[A]`."""
+    """An action of a policy.
+
+    Attributes:
+        ids: sampled tokens `[A]`.
+        logprobs: log-probabilities of the tokens `[A]`, in nats.
+        versions: weight version that sampled each token `[A]`; -1 for none.
+    """
 
     ids: Ids
     logprobs: Floats
@@ -37,7 +48,11 @@ class Reply(NamedTuple):
 
 
 class BadReward(RunError):
-    """A task gave a reward that is not a finite number."""
+    """A task returned a reward that is not a finite number."""
+
+
+class BadInfo(RunError):
+    """A task reported a fact that a trajectory cannot hold."""
 
 
 class ContextTooLong(RuntimeError):
@@ -58,12 +73,14 @@ class Episode:
     """One running episode.
 
     Args:
-        env: a task of its own; no other episode may use it while this one runs.
-        seed: for `env.reset`.
-        codec: turns text into tokens; None for players that read text (then all ids are empty).
-        max_context: most tokens a context may have. The oldest items are left out until it fits.
-        name: of the task, for the record.
-        options: of the task, for the record.
+        env: environment of this episode alone; no other may use it while this one runs.
+        seed: seed for `env.reset`.
+        codec: codec between text and tokens; None for players that read text (then all ids are
+            empty).
+        max_context: largest number of tokens of a context. The oldest items are left out until it
+            fits.
+        name: name of the task, for the record.
+        options: options of the task, for the record.
         start: options of this episode, given to `env.reset`.
 
     Raises:
@@ -120,11 +137,11 @@ class Episode:
 
     @property
     def context(self) -> Ids:
-        """The tokens that the policy has to answer `[C]`."""
+        """Tokens `[C]` that the policy has to answer."""
         return np.concatenate(self.items[-self.span :])
 
     def reply(self, reply: Reply) -> None:
-        """Apply what a sampler said: decode it once, and step the task."""
+        """Apply the sampled tokens of an action: decode them once, and step the task."""
         assert self.codec is not None
         text = self.codec.decode(reply.ids)
         # A stop token may carry text beyond the stop text; a cut action gets the missing stop.
@@ -135,8 +152,11 @@ class Episode:
 
         Raises:
             BadReward: if the reward is not a finite number.
+            BadInfo: if a fact of the last step is not a JSON value, or a key of `info` is a field
+                of `Step`.
         """
         step = self.env.step(text)
+        self._check_info(step)
         # Not what `float` accepts: a text "1" is an error of the task too.
         if not isinstance(step.reward, Real) or not math.isfinite(step.reward):
             raise BadReward(
@@ -160,19 +180,31 @@ class Episode:
             )
         )
         self.items.append(said.ids)
-        replaces = bool(step.info.get("replaces_history", False))
-        final = step.info.get("final_observation")
-        if step.truncated and final is not None:
-            # The task announced the cut with `text`; the state in which it happened is `final`,
-            # which is what a learner bootstraps from.
-            self._observe(final, replaces_history=False)
+        if step.truncated and step.final_observation is not None:
+            # `text` announces the cut; a learner bootstraps from the state in which it happened.
+            self._observe(step.final_observation, replaces_history=False)
         else:
-            self._observe(step.text, replaces)
+            self._observe(step.text, step.replaces_history)
         if step.terminated or step.truncated:
             self.ending = TERMINATED if step.terminated else TRUNCATED
-            self.info = {
-                k: v for k, v in step.info.items() if isinstance(v, bool | int | float | str)
-            } | {"last_text": step.text}
+            self.info = {**step.info, LAST_TEXT: step.text}
+
+    def _check_info(self, step: Step) -> None:
+        """Refuse facts that would be lost: the last step's become the trajectory's `info`."""
+        at = f"turn {len(self.turns) + 1} (task {self.name}, seed {self.seed})"
+        for key in NOT_INFO:
+            if key in step.info:
+                raise BadInfo(
+                    f"info of {at} has the key {key!r}, which is a field of Step; give it to "
+                    "Step.going, Step.ended or Step.cut by name"
+                )
+        if step.terminated or step.truncated:
+            for key, value in step.info.items():
+                if not isinstance(key, str) or not is_json(value):
+                    raise BadInfo(
+                        f"info of {at} has {key!r}: {value!r}, which cannot be stored as JSON; a "
+                        "task has to give JSON values (a list, not a tuple) in its last step"
+                    )
 
     def trajectory(self, player: str = "") -> Trajectory:
         """Return the record of the finished episode."""

@@ -55,7 +55,11 @@ PLAIN = ("task", "options", "seed", "ending", "final", "final_span", "player", "
 
 
 def to_table(trajectories: Iterable[Trajectory]) -> pa.Table:
-    """Return trajectories as one Arrow table."""
+    """Return trajectories as one Arrow table.
+
+    Raises:
+        DataError: if options or info of an episode cannot be stored as JSON.
+    """
     rows = list(trajectories)
     turns = [turn for row in rows for turn in row.turns]
     turn_columns = [
@@ -72,7 +76,7 @@ def to_table(trajectories: Iterable[Trajectory]) -> pa.Table:
     offsets = _offsets([len(row.turns) for row in rows])
     columns = [
         pa.array([r.task for r in rows], pa.string()),
-        pa.array([json.dumps(r.options, sort_keys=True) for r in rows], pa.string()),
+        pa.array([_json(r, "options", r.options) for r in rows], pa.string()),
         pa.array([r.seed for r in rows], pa.int64()),
         pa.ListArray.from_arrays(offsets, struct, type=SCHEMA.field("turns").type),
         pa.array([r.ending for r in rows], pa.string()),
@@ -81,9 +85,19 @@ def to_table(trajectories: Iterable[Trajectory]) -> pa.Table:
         pa.array([r.final_span for r in rows], pa.int32()),
         pa.array([r.player for r in rows], pa.string()),
         pa.array([r.tokenizer for r in rows], pa.string()),
-        pa.array([json.dumps(r.info, sort_keys=True) for r in rows], pa.string()),
+        pa.array([_json(r, "info", r.info) for r in rows], pa.string()),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
+
+
+def _json(row: Trajectory, column: str, values: dict[str, Any]) -> str:
+    try:
+        return json.dumps(values, sort_keys=True)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{column} of an episode of {row.task} (seed {row.seed}) cannot be stored as JSON: "
+            f"{error}"
+        ) from error
 
 
 def _offsets(lengths: Sequence[int]) -> pa.Array:

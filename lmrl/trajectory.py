@@ -28,6 +28,28 @@ IMPORTED = "imported"
 EXECUTED = "executed"
 """The fact that is False if the task did not apply the last action."""
 
+LAST_TEXT = "last_text"
+"""The fact that holds the text of the last step."""
+
+INFO_KEYS = {
+    "success": "whether the task calls the episode a success",
+    EXECUTED: "false if the last action was not applied: no policy learns from it",
+    LAST_TEXT: "text of the last step; `final` differs from it where a limit cut the episode",
+    "oracle": "name of whoever answered for the task",
+    "oracle_version": "version of the same",
+    "oracle_malformed": "number of replies of the oracle that could not be read",
+    "malformed": "number of replies of a prompted policy that held no action",
+    IMPORTED: "file that the episode was imported from",
+    "side": "side of the person in an episode of a human study",
+    "seconds": "seconds that the person took for each answer",
+    "refused": "number of inputs refused before each answer of the person",
+    "rating": "the person's rating of the episode, 1 to 5",
+}
+"""The keys of `Trajectory.info` that code outside a task reads or writes, with their meaning.
+
+A task adds facts of its own beside them (`word`, `answer`, `position`); all values are JSON values.
+"""
+
 TERMINATED = "terminated"
 TRUNCATED = "truncated"
 
@@ -39,12 +61,12 @@ class Turn:
     Attributes:
         observation: the new text.
         observation_ids: its tokens `[C]`; empty in data that no model has read yet.
-        span: how many of the newest items the context holds, this observation included.
+        span: number of the newest items in the context, this observation included.
         action: the text that the task was given.
         action_ids: the sampled tokens `[A]` themselves, never tokenised again.
         logprobs: the sampler's log-probabilities of them `[A]`, in nats.
         versions: the weight version that sampled each of them `[A]`.
-        reward: for the action.
+        reward: reward for the action.
     """
 
     observation: str
@@ -63,17 +85,17 @@ class Trajectory:
 
     Attributes:
         task: name of the task; with `options` and `seed` it replays the episode exactly.
-        options: of the task.
-        seed: given to `reset`; `NO_SEED` if the episode was imported.
-        turns: in order.
+        options: options of the task, JSON values only.
+        seed: seed that was given to `reset`; `NO_SEED` if the episode was imported.
+        turns: turns in order.
         ending: `terminated`, or `truncated` (a learner bootstraps from the final context).
         final: observation after the last action. Where a limit cut the episode it is the
             observation of the state in which that happened.
         final_ids: its tokens; empty in data that no model has read yet.
-        final_span: how many of the newest items the final context holds, `final` included.
-        player: who acted, for example `optimal`, or a checkpoint's name.
+        final_span: number of the newest items in the final context, `final` included.
+        player: name of the policy that acted, for example `optimal`, or of a checkpoint.
         tokenizer: fingerprint of the tokenizer that made the ids; empty where there are none.
-        info: facts that the task told at the end, JSON values only.
+        info: facts of the last step, JSON values only; `INFO_KEYS` has the known keys.
     """
 
     task: str
@@ -100,12 +122,12 @@ class Trajectory:
 
     @property
     def action_tokens(self) -> int:
-        """How many tokens the policy said."""
+        """Number of tokens that the policy sampled."""
         return sum(len(turn.action_ids) for turn in self.turns)
 
     @property
     def tokens(self) -> int:
-        """How many tokens the episode holds, each counted once."""
+        """Number of tokens of the episode, each counted once."""
         return self.action_tokens + sum(len(t.observation_ids) for t in self.turns)
 
     @property
@@ -148,6 +170,17 @@ class Trajectory:
             yield np.concatenate(items[end - span : end])
 
 
+def is_json(value: Any) -> bool:
+    """Return whether a value can be stored as JSON and read back as it is."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return True
+    if isinstance(value, list):
+        return all(map(is_json, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_json(entry) for key, entry in value.items())
+    return False
+
+
 def transcript(trajectory: Trajectory) -> str:
     """Return an episode as text for a reader: rewards and ending beside what was said."""
     origin = f"from {trajectory.imported}" if trajectory.imported else f"seed {trajectory.seed}"
@@ -176,8 +209,8 @@ def fitting_span(lengths: Sequence[int], span: int, limit: int) -> int:
 
     Args:
         lengths: tokens of each item up to the newest observation.
-        span: how many of the newest items the task would show.
-        limit: tokens.
+        span: number of the newest items that the task would show.
+        limit: number of tokens.
 
     Returns:
         `span` or less; 0 if not even the newest item fits.

@@ -10,24 +10,13 @@ import pytest
 
 from lmrl.errors import UsageError
 from lmrl.rollout import play
-from lmrl.tasks.car_dealer import (
-    ASK_VERDICT,
-    HEADER,
-    REWARDS,
-    CarDealer,
-    Deal,
-    Heard,
-    Profile,
-    ScriptedBuyer,
-    Talk,
-    conversation_texts,
-    conversations,
-    facts,
-    heard,
-    random_utterance,
-    read_deal,
-    read_profile,
-)
+from lmrl.tasks.car_dealer import CarDealer
+from lmrl.tasks.car_dealer.buyer import HEADER, ScriptedBuyer, Talk
+from lmrl.tasks.car_dealer.deals import ASK_VERDICT, REWARDS, Deal, read_deal
+from lmrl.tasks.car_dealer.profiles import Profile, facts, read_profile
+from lmrl.tasks.car_dealer.recorded import conversations, negotiation_texts
+from lmrl.tasks.car_dealer.sellers import random_utterance
+from lmrl.tasks.car_dealer.utterances import Heard, heard
 
 POLITE = Profile("polite", "a Honda", "SUV", ("sunroof", "heated seats"), 30_000)
 START = {
@@ -406,12 +395,12 @@ RECORDED = {
 
 
 def test_recorded_conversations() -> None:
-    assert conversation_texts(RECORDED) == [
+    assert negotiation_texts(RECORDED) == [
         (HEADER, False, 0.0),
         ("Hi Buy?\n", True, 0.5),
         ("Ok.\n", False, 0.0),
     ]
-    assert conversation_texts(RECORDED, role="Buyer") == [
+    assert negotiation_texts(RECORDED, role="Buyer") == [
         (HEADER, False, 0.0),
         (POLITE.line, False, 0.0),
         ("Hi\n", False, 0.0),
@@ -419,5 +408,5 @@ def test_recorded_conversations() -> None:
         ("Ok. Output: Decision=Accept MSRP=$30,000 Buy Price=$15,000\n", True, 0.0),
     ]
     open_end = {key: value for key, value in RECORDED.items() if key != "output"}
-    assert [reward for *_, reward in conversation_texts(open_end)] == [0.0] * 3
+    assert [reward for *_, reward in negotiation_texts(open_end)] == [0.0] * 3
     assert conversations([RECORDED]) == conversations({"polite": [RECORDED]}) == [RECORDED]

@@ -15,21 +15,12 @@ from lmrl.env import Step
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import make
-from lmrl.tasks.chess import (
-    OPPONENTS,
-    PIECE_SETS,
-    Chess,
-    Engine,
-    EngineDied,
-    action_text,
-    fen_of,
-    find_engine,
-    gain,
-    random_endgame,
-    room,
-    san_of,
-    state_text,
-)
+from lmrl.tasks.chess import Chess
+from lmrl.tasks.chess.heuristics import gain, king_region
+from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
+from lmrl.tasks.chess.opponents import OPPONENTS
+from lmrl.tasks.chess.positions import PIECE_SETS, random_endgame
+from lmrl.tasks.chess.stockfish import EngineDied, Stockfish, find_engine
 
 START = "r n b q k b n r / p p p p p p p p / 8 / 8 / 8 / 8 / P P P P P P P P / R N B Q K B N R"
 NULL_MOVES = ["--", "0000", "Z0", "@@@@"]
@@ -270,7 +261,7 @@ def test_bad_starts_are_refused(position: Any) -> None:
         ({"opponent": "stockfsh"}, "did you mean 'stockfish'"),
         ({"positions": "endgame"}, "did you mean 'endgames'"),
         ({"positions": "no/such/file"}, "cannot be read"),
-        ({"engine": "/no/such/binary"}, "is no program"),
+        ({"engine": "/no/such/binary"}, "is not a program"),
         ({"max_moves": -1}, "max_moves is -1"),
         ({"nodes": 0}, "nodes is 0"),
         ({"temperature": 0}, "temperature is 0"),
@@ -284,7 +275,7 @@ def test_bad_options_are_refused(options: dict[str, Any], message: str) -> None:
 def test_bad_start_options_are_refused() -> None:
     with pytest.raises(UsageError, match="did you mean 'init_position'"):
         make("chess").reset(seed=0, options={"init_positon": chess.STARTING_FEN})
-    with pytest.raises(UsageError, match="no list of moves"):
+    with pytest.raises(UsageError, match="not a list of moves"):
         make("chess").reset(seed=0, options={"replies": "e5"})
     with pytest.raises(UsageError, match="not legal"):
         started(replies=("e4",)).step("e 4\n")
@@ -344,9 +335,10 @@ def test_gain_counts_the_recapture() -> None:
     assert gain(promotion, chess.Move.from_uci("a7a8q")) == 8.0
 
 
-def test_room_of_a_king() -> None:
-    assert room(chess.Board("k7/8/8/8/8/8/1R6/2K5 b - - 0 1")) == 6  # the a-file down to the rook
-    assert room(chess.Board("k7/8/1QK5/8/8/8/8/8 b - - 0 1")) == 1
+def test_region_of_a_king() -> None:
+    # The a-file down to the rook.
+    assert king_region(chess.Board("k7/8/8/8/8/8/1R6/2K5 b - - 0 1")) == 6
+    assert king_region(chess.Board("k7/8/1QK5/8/8/8/8/8 b - - 0 1")) == 1
 
 
 def test_replies_are_given_first_and_then_the_opponent_plays_on() -> None:
@@ -420,7 +412,7 @@ def test_engine_process_ends_with_its_environment() -> None:
 def test_engine_lines_repeat_and_sort() -> None:
     path = find_engine()
     assert path is not None
-    engine = Engine(path, nodes=2000)
+    engine = Stockfish(path, nodes=2000)
     lines = engine.lines(chess.STARTING_FEN)
     engine.lines("7k/8/6K1/8/8/8/R7/8 w - - 0 1")
     assert engine.lines(chess.STARTING_FEN) == lines

@@ -27,7 +27,7 @@ from lmrl.env import TextEnv
 from lmrl.errors import DataError, UsageError
 from lmrl.rollout import play
 from lmrl.tasks.car_dealer import CarDealer
-from lmrl.tasks.chess import action_text, fen_of, san_of, state_text
+from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
 from lmrl.trajectory import Trajectory
 
 Row = Any

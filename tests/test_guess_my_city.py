@@ -7,10 +7,12 @@ from statistics import fmean
 
 import pytest
 
+from lmrl.env import Step
 from lmrl.errors import UsageError
 from lmrl.rollout import play
-from lmrl.tasks.guess_my_city import SECRET, GuessMyCity, cities
-from lmrl.tasks.oracle import NO, UNKNOWN, YES, city_prompt, read_prompt
+from lmrl.tasks.guess_my_city import GuessMyCity
+from lmrl.tasks.guess_my_city.cities import SECRET, cities
+from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, city_prompt, read_prompt
 
 NATURAL = """
 Seoul: Is it in Asia?=Yes; Is it a capital city?=Yes; Is it on the coast?=No; Is it in Europe?=No
@@ -182,7 +184,7 @@ def test_faithful_detector_reads_characters() -> None:
 def test_right_guess_needs_the_oracle_to_agree() -> None:
     env = GuessMyCity(oracle=lambda prompt: "No.")
     env.reset(seed=0, options={"word": "Paris"})
-    assert env.step("Is it Paris?\n") == ("No.\n", -1.0, False, False, {})
+    assert env.step("Is it Paris?\n") == Step.going("No.\n", -1.0)
 
 
 def test_episode_ends_with_the_twentieth_question() -> None:

@@ -43,7 +43,12 @@ def test_steps_are_those_of_the_task(name: str) -> None:
             action = act(text)
             expected = native.step(action)
             found = env.step(action)
-            assert type(found) is tuple and found == tuple(expected)
+            info = {
+                **expected.info,
+                "replaces_history": expected.replaces_history,
+                "final_observation": expected.final_observation,
+            }
+            assert type(found) is tuple and found == (*expected[:4], info)
             text, over = expected.text, expected.terminated or expected.truncated
     env.close()
 
@@ -62,7 +67,7 @@ def test_a_seed_rules_the_episodes_that_follow_too() -> None:
 def test_options_reach_the_task_and_the_episode() -> None:
     env = gymnasium.make("lmrl/MazeFo-v0", max_steps=2)
     _, info = env.reset(seed=0, options={"init_position": (1, 1)})
-    assert info["position"] == (1, 1)
+    assert info["position"] == [1, 1]
     for _ in range(2):
         assert env.step("move up\n")[2:4] == (False, False)
     assert env.step("move up\n")[2:4] == (False, True)

@@ -35,9 +35,10 @@ from lmrl.human.study import (
 from lmrl.rollout import play
 from lmrl.scoring.intervals import mean_interval, share_interval
 from lmrl.tasks import make
-from lmrl.tasks.car_dealer import ScriptedBuyer, read_deal
-from lmrl.tasks.guess_my_city import cities
-from lmrl.tasks.oracle import city_prompt, object_prompt
+from lmrl.tasks.car_dealer.buyer import ScriptedBuyer
+from lmrl.tasks.car_dealer.deals import read_deal
+from lmrl.tasks.guess_my_city.cities import cities
+from lmrl.tasks.questions.replies import city_prompt, object_prompt
 from lmrl.tasks.twenty_questions import knowledge
 from lmrl.trajectory import NO_IDS, Trajectory, Turn
 

@@ -16,7 +16,7 @@ from lmrl.cli import main
 from lmrl.data.store import load, stored_returns, write
 from lmrl.env import Step
 from lmrl.errors import DataError
-from lmrl.rollout import BadReward, Episode, play
+from lmrl.rollout import BadInfo, BadReward, Episode, play
 from lmrl.runs.log import RunLog
 from lmrl.schema import from_table, table_returns, to_table
 from lmrl.scoring.score import Score
@@ -117,3 +117,45 @@ def test_files_of_a_run_are_strict_json(tmp_path: Path) -> None:
     (row,) = map(strict, (tmp_path / "scores.jsonl").read_text().splitlines())
     assert row == {"ci95": [None, 1.0], "of": {"x": None}}
     assert strict((tmp_path / "status.json").read_text())["seconds_left"] is None
+
+
+class Telling(Maze):
+    """The maze, with a fact of ours in every step."""
+
+    facts: Any = None
+
+    def step(self, action: str) -> Step:
+        return super().step(action)._replace(info=self.facts)
+
+
+@pytest.mark.parametrize("fact", [(1, 2), {1}, {1: 2}, b"text", np.bool_(True), [object()]])
+def test_a_fact_that_cannot_be_stored_fails_its_episode(fact: Any) -> None:
+    env = Telling(max_steps=1)
+    env.facts = {"fact": fact}
+    episode = Episode(env, 17, name="telling", start={"init_position": [1, 1]})
+    episode.act("move up\n")  # only the facts of the last step are stored
+    with pytest.raises(BadInfo, match=r"turn 2 \(task telling, seed 17\) has 'fact'"):
+        episode.act("move up\n")
+
+
+def test_facts_are_stored_as_they_are(tmp_path: Path) -> None:
+    facts = {"list": [1, [2.5, "three"], None], "object": {"key": True}}
+    env = Telling(max_steps=1)
+    env.facts = facts
+    trajectory = play(env, "random", 0)
+    write([trajectory], tmp_path / "data")
+    assert next(iter(load(tmp_path / "data"))).info == {**facts, "last_text": "Failure\n"}
+
+
+@pytest.mark.parametrize("key", ["replaces_history", "final_observation"])
+def test_a_field_of_a_step_is_refused_among_its_facts(key: str) -> None:
+    env = Telling()
+    env.facts = {key: True}
+    with pytest.raises(BadInfo, match=f"has the key '{key}', which is a field of Step"):
+        Episode(env, 0).act("move up\n")
+
+
+def test_options_that_cannot_be_stored_are_refused() -> None:
+    trajectory = play(Maze(), "optimal", 0, "maze-fo", {"given": object()})
+    with pytest.raises(DataError, match="options of an episode of maze-fo"):
+        to_table([trajectory])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from lmrl.tasks import make
-from lmrl.tasks.guess_my_city import GuessMyCity, cities
-from lmrl.tasks.oracle import NO, UNKNOWN, YES
+from lmrl.tasks.guess_my_city import GuessMyCity
+from lmrl.tasks.guess_my_city.cities import cities
+from lmrl.tasks.questions.replies import NO, UNKNOWN, YES
 from lmrl.tasks.twenty_questions import TwentyQuestions, knowledge
 
 DATA = Path(__file__).parent / "data"

@@ -18,14 +18,20 @@ import pytest
 import lmrl
 from lmrl.env import TextEnv
 from lmrl.rollout import Episode
-from lmrl.tasks import car_dealer as cars
-from lmrl.tasks import oracle as oracles
-from lmrl.tasks.chess import Chess, action_text, fen_of, san_of, state_text
+from lmrl.tasks.car_dealer import CarDealer, deals, profiles
+from lmrl.tasks.car_dealer.recorded import negotiation_texts, recorded_deal
+from lmrl.tasks.chess import Chess
+from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
 from lmrl.tasks.guess_my_city import GuessMyCity
-from lmrl.tasks.maze import MOVES, REWARDS, Maze, grid
-from lmrl.tasks.text_nav import HANDS, TextNav
+from lmrl.tasks.maze import Maze
+from lmrl.tasks.maze.environment import REWARDS
+from lmrl.tasks.maze.grid import MOVES, grid
+from lmrl.tasks.questions import published_rules, recorded, replies
+from lmrl.tasks.text_nav import TextNav
+from lmrl.tasks.text_nav.floor_plan import HANDS
 from lmrl.tasks.twenty_questions import TwentyQuestions
-from lmrl.tasks.wordle import Wordle, published_feedback, vocabulary
+from lmrl.tasks.wordle import Wordle
+from lmrl.tasks.wordle.vocabulary import published_feedback, vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = Path(os.environ.get("LMRL_TRACES", ROOT / "tests" / "traces"))
@@ -321,9 +327,9 @@ def twenty_questions(record: Record) -> None:
 
 
 POSTPROCESSORS = {
-    "asker_postproc": oracles.published_strict_question,
-    "asker_postproc_simple": oracles.published_simple_question,
-    "asker_postproc_filter_repeats": oracles.published_short_question,
+    "asker_postproc": published_rules.published_strict_question,
+    "asker_postproc_simple": published_rules.published_simple_question,
+    "asker_postproc_filter_repeats": published_rules.published_short_question,
 }
 """Published function -> ours, from what a model said to a question."""
 
@@ -341,20 +347,22 @@ def dialogue_functions(record: Record) -> None:
     if name in POSTPROCESSORS:
         assert POSTPROCESSORS[name](record["in"]) == record["out"]
     elif name == "oracle_answer":
-        given = oracles.published_yes_or_no(record["model_output"], record["question"])
+        given = published_rules.published_yes_or_no(record["model_output"], record["question"])
         assert given == record["out"]
     elif name == "split_question_answer":
-        assert list(oracles.split_line(record["in"])) == list(record["out"])
+        assert list(recorded.split_line(record["in"])) == list(record["out"])
     else:
-        texts = oracles.conversation_texts(record["in"])
-        recorded_conversation(record, texts, oracles.conversation_is_over(record["in"]))
+        texts = recorded.conversation_texts(record["in"])
+        recorded_conversation(record, texts, recorded.conversation_is_over(record["in"]))
 
 
 def twenty_questions_functions(record: Record) -> None:
     if record["fn"] == "is_done":
-        assert oracles.published_is_done(record["word"], record["question"]) == record["out"]
+        assert (
+            published_rules.published_is_done(record["word"], record["question"]) == record["out"]
+        )
     elif record["fn"] == "get_t5_oracle_prompt":
-        assert oracles.object_prompt(record["word"], record["question"]) == record["out"]
+        assert replies.object_prompt(record["word"], record["question"]) == record["out"]
     else:
         dialogue_functions(record)
 
@@ -407,14 +415,14 @@ def guess_city(record: Record) -> None:
 
 def guess_city_functions(record: Record) -> None:
     if record["fn"] == "is_done" and "word" in record:
-        given = oracles.published_city_is_done(record["word"], record["question"])
+        given = published_rules.published_city_is_done(record["word"], record["question"])
         assert given == record["out"]
     elif record["fn"] == "is_done":
-        given = oracles.published_is_done(record["word_variants"], record["question"])
+        given = published_rules.published_is_done(record["word_variants"], record["question"])
         assert given == record["out"]
     elif record["fn"] == "get_t5_oracle_prompt":
         city = record["word"]
-        assert oracles.city_prompt(city, record["question"], faithful=True) == record["out"]
+        assert replies.city_prompt(city, record["question"], faithful=True) == record["out"]
     else:
         dialogue_functions(record)
 
@@ -437,7 +445,7 @@ def car_dealer(record: Record) -> None:
         reward_mode=record["reward_mode"],
         max_utterances=record["max_conversation_length"],
     )
-    assert isinstance(env, cars.CarDealer)
+    assert isinstance(env, CarDealer)
     episode = Episode(env, seed=record["seed"])
     assert history(episode) == record["reset_obs"]
     assert env.state is not None
@@ -452,26 +460,26 @@ def car_dealer(record: Record) -> None:
             assert env.state.deal == car_deal(step["output"]), at
 
 
-def car_profile(info: Record) -> cars.Profile:
-    return cars.Profile(**{**info, "preferred_features": tuple(info["preferred_features"])})
+def car_profile(info: Record) -> profiles.Profile:
+    return profiles.Profile(**{**info, "preferred_features": tuple(info["preferred_features"])})
 
 
-def car_deal(output: Record | None) -> cars.Deal | None:
+def car_deal(output: Record | None) -> deals.Deal | None:
     if output is None:
         return None
-    return cars.Deal(output["car_bought"], output["msrp"], output["buy_price"])
+    return deals.Deal(output["car_bought"], output["msrp"], output["buy_price"])
 
 
 def car_dealer_functions(record: Record) -> None:
     name = record["fn"]
     if name == "extract_output_from_str":
-        assert cars.read_deal(record["in"]) == (car_deal(record["out"]), record["line"])
+        assert deals.read_deal(record["in"]) == (car_deal(record["out"]), record["line"])
     elif name == "compute_reward":
-        given = cars.REWARDS[record["reward_mode"]][0]
-        assert given(record["budget"], cars.recorded_deal(record["output"])) == record["out"]
+        given = deals.REWARDS[record["reward_mode"]][0]
+        assert given(record["budget"], recorded_deal(record["output"])) == record["out"]
     else:
         role = record["role"].capitalize()
-        texts = cars.conversation_texts(record["in"], role, record["reward_mode"])
+        texts = negotiation_texts(record["in"], role, record["reward_mode"])
         recorded_conversation(record, texts, "output" in record["in"])
 
 

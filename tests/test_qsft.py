@@ -19,7 +19,7 @@ from learners.networks.outputs import Inputs
 from learners.networks.target import Target, bootstrap_columns
 from learners.process_group import TorchProcessGroup
 from lmrl.errors import UsageError
-from lmrl.tasks.maze import MOVES, grid
+from lmrl.tasks.maze.grid import MOVES, grid
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn
 
 GRID = grid("umaze")

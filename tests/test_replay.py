@@ -16,7 +16,7 @@ from lmrl.data.store import load, write
 from lmrl.errors import DataError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
-from lmrl.tasks.oracle import Named
+from lmrl.tasks.oracle_protocol import CallableOracle
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory
 
 
@@ -215,7 +215,7 @@ def test_episodes_that_somebody_else_answered_are_refused_in_a_sentence(
     from lmrl.human.oracles import HumanAnswerer
     from lmrl.human.person import Person
 
-    model = Named(lambda prompt: "yes", "parrot-7b", "2")
+    model = CallableOracle(lambda prompt: "yes", "parrot-7b", "2")
     person = HumanAnswerer(Person(lambda prompt: "y", lambda line: None))
     for name, oracle in (("parrot-7b (version 2)", model), ("human (version 1)", person)):
         env = make("twenty-questions", oracle=oracle)

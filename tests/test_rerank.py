@@ -12,11 +12,11 @@ from learners.algorithms.mc import MC
 from learners.algorithms.qsft import QSFT
 from learners.checkpoints.guided import make_guided
 from learners.networks.causal_lm import load_causal_lm
-from learners.rerank import Reranker, move_accuracy
+from learners.rerank import Reranker
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, rollout
 from lmrl.tasks import make
-from lmrl.tasks.maze import MOVES
+from lmrl.tasks.maze.grid import MOVES
 
 
 def context_of(policy: Reranker) -> np.ndarray:
@@ -86,7 +86,8 @@ def test_move_accuracy_counts_shortest_ways(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = Reranker(checkpoint, list(MOVES))
-    grid = make("maze-fo").grid
+    env = make("maze-fo")
+    grid = env.grid
 
     def oracle(context: np.ndarray) -> np.ndarray:
         text = policy.codec.decode(context)
@@ -95,9 +96,10 @@ def test_move_accuracy_counts_shortest_ways(
         return np.array([float(move in best) for move in MOVES])
 
     monkeypatch.setattr(policy, "scores", oracle)
-    assert move_accuracy(policy) == 1.0
+    assert [(m.name, m.value) for m in env.diagnostics(policy.best)] == [("move_accuracy", 1.0)]
     monkeypatch.setattr(policy, "scores", lambda context: -oracle(context))
-    assert move_accuracy(policy) == 0.0
+    assert [(m.name, m.value) for m in env.diagnostics(policy.best)] == [("move_accuracy", 0.0)]
+    assert not make("maze-po").diagnostics(policy.best)
 
 
 def test_no_actions_are_refused(checkpoint: Path) -> None:

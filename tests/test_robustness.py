@@ -22,11 +22,13 @@ from lmrl.scoring.intervals import mean_interval
 from lmrl.scoring.robustness import BASE, rows, table, variants
 from lmrl.scoring.score import difference, score
 from lmrl.tasks import known, make
-from lmrl.tasks.car_dealer import facts
-from lmrl.tasks.dialogue import QuestionGame
-from lmrl.tasks.maze import Maze, grid
+from lmrl.tasks.car_dealer.profiles import facts
+from lmrl.tasks.maze import Maze
+from lmrl.tasks.maze.grid import grid
+from lmrl.tasks.questions.game import QuestionGame
 from lmrl.tasks.wording import DISTRACTORS
-from lmrl.tasks.wordle import DEFAULT_VOCABULARY, UNSEEN_WORDS, Wordle
+from lmrl.tasks.wordle import Wordle
+from lmrl.tasks.wordle.vocabulary import DEFAULT_VOCABULARY, UNSEEN_WORDS
 from lmrl.trajectory import NO_IDS, Trajectory, Turn
 
 SUITE = [
@@ -191,7 +193,7 @@ def test_a_cut_state_is_reworded_too() -> None:
     env.step("move up\n")
     last = env.step("move up\n")
     assert last.truncated and last.text == "You are too late.\n"
-    assert last.info["final_observation"].startswith("You stand in row 1, column 1, and have")
+    assert last.final_observation.startswith("You stand in row 1, column 1, and have")
 
 
 def test_bad_wordings_are_refused() -> None:
@@ -255,7 +257,7 @@ def test_the_flipped_maze_is_as_long() -> None:
 
 def test_a_moved_goal_has_to_be_free() -> None:
     assert "position 1, 1. Your" in make("maze-fo", goal=[1, 1]).reset(seed=0)[0]
-    with pytest.raises(UsageError, match="no free cell"):
+    with pytest.raises(UsageError, match="not a free cell"):
         make("maze-fo", goal=[0, 0])
 
 

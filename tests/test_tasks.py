@@ -3,6 +3,8 @@
 import inspect
 import pickle
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from itertools import pairwise
@@ -16,7 +18,9 @@ from lmrl.env import Step, TextEnv
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
-from lmrl.tasks.maze import LAYOUTS, MOVES, Maze, grid
+from lmrl.tasks.maze import Maze
+from lmrl.tasks.maze.grid import MOVES, grid, layouts
+from lmrl.trajectory import is_json
 
 ILLEGAL = "no such action in any task\n"
 HOSTILE = {
@@ -192,8 +196,9 @@ def check(env: TextEnv, step: Step) -> None:
     assert isinstance(step.text, str)
     assert env.reward_range[0] <= step.reward <= env.reward_range[1]
     assert not (step.terminated and step.truncated)
-    final = step.info.get("final_observation")
+    final = step.final_observation
     assert final is None or (step.truncated and isinstance(final, str))
+    assert is_json(step.info)
 
 
 @tasks
@@ -275,6 +280,22 @@ def test_unknown_names_are_refused_with_the_nearest(name: str) -> None:
         env.player("randm", random.Random(0))
 
 
+def test_importing_the_tasks_reads_no_asset() -> None:
+    code = (
+        "import importlib, pathlib, sys\n"
+        "from lmrl.tasks import TASKS\n"
+        "from lmrl.tasks.assets import FOLDER\n"
+        "names = {path.name for path in FOLDER.iterdir() if path.suffix != '.py'}\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and opened.append(args[0]))\n"
+        "for path, _ in TASKS.values():\n"
+        "    importlib.import_module(path.partition(':')[0])\n"
+        "read = {pathlib.Path(str(path)).name for path in opened} & names\n"
+        "assert opened and not read, read\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 # -- maze -----------------------------------------------------------------------------------------
 
 
@@ -284,7 +305,7 @@ def everywhere(env: TextEnv, act: Callable[[str], str] | None = None) -> list[fl
     totals = []
     for cell in env.grid.starts:
         text, info = env.reset(seed=0, options={"init_position": cell})
-        assert info["position"] == cell
+        assert tuple(info["position"]) == cell
         steps = walk(env, act or env.player("optimal", random.Random(0)), text)
         totals.append(sum(step.reward for step in steps))
     return totals
@@ -320,8 +341,8 @@ def test_maze_walks_into_walls_and_knows_four_words() -> None:
     )
     for action in ("move right", "Move right\n", "move right \n", "move  right\n", "right\n"):
         step = env.step(action)
-        assert (step.reward, step.info["position"]) == (-4.0, (1, 1))
-    assert env.step("move right\n").info["position"] == (1, 2)
+        assert (step.reward, step.info["position"]) == (-4.0, [1, 1])
+    assert env.step("move right\n").info["position"] == [1, 2]
     env.reset(seed=0, options={"init_position": (1, 11)})
     assert "position 1, 1 0." in env.step("move left\n").text
 
@@ -334,15 +355,15 @@ def test_maze_limit_is_a_truncation_unless_faithful() -> None:
         assert len(steps) == env.max_turns == 4
         assert (steps[-1].terminated, steps[-1].truncated) == (faithful, not faithful)
         assert steps[-1].text == "Failure\n"
-        assert steps[-1].info.get("final_observation") == (None if faithful else start)
+        assert steps[-1].final_observation == (None if faithful else start)
 
 
 def test_maze_limit_does_not_execute_the_last_action() -> None:
     env = make("maze-fo", max_steps=1)
     env.reset(seed=0, options={"init_position": (6, 6)})
-    assert env.step("move down\n").info["position"] == (7, 6)
+    assert env.step("move down\n").info["position"] == [7, 6]
     swallowed = env.step("move down\n")
-    assert (swallowed.reward, swallowed.info["position"]) == (-1.0, (7, 6))
+    assert (swallowed.reward, swallowed.info["position"]) == (-1.0, [7, 6])
     assert swallowed.info["success"] is False
 
 
@@ -383,7 +404,7 @@ def test_maze_fo_policy_sees_one_text() -> None:
     assert episode.trajectory().final_span == 1
 
 
-@pytest.mark.parametrize("layout", sorted(LAYOUTS))
+@pytest.mark.parametrize("layout", sorted(layouts()))
 def test_maze_optimal_moves_shorten_the_way_by_one(layout: str) -> None:
     maze = grid(layout)
     distance = maze.distances(maze.goal)
@@ -402,7 +423,7 @@ def test_maze_optimal_moves_shorten_the_way_by_one(layout: str) -> None:
 def test_maze_starts_cover_every_free_cell() -> None:
     env = make("maze-fo")
     assert isinstance(env, Maze)
-    starts = [env.reset(seed=seed)[1]["position"] for seed in range(500)]
+    starts = [tuple(env.reset(seed=seed)[1]["position"]) for seed in range(500)]
     assert set(starts) == set(env.grid.starts)
     assert any(a != b for a, b in pairwise(starts))
 

@@ -12,7 +12,8 @@ from lmrl.env import Step
 from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import make
-from lmrl.tasks.text_nav import (
+from lmrl.tasks.text_nav import TextNav
+from lmrl.tasks.text_nav.floor_plan import (
     CONTAINERS,
     DIRECTIONS,
     FRIDGE,
@@ -21,8 +22,7 @@ from lmrl.tasks.text_nav import (
     LONGEST,
     OPPOSITE,
     PUBLISHED_THINGS,
-    House,
-    TextNav,
+    FloorPlan,
     house,
 )
 
@@ -334,7 +334,7 @@ def test_random_starts_cover_the_rooms() -> None:
     assert {env.reset(seed=seed)[1]["room"] for seed in range(200)} == set(env.house.rooms)
 
 
-def check_house(home: House) -> None:
+def check_house(home: FloorPlan) -> None:
     assert len(home.rooms) == 8
     for room, exits in home.exits.items():
         assert list(exits) == sorted(exits)
@@ -360,12 +360,12 @@ def test_houses() -> None:
     check_house(house(None))
     assert max(map(house(None).fewest, house(None).rooms)) == 9
     assert house(None).near == {"living room", "dining room", "kitchen", "bedroom"}
-    homes = [House(seed) for seed in range(60)]
+    homes = [FloorPlan(seed) for seed in range(60)]
     for home in homes:
         check_house(home)
     assert len({str(home.exits) for home in homes}) > 50
     assert any(GOAL in home.things[box] for home in homes for box in CONTAINERS)
-    assert str(vars(House(7))["exits"]) == str(vars(House(7))["exits"])
+    assert str(vars(FloorPlan(7))["exits"]) == str(vars(FloorPlan(7))["exits"])
 
 
 @pytest.mark.parametrize("layout_seed", [0, 1, 2, 3])

@@ -8,17 +8,10 @@ import pytest
 
 from lmrl.errors import UsageError
 from lmrl.rollout import play
-from lmrl.tasks.grammar import forms
-from lmrl.tasks.oracle import (
-    NO,
-    UNKNOWN,
-    YES,
-    object_prompt,
-    one_line,
-    published_is_done,
-    read_prompt,
-    yes_or_no,
-)
+from lmrl.tasks.oracle_protocol import one_line
+from lmrl.tasks.questions.published_rules import published_is_done
+from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, object_prompt, read_prompt, yes_or_no
+from lmrl.tasks.questions.words import forms
 from lmrl.tasks.twenty_questions import TwentyQuestions, guess, knowledge
 
 NATURAL = """
@@ -135,7 +128,7 @@ def test_facts() -> None:
     assert facts.words[facts.index["Television"]] == ("Television", "TV")
     for attribute, (mask, questions) in facts.ask.items():
         for question in questions:
-            assert facts.understood(question) == mask, (attribute, question)
+            assert facts.true_set(question) == mask, (attribute, question)
 
 
 def test_every_object_can_be_told_from_nearly_all_others() -> None:
@@ -167,7 +160,7 @@ def test_oracle_answers_every_guess() -> None:
         for _ in range(4):
             question = guess(facts, rng, number)
             assert facts.wins(number, question), question
-            found = facts.understood(question)
+            found = facts.true_set(question)
             assert found is not None and found >> number & 1, question
 
 
@@ -298,4 +291,4 @@ def test_players_vary_their_wording() -> None:
     env = TwentyQuestions()
     turns = [turn for seed in range(60) for turn in play(env, "mixture", seed).turns]
     assert len({turn.action for turn in turns}) > 300
-    assert not [turn.action for turn in turns if env.facts.understood(turn.action) is None]
+    assert not [turn.action for turn in turns if env.facts.true_set(turn.action) is None]

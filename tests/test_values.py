@@ -30,7 +30,7 @@ from learners.networks.outputs import Inputs
 from learners.networks.target import Target, bootstrap_columns
 from learners.networks.values import ValueNetwork, ValueOutputs
 from lmrl.errors import UsageError
-from lmrl.tasks.maze import MOVES, grid
+from lmrl.tasks.maze.grid import MOVES, grid
 from lmrl.trajectory import NO_FLOATS, NO_IDS, TERMINATED, TRUNCATED, Trajectory, Turn
 
 seeds = pytest.mark.parametrize("seed", range(5))

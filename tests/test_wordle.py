@@ -14,10 +14,10 @@ from lmrl.env import Step
 from lmrl.errors import UsageError
 from lmrl.rollout import play
 from lmrl.tasks import make
-from lmrl.tasks.wordle import (
+from lmrl.tasks.wordle import Wordle
+from lmrl.tasks.wordle.vocabulary import (
     DEFAULT_VOCABULARY,
     FEEDBACK,
-    Wordle,
     newspaper_feedback,
     published_feedback,
     said,

@@ -6,8 +6,9 @@ from typing import Any
 import pyarrow as pa
 
 from learners.checkpoints.initial import context_of
-from learners.rerank import Reranker, move_accuracy
+from learners.rerank import Reranker
 from learners.rerank import Score as RerankScore
+from lmrl.env import Diagnostic
 from lmrl.rollout import Episode, rollout
 from lmrl.schema import to_table
 from lmrl.scoring.score import Score, score
@@ -21,9 +22,9 @@ def score_reranked(
     how: RerankScore,
     seeds: range,
     greedy: bool,
-) -> tuple[tuple[Score, pa.Table], float | None]:
-    """Return score and episodes of a checkpoint that chooses among the task's actions, and in the
-    fully observed maze its move accuracy.
+) -> tuple[tuple[Score, pa.Table], list[Diagnostic]]:
+    """Return score and episodes of a checkpoint that chooses among the task's actions, and the
+    task's own measures of it (the move accuracy of the fully observed maze).
 
     Args:
         checkpoint: plain or value-guided.
@@ -43,5 +44,4 @@ def score_reranked(
         rollout(Episode(env, seed, policy.codec, room, task, options), policy, f"rerank {how}")
         for seed in seeds
     ]
-    accuracy = move_accuracy(policy) if (task, options) == ("maze-fo", {}) else None
-    return (score(played, env.score_range), to_table(played)), accuracy
+    return (score(played, env.score_range), to_table(played)), env.diagnostics(policy.best)

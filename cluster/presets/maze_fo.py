@@ -72,7 +72,7 @@ PRESETS: dict[str, Preset] = {
                 micro_tokens=65_536,
             ),
         ),
-        measured=None,
+        measured=Measured("offline-maze-fo", (-49.16, -48.15, -46.28), 2.3, "f430df7"),
     ),
     "maze-fo-top10-bc": Preset(
         Experiment(
@@ -93,7 +93,7 @@ PRESETS: dict[str, Preset] = {
                 micro_tokens=65_536,
             ),
         ),
-        measured=None,
+        measured=Measured("offline-maze-fo", (-12.05, -12.05, -9.14), 1.6, "f430df7"),
     ),
     "maze-fo-online-filtered-bc": Preset(
         Experiment(
@@ -172,7 +172,7 @@ PRESETS: dict[str, Preset] = {
                 micro_tokens=65_536,
             ),
         ),
-        measured=None,
+        measured=Measured("offline-maze-fo", (-12.94, -11.37, -13.26), 4.8, "f430df7"),
     ),
     "maze-fo-ilql": Preset(
         Experiment(
@@ -204,7 +204,7 @@ PRESETS: dict[str, Preset] = {
                 micro_tokens=65_536,
             ),
         ),
-        measured=Measured("offline-maze-fo", (-6.87, -6.90, -6.95), 16.4, "303416e"),
+        measured=Measured("offline-maze-fo", (-6.87, -6.90, -6.95), 11.1, "f430df7"),
     ),
     "maze-fo-qsft": Preset(
         Experiment(
@@ -235,7 +235,7 @@ PRESETS: dict[str, Preset] = {
                 micro_tokens=65_536,
             ),
         ),
-        measured=None,
+        measured=Measured("offline-maze-fo", (-9.13, -7.40, -7.24), 11.3, "f430df7"),
     ),
     "maze-fo-bc-gpt2": Preset(
         Experiment(

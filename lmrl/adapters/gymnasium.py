@@ -20,14 +20,14 @@ except ImportError as error:
 from lmrl.tasks import known, make
 
 SAMPLED = 40
-"""No sampled text is longer; what a task says or accepts may be."""
+"""Greatest length of a sampled text, in characters; texts of a task may be longer."""
 
 
 class AnyText(gymnasium.Space[str]):
     """Every text. Gymnasium's own `Text` wants a character set and a greatest length.
 
     Args:
-        seed: of `sample`.
+        seed: seed of `sample`.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -65,7 +65,7 @@ class TaskEnv(gymnasium.Env[str, str]):
 
     Args:
         task: name of a known task.
-        options: of the task.
+        options: options of the task.
     """
 
     metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012  (Gymnasium's own declaration)
@@ -85,9 +85,17 @@ class TaskEnv(gymnasium.Env[str, str]):
         return self.task.reset(seed=seed, options=options)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Apply one action, stop text included."""
-        text, reward, terminated, truncated, info = self.task.step(action)
-        return text, reward, terminated, truncated, info
+        """Apply one action, stop text included.
+
+        The fields of `lmrl.env.Step` that Gymnasium does not have are keys of `info`.
+        """
+        step = self.task.step(action)
+        info = {
+            **step.info,
+            "replaces_history": step.replaces_history,
+            "final_observation": step.final_observation,
+        }
+        return step.text, step.reward, step.terminated, step.truncated, info
 
 
 def env_id(task: str) -> str:

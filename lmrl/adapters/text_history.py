@@ -42,11 +42,11 @@ class HistoryEnv:
 
     Args:
         task: name of a task, or an environment of ours.
-        options: of the task.
+        options: options of the task.
 
     Attributes:
         env: the environment of ours.
-        last: what the newest step led to; None before the first of an episode.
+        last: newest step; None before the first one of an episode.
 
     Raises:
         UsageError: for an unknown task, or an option that it does not have.
@@ -81,7 +81,7 @@ class HistoryEnv:
             raise UsageError("the history given to step does not end with an action; append one")
         self.last = step = self.env.step(text_history[-1].text)
         seen = (*text_history, Text(step.text, is_action=False))
-        count = 1 if step.info.get("replaces_history") else shown(self.env, len(seen))
+        count = 1 if step.replaces_history else shown(self.env, len(seen))
         return seen[-count:], float(step.reward), step.terminated or step.truncated
 
     def close(self) -> None:

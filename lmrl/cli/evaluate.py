@@ -63,7 +63,7 @@ def _reranked(options: argparse.Namespace) -> int:
     from cluster.evaluation.reranked import score_reranked
     from lmrl.scoring.tables import score_line
 
-    (score, episodes), accuracy = score_reranked(
+    (score, episodes), diagnostics = score_reranked(
         options.checkpoint,
         options.task,
         options.options,
@@ -73,12 +73,12 @@ def _reranked(options: argparse.Namespace) -> int:
     )
     _store(options, episodes, "evaluation")
     if options.json:
-        record = {"task": options.task, **score.to_json(), "move_accuracy": accuracy}
-        print_json(record)
+        measures = {measure.name: measure.value for measure in diagnostics}
+        print_json({"task": options.task, **score.to_json(), **measures})
         return 0
     print(score_line(options.task, score))
-    if accuracy is not None:
-        print(f"best-scored move on a shortest way in {100 * accuracy:.0f} % of the free cells")
+    for measure in diagnostics:
+        print(measure.sentence)
     return 0
 
 

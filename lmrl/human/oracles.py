@@ -4,18 +4,15 @@ import re
 from collections.abc import Callable, Mapping
 
 from lmrl.human.person import HUMAN, Person, Refused
-from lmrl.tasks.car_dealer import (
-    ASK_VERDICT,
-    LONGEST_REPLY,
-    Deal,
-    Talk,
-    dollars,
-    heard,
-    read_conversation,
-    read_profile,
-)
-from lmrl.tasks.guess_my_city import LONGEST_ANSWER, cities
-from lmrl.tasks.oracle import NO, UNKNOWN, YES, Oracle, one_line, read_prompt
+from lmrl.tasks.car_dealer.buyer import Talk, read_conversation
+from lmrl.tasks.car_dealer.deals import ASK_VERDICT, Deal
+from lmrl.tasks.car_dealer.environment import LONGEST_REPLY
+from lmrl.tasks.car_dealer.profiles import dollars, read_profile
+from lmrl.tasks.car_dealer.utterances import heard
+from lmrl.tasks.guess_my_city.cities import cities
+from lmrl.tasks.guess_my_city.environment import LONGEST_ANSWER
+from lmrl.tasks.oracle_protocol import Oracle, one_line
+from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, read_prompt
 from lmrl.tasks.twenty_questions import knowledge
 from lmrl.trajectory import printable
 

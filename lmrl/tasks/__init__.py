@@ -1,11 +1,12 @@
-"""Which tasks exist. A new task is one file and one line here, or an entry point of the group
-`lmrl.tasks` in another distribution (`name = "module:Class"`).
+"""Which tasks exist.
+
+A new task is a file or a package and one line here, or an entry point of the group `lmrl.tasks` in
+another distribution (`name = "module:Class"`).
 """
 
 import importlib
 import inspect
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from lmrl.env import TextEnv
@@ -30,6 +31,8 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 @cache
 def known() -> dict[str, tuple[str, dict[str, Any]]]:
     """Return every task: ours and those that installed distributions offer."""
+    from importlib.metadata import entry_points  # takes 20 ms
+
     others: dict[str, tuple[str, dict[str, Any]]] = {
         e.name: (e.value, {}) for e in entry_points(group="lmrl.tasks")
     }
@@ -40,8 +43,8 @@ def make(name: str, **options: Any) -> TextEnv:
     """Return the environment of task `name`, for example `make("maze-po", faithful=True)`.
 
     Args:
-        name: of a known task, or `module:Class` of any other.
-        options: of the task; `wording` also, where the task has other wordings.
+        name: name of a known task, or `module:Class` of any other.
+        options: options of the task; `wording` also, where the task has other wordings.
 
     Raises:
         UsageError: for an unknown task or an option that the task does not have.

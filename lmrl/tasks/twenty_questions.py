@@ -11,39 +11,30 @@ Rules (arXiv 2311.18232, section 4 and appendix C; code of the published benchma
 
 The published oracle is a fine-tuned FLAN-T5-XL. Ours is scripted unless the option `oracle` names
 another: a table of some thousand phrases (`assets/twenty_questions.json`) with the grammar of
-`grammar.Grammar.understood`. It answers `I don't know.` where it does not understand.
+`questions.grammar.Grammar`. It answers `I don't know.` where it does not understand.
 
 Repaired by default, as published with `faithful=True`:
 - A question that claims the object's identity names it: `Is the animal a lion?` and `Is it the
   lions?` win, `Is it something like a lion?` does not. Published, every noun but the object's name
-  stops a win and a plural wins only if it is listed; see `oracle.published_is_done`.
+  stops a win and a plural wins only if it is listed; see `published_rules.published_is_done`.
 - A reply that is neither yes nor no is `I don't know.`; published, it is `No.`.
 """
 
-import json
 import random
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 from lmrl.env import ScoreRange, Wording
-from lmrl.tasks.dialogue import Facts, QuestionGame, members, shared, wordings
-from lmrl.tasks.grammar import forms, listed
-from lmrl.tasks.oracle import (
-    NO,
-    UNKNOWN,
-    YES,
-    is_answer,
-    object_prompt,
-    one_line,
-    published_is_done,
-    published_yes_or_no,
-    yes_or_no,
-)
+from lmrl.tasks.assets import read_json
+from lmrl.tasks.oracle_protocol import one_line
+from lmrl.tasks.questions.facts import Facts, members, shared
+from lmrl.tasks.questions.game import QuestionGame, wordings
+from lmrl.tasks.questions.published_rules import published_is_done, published_yes_or_no
+from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, is_answer, object_prompt, yes_or_no
+from lmrl.tasks.questions.words import forms, listed
 
 _CONDITION = re.compile(r"(\w+)(<|>)([\d.]+)")
-FACTS = Path(__file__).parent / "assets" / "twenty_questions.json"
 
 
 class Knowledge(Facts):
@@ -55,7 +46,7 @@ class Knowledge(Facts):
     """
 
     def __init__(self) -> None:
-        facts = json.loads(FACTS.read_text(encoding="utf-8"))
+        facts = read_json("twenty_questions.json")
         self.words: list[tuple[str, ...]] = []
         self.category: list[str] = []
         self.size: list[float] = []
@@ -73,7 +64,7 @@ class Knowledge(Facts):
         self.groups: dict[str, tuple[int, int]] = {}
         self.ask: dict[str, tuple[int, list[str]]] = {}
         for measure, values in facts["measures"].items():
-            self.measures[measure] = [
+            self.comparisons.measures[measure] = [
                 None if value == "-" else float(value)
                 for category in facts["objects"]
                 for value in values[category].split()
@@ -85,34 +76,37 @@ class Knowledge(Facts):
             self._add(attribute, self.groups[attribute][0], ask, means)
         for attribute, (condition, ask, means) in facts["sizes"].items():
             limit = float(condition[2:])
-            less, more = self.compare(limit, False), self.compare(limit, True)
+            less, more = (
+                self.comparisons.compare(limit, False),
+                self.comparisons.compare(limit, True),
+            )
             self._add(attribute, self.all & ~(more if condition[0] == "<" else less), ask, means)
         for attribute, means in facts["opposites"].items():
-            self.mean(self.all & ~self.ask[attribute][0], means)
-        self.mean(self.all, facts["anything"])
-        self.foreign(listed(facts["others"]))
+            self.add_property(self.all & ~self.ask[attribute][0], means)
+        self.add_property(self.all, facts["anything"])
+        self.add_unknown_names(listed(facts["others"]))
         for number, names in enumerate(self.words):
-            self.call(number, names, wins=True)
+            self.add_names(number, names, wins=True)
         for canonical, means in facts["also"].items():
-            self.call(self.index[canonical], listed(means), wins=False)
+            self.add_names(self.index[canonical], listed(means), wins=False)
         for measure, compared in facts["compared"].items():
-            known = self.references.setdefault(measure, {})
+            known = self.comparisons.references.setdefault(measure, {})
             known.update({form: size for name, size in compared.items() for form in forms(name)})
         for attribute, (mask, questions) in self.ask.items():
-            self.ask[attribute] = (self.understood(questions[0]) or mask, questions)
+            self.ask[attribute] = (self.true_set(questions[0]) or mask, questions)
 
     def _learn(self, facts: Mapping[str, Any]) -> None:
         """Let the phrases of the table mean what no player asks for; the first meaning stays."""
         for name, described in facts["groups"].items():
             self.groups[name] = self.described(described)
         for means, described in facts["knowledge"].items():
-            self.mean(*self.truth(means, described))
+            self.add_property(*self.truth(means, described))
         for section in ("containers", "holders", "places", "colors", "materials", "users"):
             frames = facts["frames"][section]
             for names, described in facts[section].items():
                 for frame in frames:
                     means = ", ".join(frame.replace("*", name) for name in listed(names))
-                    self.mean(*self.truth(means, described))
+                    self.add_property(*self.truth(means, described))
 
     def entry(self, name: str) -> tuple[int, int]:
         """Return the objects that an entry of a description means; see `described`."""
@@ -123,7 +117,9 @@ class Knowledge(Facts):
         condition = _CONDITION.fullmatch(name)
         if condition:
             limit, less = float(condition[3]), condition[2] == "<"
-            values = self.size if condition[1] == "size" else self.measures[condition[1]]
+            values = (
+                self.size if condition[1] == "size" else self.comparisons.measures[condition[1]]
+            )
             return sum(
                 1 << n for n, v in enumerate(values) if v is not None and (v < limit) is less
             ), 0
@@ -131,7 +127,7 @@ class Knowledge(Facts):
 
     def _add(self, attribute: str, mask: int, ask: str, means: str) -> None:
         self.ask[attribute] = (mask, [question.strip() for question in ask.split("|")])
-        self.mean(mask, means)
+        self.add_property(mask, means)
 
     def answer(self, number: int, question: str) -> str:
         """Return what the oracle says about object `number`."""
@@ -147,11 +143,12 @@ class TwentyQuestions(QuestionGame[Knowledge]):
     """Twenty Questions of LMRL-Gym; the module's docstring has the rules.
 
     Args:
-        oracle: answers the prompts of `oracle.object_prompt`; None is the scripted one.
+        oracle: callable that answers the prompts of `questions.replies.object_prompt`; None is the
+            scripted oracle.
         max_turns: questions until the episode ends.
         faithful: behave as the published code does, quirks included.
         hidden: `all`, `training` or `held-out`: which things may be hidden.
-        things: how many things of the table are in the game, at equal distances; None is all.
+        things: number of things of the table in the game, at equal distances; None is all.
     """
 
     game = "twenty-questions"
@@ -198,7 +195,7 @@ class TwentyQuestions(QuestionGame[Knowledge]):
 
     def learned(self, left: int, question: str, answer: str) -> int:
         """Return the objects of `left` that an answer leaves possible."""
-        found = self.facts.judged(question)
+        found = self.facts.evaluate(question)
         if found is None:
             return left
         sure, maybe = found

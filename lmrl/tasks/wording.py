@@ -10,6 +10,7 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lmrl.env import Player, Step, TextEnv
@@ -34,15 +35,20 @@ class ByRules:
     """A wording that replaces regular expressions, one rule after the other.
 
     Args:
-        rules: pattern and replacement, as of `re.sub`.
+        rules: patterns and replacements, as for `re.sub`; compiled when first needed.
     """
 
     def __init__(self, *rules: tuple[str, str]) -> None:
-        self.rules = [(re.compile(pattern), replacement) for pattern, replacement in rules]
+        self.rules = rules
+
+    @cached_property
+    def compiled(self) -> list[tuple[re.Pattern[str], str]]:
+        """The rules with compiled patterns."""
+        return [(re.compile(pattern), replacement) for pattern, replacement in self.rules]
 
     def __call__(self, text: str, rng: random.Random) -> str:
         """Return `text` in other words."""
-        for pattern, replacement in self.rules:
+        for pattern, replacement in self.compiled:
             text = pattern.sub(replacement, text)
         return text
 
@@ -52,15 +58,15 @@ class Adding:
     """A wording that adds a sentence to every observation.
 
     Attributes:
-        sentences: to choose from.
-        silent: the observation that stays as it is: the first, in which nobody has spoken yet.
+        sentences: sentences to choose from.
+        silent: observation that stays as it is: the first, in which nobody has spoken yet.
     """
 
     sentences: Sequence[str]
     silent: str
 
     def __call__(self, text: str, rng: random.Random) -> str:
-        """Return `text` with a sentence more."""
+        """Return `text` with a sentence added."""
         if text == self.silent:
             return text
         said = text.removesuffix("\n")
@@ -72,9 +78,9 @@ class WordedState:
     """What changes during an episode, beside the state of the task.
 
     Attributes:
-        seed: of the episode.
-        turn: actions so far.
-        heard: the newest observation in the task's own words.
+        seed: seed of the episode.
+        turn: number of actions so far.
+        heard: newest observation in the task's own words.
     """
 
     seed: int
@@ -83,7 +89,7 @@ class WordedState:
 
 
 OF_THE_CLASS = ("stop", "actions", "oracle_option", "instructions", "players", "wordings")
-"""What a task's class says once for all of its episodes: a worded task says the same."""
+"""Class attributes of a task that its worded form takes over."""
 
 
 class Worded(TextEnv):
@@ -93,9 +99,9 @@ class Worded(TextEnv):
     *their* score would mean that the game has changed.
 
     Args:
-        env: the task.
-        name: of the task, for messages.
-        wording: a name in `env.wordings`.
+        env: environment of the task.
+        name: name of the task, for messages.
+        wording: name of the wording, a key of `env.wordings`.
 
     Raises:
         UsageError: for an unknown wording.
@@ -135,10 +141,10 @@ class Worded(TextEnv):
         assert self.state is not None
         self.state.turn += 1
         self.state.heard = step.text
-        info = dict(step.info)
-        if "final_observation" in info:
-            info["final_observation"] = self._said(info["final_observation"])
-        return step._replace(text=self._said(step.text), info=info)
+        final = step.final_observation
+        if final is not None:
+            final = self._said(final)
+        return step._replace(text=self._said(step.text), final_observation=final)
 
     def _said(self, text: str) -> str:
         assert self.state is not None

@@ -6,7 +6,7 @@ from typing import Any
 
 from lmrl.data.formats.episode import Item, action, alternating, trajectory
 from lmrl.data.json_rows import Field, entries
-from lmrl.tasks import car_dealer
+from lmrl.tasks.car_dealer.recorded import negotiation_texts
 from lmrl.trajectory import Trajectory
 
 
@@ -22,7 +22,7 @@ def car_dealer_talks(file: Path) -> Iterator[Trajectory]:
         talk = {"buyer_info": _buyer(row["buyer_info"]), "lines": _utterances(row["lines"])}
         if "output" in row:
             talk["output"] = _verdict(row["output"])
-        texts = car_dealer.conversation_texts(talk)
+        texts = negotiation_texts(talk)
         turns, final = alternating([Item(*text) for text in texts], row["lines"])
         yield trajectory("car-dealer", file, turns, final, "output" in row, None)
 

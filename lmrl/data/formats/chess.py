@@ -9,7 +9,7 @@ import numpy as np
 from lmrl.data.formats.episode import Played, Reader, action, states, trajectory
 from lmrl.data.json_rows import Field, lines
 from lmrl.errors import DataError
-from lmrl.tasks import chess
+from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
 from lmrl.trajectory import Trajectory
 
 LONGEST_GAME = 200
@@ -76,10 +76,10 @@ def board_text(field: Field) -> str:
         DataError: if it is not a FEN.
     """
     text = field.text()
-    fen = chess.fen_of(text) if "   " in text or re.match(r"\S \S ", text) else text.strip()
+    fen = fen_of(text) if "   " in text or re.match(r"\S \S ", text) else text.strip()
     if not _FEN.fullmatch(fen):
         raise field.wrong(f"is no FEN: {fen[:80]!r}")
-    return chess.state_text(fen)
+    return state_text(fen)
 
 
 def move_text(field: Field) -> str:
@@ -88,10 +88,10 @@ def move_text(field: Field) -> str:
     Raises:
         DataError: if it is empty or longer than a line.
     """
-    move = chess.san_of(action(field))
+    move = san_of(action(field))
     if not move:
         raise field.wrong("is empty")
-    return chess.action_text(move)
+    return action_text(move)
 
 
 def arrays(task: str, file: Path) -> Iterator[Trajectory]:
@@ -125,7 +125,7 @@ def arrays(task: str, file: Path) -> Iterator[Trajectory]:
 
 
 def _array_game(file: Path, where: str, row: dict[str, list[Field]]) -> Trajectory:
-    state, done = chess.state_text(START), False
+    state, done = state_text(START), False
     turns: list[Played] = []
     for move, after, ends, reward in zip(*(row[name] for name in ARRAYS), strict=True):
         if not move.value or done:

@@ -6,7 +6,8 @@ from pathlib import Path
 from lmrl.data.formats.episode import STOP, Item, Reader, alternating, trajectory
 from lmrl.data.formats.wordle import sequence
 from lmrl.data.json_rows import rows
-from lmrl.tasks import oracle
+from lmrl.tasks.questions.recorded import conversation_is_over, conversation_texts, split_line
+from lmrl.tasks.questions.replies import HEADER, TURNS
 from lmrl.trajectory import Trajectory
 
 
@@ -27,21 +28,21 @@ def questions(task: str, first: bool) -> Reader:
     def read(file: Path) -> Iterator[Trajectory]:
         for row in rows(file):
             if "sequence" in row:
-                yield sequence(row, task, file, oracle.HEADER)
+                yield sequence(row, task, file, HEADER)
                 continue
             found = row["lines"].items()
-            if not 1 <= len(found) <= oracle.TURNS:
-                raise row["lines"].wrong(f"has {len(found)} entries, not 1 to {oracle.TURNS}")
+            if not 1 <= len(found) <= TURNS:
+                raise row["lines"].wrong(f"has {len(found)} entries, not 1 to {TURNS}")
             for line in found:
-                question, answer = oracle.split_line(line.text(), first)
+                question, answer = split_line(line.text(), first)
                 if not answer:
                     raise line.wrong("has no '? ' between a question and an answer")
                 if STOP in question:
                     raise line.wrong("has a line break inside a question")
             conversation = {"lines": row["lines"].value, "correct": row["correct"].flag()}
-            texts = oracle.conversation_texts(conversation, first)
+            texts = conversation_texts(conversation, first)
             turns, final = alternating([Item(*text) for text in texts], row)
-            done = oracle.conversation_is_over(conversation)
+            done = conversation_is_over(conversation)
             yield trajectory(task, file, turns, final, done, None)
 
     return read

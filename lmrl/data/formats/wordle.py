@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lmrl.data.formats.episode import Item, action, alternating, trajectory, unrewarded
 from lmrl.data.json_rows import Field, rows
-from lmrl.tasks.wordle import HEADER
+from lmrl.tasks.wordle.environment import HEADER
 from lmrl.trajectory import Trajectory
 
 

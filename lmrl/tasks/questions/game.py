@@ -1,7 +1,7 @@
-"""What Twenty Questions and Guess My City share: a hidden thing, an oracle, and 20 questions.
+"""The game of Twenty Questions and Guess My City: a hidden thing, an oracle, and 20 questions.
 
 A game of this kind says how a question is answered and when it wins, and what a player learns from
-an answer; the rest of the episode, of the table and of the scripted players is here.
+an answer; the rest of the episode and of the scripted players is here.
 """
 
 import random
@@ -9,12 +9,13 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
-from lmrl.tasks.grammar import Grammar, listed
-from lmrl.tasks.oracle import HEADER, NO, TURNS, UNKNOWN, YES, Oracle, as_oracle, read_prompt
+from lmrl.tasks.oracle_protocol import Oracle, as_oracle
+from lmrl.tasks.questions.facts import Table, members
+from lmrl.tasks.questions.replies import HEADER, NO, TURNS, UNKNOWN, YES
 from lmrl.tasks.wording import DISTRACTORS, Adding, ByRules
 
 START_OPTIONS = ("deterministic", "word")
@@ -23,8 +24,6 @@ HELD_OUT = 5
 """Every fifth thing of a table is held out."""
 GUESSES = 0.2
 """How often the `random` player names a thing instead of asking for a property."""
-
-
 MISLEADING = (
     "What a stupid question. You have only two questions left.",
     "You are wasting my time. Names are not allowed as guesses.",
@@ -37,112 +36,16 @@ MISLEADING = (
 """What a hostile oracle adds: insults and lies about the rules, none about the hidden thing."""
 
 
-class Facts(Grammar):
-    """A table of things and what is true of them, and a scripted oracle that tells it.
-
-    It never changes, so an environment pickles and copies without it.
-
-    Args:
-        labels: the name of each thing.
-        prompts: how each is called in a prompt.
-        sizes: of the things, for comparisons.
-        fillers: words that mean nothing here, beside those of the grammar.
-        preamble: words that may stand before a name, beside those of the grammar.
-    """
-
-    name = "scripted"
-    version = "2"
-
-    def __init__(
-        self,
-        labels: Sequence[str],
-        prompts: Sequence[str],
-        sizes: Sequence[float],
-        fillers: str = "",
-        preamble: str = "",
-    ) -> None:
-        super().__init__(sizes, fillers, preamble)
-        self.labels = labels
-        self.index = {label: number for number, label in enumerate(labels)}
-        self.by_prompt = {prompt: number for number, prompt in enumerate(prompts)}
-
-    def __reduce__(self) -> tuple[Callable[..., "Facts"], tuple[type["Facts"]]]:
-        return shared, (type(self),)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Facts":
-        return self
-
-    def truth(self, means: str, described: str) -> tuple[int, str, int]:
-        """Return what `mean` takes for phrases and a description of what they are true of."""
-        mask, unsure = self.described(described)
-        return mask, means, unsure
-
-    def described(self, described: str) -> tuple[int, int]:
-        """Return the things that a description names, and those of which nobody can say.
-
-        A description lists things and sets of them (see `entry`, `*` is all); `-` before an entry
-        takes its things away again; `~` before a thing makes it unsure, before a set those that
-        are not listed yet.
-        """
-        mask = unsure = 0
-        for entry in listed(described):
-            sign = entry[0] if entry[0] in "-~" else ""
-            name = entry.removeprefix(sign)
-            found, doubtful = self.entry(name)
-            if sign == "-":
-                mask, unsure = mask & ~found, unsure & ~found
-            elif sign == "~":
-                mask = mask & ~found if name in self.index else mask
-                unsure |= (found | doubtful) & ~mask
-            else:
-                mask, unsure = mask | found, (unsure & ~found) | (doubtful & ~mask & ~found)
-        return mask, unsure
-
-    def entry(self, name: str) -> tuple[int, int]:
-        """Return the things that an entry of a description means, and those it leaves unsure."""
-        return (self.all, 0) if name == "*" else (1 << self.index[name], 0)
-
-    def judgement(self, number: int, question: str) -> str | None:
-        """Return the answer to a yes/no question; None if it is not understood."""
-        found = self.judged(question)
-        if found is None:
-            return None
-        sure, maybe = found
-        return YES if sure >> number & 1 else UNKNOWN if maybe >> number & 1 else NO
-
-    @abstractmethod
-    def answer(self, number: int, question: str) -> str:
-        """Return what the oracle says about a thing."""
-
-    def __call__(self, prompt: str, /) -> str:
-        """Answer a prompt about one of the things."""
-        hidden, question = read_prompt(prompt)
-        number = self.by_prompt.get(hidden)
-        return UNKNOWN if number is None else self.answer(number, question)
-
-
-Table = TypeVar("Table", bound=Facts)
-
-
-_TABLES: dict[Callable[[], Any], Any] = {}
-
-
-def shared(table: Callable[[], Table]) -> Table:
-    """Return the only table of a class in this process; the first call reads it."""
-    if table not in _TABLES:
-        _TABLES[table] = table()
-    found: Table = _TABLES[table]
-    return found
-
-
-def members(mask: int) -> list[int]:
-    """Return the numbers of the bits that are set."""
-    return [number for number in range(mask.bit_length()) if mask >> number & 1]
-
-
 @dataclass
 class QuestionsState:
-    """What changes during an episode: `malformed` counts replies that nobody could read."""
+    """What changes during an episode.
+
+    Attributes:
+        hidden: number of the hidden thing.
+        asked: number of questions so far.
+        malformed: number of replies of the oracle that could not be read.
+        running: whether the episode goes on.
+    """
 
     hidden: int
     asked: int = 0
@@ -154,13 +57,13 @@ class QuestionGame(TextEnv, Generic[Table]):
     """A game that a question ends which names the hidden thing, or the last question allowed.
 
     Args:
-        oracle: answers the prompts of the game; None is the scripted one.
-        max_turns: questions until the episode ends.
+        oracle: callable that answers the prompts of the game; None is the scripted oracle.
+        max_turns: number of questions until the episode ends.
         faithful: behave as the published code does, quirks included.
-        hidden: which things may be hidden: `all`; `held-out`, every fifth of the table; or
+        hidden: set of things that may be hidden: `all`; `held-out`, every fifth of the table; or
             `training`, the others. Held-out things are unseen by a policy whose episodes, data and
             rollouts alike, were all made with `training`.
-        things: how many of them are in the game, at equal distances in the table: the others are
+        things: number of things in the game, at equal distances in the table: the others are
             neither hidden nor guessed by the players; None is all. Fewer are an easier game.
     """
 
@@ -259,7 +162,7 @@ class QuestionGame(TextEnv, Generic[Table]):
         self.state.malformed += not readable(reply)
         return reply
 
-    def _who_answers(self) -> dict[str, str]:
+    def _who_answers(self) -> dict[str, Any]:
         return {"oracle": self.oracle.name, "oracle_version": self.oracle.version}
 
     def step(self, action: str) -> Step:
@@ -299,11 +202,11 @@ class QuestionGame(TextEnv, Generic[Table]):
 
     @abstractmethod
     def best_question(self, rng: random.Random, left: int, asked: set[str]) -> str:
-        """Return a question that tells the things of `left` apart as well as any other.
+        """Return a question that separates the things of `left` as well as any other.
 
         Args:
-            rng: of the player.
-            left: the things that are possible.
+            rng: generator of the player.
+            left: things that are still possible.
             asked: properties not to ask for again; the one that is asked for may be added.
         """
 

@@ -1,93 +1,16 @@
-"""Maze, fully and partially observed: walk to the goal by four moves.
-
-Rules (arXiv 2311.18232, section 4 and appendix E; code of the published benchmark):
-- The layout is a double T of 10 x 13 cells, positions are `[row, column]`, the goal is `[8, 6]`,
-  and an episode starts in one of the 25 other free cells.
-- Four actions are legal: `move left`, `move right`, `move up`, `move down`, each with a newline.
-  A move into a wall stays. Any other text stays too and is illegal.
-- Reward: 0 for the move that reaches the goal, -4 for an illegal action, -1 otherwise. Reaching the
-  goal in n moves returns -(n - 1).
-- Limit: after 100 moves the next action is not executed; it earns -1 and the episode is cut. The
-  least return of legal play is therefore -101.
-- `maze-fo` shows goal, position and walls, and the policy sees that alone. `maze-po` shows the
-  walls only, and the policy sees the last 40 texts.
-
-Repaired by default, as published with `faithful=True`:
-- The limit is a truncation with the last state's observation in `info["final_observation"]`, so
-  that learners bootstrap; published, it ends the episode like a terminal state.
-- An illegal action keeps the history; published, it drops it (`drop_history_on_invalid`).
-- A full window opens with an observation; published, with an action.
-- Randomness comes from a generator of the episode's own; published, from the global one. The same
-  seed gives the same start either way.
-
-Variants: `double_t_flipped` is the same maze with up and down exchanged, so that ways are as long
-and no learned move fits; `umaze` is a small ring; `goal` puts the goal elsewhere.
-"""
+"""The environment of the maze: what is observed, the moves, and the limit."""
 
 import random
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Diagnostic, Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
+from lmrl.tasks.maze.grid import MOVES, Cell, grid
 from lmrl.tasks.wording import ByRules
 
-Cell = tuple[int, int]
-
-LAYOUTS: dict[str, tuple[tuple[str, ...], Cell]] = {
-    "double_t_maze": (
-        (
-            "#############",
-            "#.....#.....#",
-            "###.#####.###",
-            "###.#####.###",
-            "###.#####.###",
-            "###.......###",
-            "######.######",
-            "######.######",
-            "######.######",
-            "#############",
-        ),
-        (8, 6),
-    ),
-    "double_t_flipped": (
-        (
-            "#############",
-            "######.######",
-            "######.######",
-            "######.######",
-            "###.......###",
-            "###.#####.###",
-            "###.#####.###",
-            "###.#####.###",
-            "#.....#.....#",
-            "#############",
-        ),
-        (1, 6),
-    ),
-    "umaze": (("#####", "#...#", "#.#.#", "#.#.#", "#####"), (3, 3)),
-}
-"""Layouts by name, `#` is a wall, each with its goal."""
-
-MOVES: dict[str, Cell] = {
-    "move left\n": (0, -1),
-    "move right\n": (0, 1),
-    "move up\n": (-1, 0),
-    "move down\n": (1, 0),
-}
-
 START_OPTIONS = ("goal", "init_position")
-
-_WALL_PHRASES = (
-    ((0, 1), "to your right"),
-    ((0, -1), "to your left"),
-    ((-1, 0), "above you"),
-    ((1, 0), "below you"),
-)
-
 REWORDED = ByRules(
     (
         r"The goal is at position ([\d ]+), ([\d ]+)\. "
@@ -134,64 +57,6 @@ REWARDS: dict[str, tuple[Callable[[bool, bool], float], tuple[float, float]]] = 
 """Reward functions of (legal, at goal) by name, each with its range."""
 
 
-class Grid:
-    """A layout with its free cells, walls, texts and distances, computed once."""
-
-    def __init__(self, rows: tuple[str, ...], goal: Cell) -> None:
-        self.goal = goal
-        self.cells = [
-            (r, c) for r, row in enumerate(rows) for c, tile in enumerate(row) if tile == "."
-        ]
-        free = set(self.cells)
-        self.starts = [cell for cell in self.cells if cell != goal]
-        self.move = {
-            (cell, action): target if (target := (cell[0] + dr, cell[1] + dc)) in free else cell
-            for cell in self.cells
-            for action, (dr, dc) in MOVES.items()
-        }
-        self.walls = {cell: _walls(cell, free) for cell in self.cells}
-        self._to: dict[Cell, dict[Cell, int]] = {}
-
-    def distances(self, goal: Cell) -> dict[Cell, int]:
-        """Return the moves that every cell is away from `goal`, computed once."""
-        if goal not in self._to:
-            distance = {goal: 0}
-            queue = deque([goal])
-            while queue:
-                cell = queue.popleft()
-                for action in MOVES:  # every move can be taken back, so this is symmetric
-                    if (near := self.move[cell, action]) not in distance:
-                        distance[near] = distance[cell] + 1
-                        queue.append(near)
-            self._to[goal] = distance
-        return self._to[goal]
-
-    def best_moves(self, cell: Cell, goal: Cell) -> list[str]:
-        """Return the moves that bring `cell` nearer to `goal`."""
-        distance = self.distances(goal)
-        return [a for a in MOVES if distance[self.move[cell, a]] < distance[cell]]
-
-
-def _walls(cell: Cell, free: set[Cell]) -> str:
-    row, col = cell
-    phrases = [text for (dr, dc), text in _WALL_PHRASES if (row + dr, col + dc) not in free]
-    if not phrases:
-        return "There are no walls near you."
-    return f"There {'is a wall' if len(phrases) == 1 else 'are walls'} {', '.join(phrases)}."
-
-
-@cache
-def grid(layout: str) -> Grid:
-    """Return the grid of a layout by name.
-
-    Raises:
-        UsageError: for an unknown name.
-    """
-    if layout not in LAYOUTS:
-        raise unknown("maze layout", layout, LAYOUTS)
-    return Grid(*LAYOUTS[layout])
-
-
 @dataclass
 class MazeState:
     """What changes during an episode."""
@@ -203,13 +68,13 @@ class MazeState:
 
 
 class Maze(TextEnv):
-    """The maze of LMRL-Gym; the module's docstring has the rules.
+    """The maze of LMRL-Gym; the package's docstring has the rules.
 
     Args:
         observation: `position` (goal, position, walls), `walls`, or `goal` (goal and walls).
-        last_k: how many of the newest texts the policy sees.
+        last_k: number of the newest texts that the policy sees.
         max_steps: moves until the limit.
-        layout: a name in `LAYOUTS`.
+        layout: name of a layout in `assets/mazes.json`.
         reward: a name in `REWARDS`.
         goal: a free cell `[row, column]`; None is the layout's own goal.
         faithful: behave as the published code does, quirks included.
@@ -251,14 +116,15 @@ class Maze(TextEnv):
         self.max_turns = max_steps + 1
         self.window = last_k
         self.window_opens_with_action = faithful
-        # The published maximum without the position is no upper bound: playing optimally from what
-        # was seen returns -7.24, a normalised score of 116.
+        # The published maximum without the position is not an upper bound: playing optimally from
+        # what was seen returns -7.24, a normalised score of 116.
         best = -25.75 if observation == "walls" else -6.84
         self.score_range = ScoreRange(worst=-101.0, data=-83.0, best=best)
         self.faithful = faithful
         self.drops = faithful if drop_history_on_invalid is None else drop_history_on_invalid
         self.reward, self.reward_range = REWARDS[reward]
         self.describe = describers[observation]
+        self.fully_observed = observation == "position" and last_k == 1
         self.state: MazeState | None = None
 
     def _position(self, cell: Cell, goal: Cell) -> str:
@@ -301,11 +167,11 @@ class Maze(TextEnv):
         else:
             position = rng.choice([cell for cell in self.grid.cells if cell != goal])
         self.state = MazeState(position, goal, 0, True)
-        return self.describe(position, goal), {"seed": seed, "position": position}
+        return self.describe(position, goal), {"seed": seed, "position": list(position)}
 
     def _free(self, cell: Any) -> Cell:
         if not isinstance(cell, list | tuple) or tuple(cell) not in self.grid.walls:
-            raise UsageError(f"{cell} is no free cell of the maze; free: {self.grid.cells}")
+            raise UsageError(f"{cell} is not a free cell of the maze; free: {self.grid.cells}")
         row, column = cell
         return (row, column)
 
@@ -317,11 +183,17 @@ class Maze(TextEnv):
         if state.steps >= self.max_steps:
             # Published behaviour that the scores rest on: this action is not executed.
             state.running = False
-            facts = {"replaces_history": True, "position": state.position, "success": False}
+            facts = {"position": list(state.position), "success": False}
             if self.faithful:
-                return Step.ended("Failure\n", -1.0, **facts)
-            last = self.describe(state.position, state.goal)
-            return Step.cut("Failure\n", -1.0, final_observation=last, executed=False, **facts)
+                return Step.ended("Failure\n", -1.0, replaces_history=True, **facts)
+            return Step.cut(
+                "Failure\n",
+                -1.0,
+                replaces_history=True,
+                final_observation=self.describe(state.position, state.goal),
+                executed=False,
+                **facts,
+            )
         legal = action in MOVES
         if legal:
             state.position = self.grid.move[state.position, action]
@@ -330,15 +202,35 @@ class Maze(TextEnv):
         if at_goal:
             state.running = False
             return Step.ended(
-                "Success\n", reward, replaces_history=True, position=state.position, success=True
+                "Success\n",
+                reward,
+                replaces_history=True,
+                position=list(state.position),
+                success=True,
             )
         state.steps += 1
         return Step.going(
             self.describe(state.position, state.goal),
             reward,
             replaces_history=self.drops and not legal,
-            position=state.position,
+            position=list(state.position),
         )
+
+    def diagnostics(self, act: Player) -> list[Diagnostic]:
+        """Return the move accuracy: the share of the free cells with a best move as the action.
+
+        Only the fully observed maze has it: there an observation alone determines the best moves.
+        """
+        if not self.fully_observed:
+            return []
+        cells = [cell for cell in self.grid.cells if cell != self.goal]
+        right = sum(
+            act(self.describe(cell, self.goal)) in self.grid.best_moves(cell, self.goal)
+            for cell in cells
+        )
+        accuracy = right / len(cells)
+        sentence = f"best-scored move on a shortest way in {100 * accuracy:.0f} % of the free cells"
+        return [Diagnostic("move_accuracy", accuracy, sentence)]
 
     def _optimal(self, rng: random.Random) -> Player:
         def play(observation: str) -> str:

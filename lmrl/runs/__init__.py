@@ -1,0 +1,1 @@
+"""Run directories: the names in them, their beginning and end, and what a run records."""

@@ -1,0 +1,131 @@
+"""Names of the files and folders in a run directory, once.
+
+Only these names are ever deleted or replaced. Other files in the directory are not the run's.
+"""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from lmrl.files import TEMPORARY
+
+MARKER = ".lmrl-run"
+"""Marks a directory as a run's; locked while a process works on it."""
+
+CONFIG = "config.json"
+"""The resolved experiment, versions, commit."""
+
+METRICS = "metrics.jsonl"
+"""One line an update."""
+
+SCORES = "scores.jsonl"
+"""One line an evaluation."""
+
+FAILURES = "failures.jsonl"
+"""One line a failed episode: seed, error, trace."""
+
+STATUS = "status.json"
+"""While the run goes on: phase, update, remaining time, ledger."""
+
+SUMMARY = "summary.json"
+"""After its end: scores, parity, ledger, seconds."""
+
+TENSORBOARD = "tensorboard"
+"""The metrics for TensorBoard."""
+
+TRAJECTORIES = "trajectories"
+"""Episodes as Parquet files, in a folder for each `Kind`."""
+
+CHECKPOINTS = "checkpoints"
+"""Folders `step-N`, and the links `LAST` and `BEST`."""
+
+LAST, BEST = "last", "best"
+
+START = "start"
+"""The start policy, if the run made it; a run directory of its own if it was trained."""
+
+GUIDED = "guided"
+"""The value-guided policy that samplers start with, in runs that have one."""
+
+DATA = "data"
+"""The data set, if the run made it."""
+
+REPLACED = ".replaced"
+"""The run that was here before, until this one has saved a checkpoint."""
+
+MOVING = ".moving"
+"""A part of the run that was here before; the rest is in the directory, and nothing of a new one."""
+
+ABORTED = ".aborted"
+"""A run that was to replace this one, and ended before it had saved a checkpoint."""
+
+Kind = Literal["training", "selection", "evaluation"]
+"""Purpose of stored episodes."""
+
+KINDS: tuple[Kind, ...] = ("training", "selection", "evaluation")
+
+LINES = (METRICS, SCORES, FAILURES)
+"""Files that only get longer."""
+
+UPDATE = re.compile(r"-(\d{5,})(?:-\d+)?$")
+"""The update in the name of a file of episodes, without its suffix."""
+
+
+def step(update: int) -> str:
+    """Return the name of the checkpoint after an update."""
+    return f"step-{update}"
+
+
+def checkpoint(folder: Path, name: str) -> Path:
+    """Return the path of a checkpoint.
+
+    Args:
+        folder: run directory.
+        name: `LAST`, `BEST`, or the name from `step`.
+    """
+    return folder / CHECKPOINTS / name
+
+
+def episodes_file(folder: Path, kind: Kind, name: str) -> Path:
+    """Return the path of a file of episodes.
+
+    Args:
+        folder: run directory.
+        kind: purpose of the episodes.
+        name: name of the file without its suffix; ends with the update.
+    """
+    return folder / TRAJECTORIES / kind / f"{name}.parquet"
+
+
+def evaluated(label: str, update: int) -> str:
+    """Return the name of a file of evaluation episodes, without its suffix.
+
+    Args:
+        label: name of the policy.
+        update: updates before the evaluation.
+    """
+    return f"{label}-{update:05d}"
+
+
+def _names(pattern: str) -> re.Pattern[str]:
+    """Return a pattern of names, temporary ones included."""
+    return re.compile(f"(?:{pattern})|{TEMPORARY % pattern}")
+
+
+OWN = {
+    "": re.compile(
+        _names(
+            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|start|guided"
+        ).pattern
+        + f"|{TEMPORARY % DATA}"
+    ),
+    f"{TRAJECTORIES}/training": _names(r"update-\d+-\d+\.parquet"),
+    f"{TRAJECTORIES}/selection": _names(r".+-\d+\.parquet"),
+    f"{TRAJECTORIES}/evaluation": _names(r".+-\d+\.parquet"),
+    TRAJECTORIES: re.compile(r"(?!)"),
+    CHECKPOINTS: re.compile(_names(r"step-\d+|last|best").pattern + r"|\.step-\d+\.old"),
+    TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),
+    DATA: re.compile(r"part-\d+\.parquet"),
+}
+"""Names that a run writes into each folder of its directory, inner folders first. Everything in
+`START`, `GUIDED` and the folders of checkpoints belongs to the run."""
