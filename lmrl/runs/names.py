@@ -54,7 +54,8 @@ REPLACED = ".replaced"
 """The run that was here before, until this one has saved a checkpoint."""
 
 MOVING = ".moving"
-"""A part of the run that was here before; the rest is in the directory, and nothing of a new one."""
+"""A part of the run that was here before; the rest is in the directory, and nothing of a new
+one."""
 
 ABORTED = ".aborted"
 """A run that was to replace this one, and ended before it had saved a checkpoint."""
