@@ -46,6 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    # `module:Class` may name a file in the working directory. Ray's workers take over this path.
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())
     try:
         options, rest = _parser().parse_known_args(arguments)
         if rest and not options.takes_fields:
