@@ -1,1 +1,1 @@
-"""What is learned and how: losses, batches, networks, the DeepSpeed engine. Imports lmrl only."""
+"""Learning: losses, batches, networks, the DeepSpeed engine. Imports lmrl only."""

@@ -4,18 +4,18 @@ Shape legend, used in every file of this package:
 
     N   action tokens of the batch, episode by episode, in order of time
     K   bootstrap entries, one for each truncated episode; they follow the N actions
-    P   observation tokens (only behaviour cloning may look at them)
+    P   observation tokens (only behaviour cloning may use them)
     R   rows of one micro-batch, T its positions, S the distinct hidden states that it needs
     V   vocabulary, H hidden width
 
-A *segment* is a run of turns of one episode in which every context extends the last one: one
-sequence of tokens for the network. Tasks that show their whole state give one segment a turn, tasks
-with a history one an episode.
+A *segment* is a series of turns of one episode in which every context extends the previous one. It
+is one sequence of tokens for the network. Tasks that show their whole state give one segment per
+turn, tasks with a history give one per episode.
 
-**Equal segments are computed once.** Rows with the same tokens give the same hidden states, so a
-micro-batch holds each distinct row once and the flat columns point into it as often as needed.
-Losses are sums over flat columns, hence values and gradients are unchanged; in a maze with 25
-observations and 4 moves a batch of thousands of turns costs a hundred rows.
+**Equal segments are computed once.** Rows with the same tokens give the same hidden states. So a
+micro-batch holds each distinct row once, and the flat columns refer to it as often as needed.
+Losses are sums over flat columns, so values and gradients do not change. In a maze with 25
+observations and 4 moves, a batch of thousands of turns needs a hundred rows.
 """
 
 from collections.abc import Sequence
@@ -37,22 +37,23 @@ class Batch:
 
     Attributes:
         rows: distinct token sequences.
-        segment_row: row of each segment.
-        segment_turns: how many turns each segment holds.
+        segment_row: row of each segment `[segments]`.
+        segment_turns: number of turns in each segment `[segments]`.
         segment: segment of each entry `[N + K]`.
-        position: position of the hidden state of each entry `[N + K]`: the one that predicts the
-            action token, or, for a bootstrap entry, the last of the final context.
+        position: position of each entry's hidden state in its row `[N + K]`. For an action token
+            it is the state that predicts it, for a bootstrap entry the last of the final context.
         token: action tokens `[N]`.
-        reward: of each action token `[N]`; a turn's reward sits on its last token.
-        logprob: the sampler's `[N]`.
-        version: weight version that sampled it `[N]`; -1 if no model did.
-        next: the entry that follows in the episode `[N]`, an action or a bootstrap entry; -1 where
-            the episode terminated.
-        turn_end: whether the token is the last of its turn `[N]`.
+        reward: reward of each action token `[N]`; the last token of a turn has the turn's reward,
+            the others have 0.
+        logprob: log-probability of each action token in the sampler `[N]`, in nats.
+        version: weight version that sampled each action token `[N]`; -1 if no model sampled it.
+        next: index of the entry that follows each action token in its episode `[N]`, an action or a
+            bootstrap entry; -1 where the episode terminated.
+        turn_end: whether each action token is the last of its turn `[N]`.
         episode: episode of each action token `[N]`.
-        observation_segment, observation_position, observation_token: the same for observation
-            tokens `[P]`.
-        episodes: how many episodes.
+        observation_segment, observation_position, observation_token: segment, position of the
+            hidden state, and token id of each observation token `[P]`.
+        episodes: number of episodes.
     """
 
     rows: list[Ids]
@@ -84,12 +85,12 @@ class Batch:
 
     @property
     def segments(self) -> int:
-        """How many segments, equal ones counted each."""
+        """Number of segments, including equal ones."""
         return len(self.segment_row)
 
     @property
     def tokens(self) -> int:
-        """Tokens of all segments, equal ones counted each: what there was to learn from."""
+        """Number of tokens of all segments, including equal ones."""
         lengths = np.array([len(row) for row in self.rows], np.int64)
         return int(lengths[self.segment_row].sum())
 
@@ -104,19 +105,22 @@ def collate(
     """Return the batch of some episodes.
 
     Args:
-        trajectories: with tokens (`Codec.read` gives them to text-only data). A last action that
-            the task did not apply is left out, see `Trajectory.executed`.
-        context: most tokens of a turn's context; older items are left out as the sampler does.
+        trajectories: episodes with tokens (`Codec.read` adds them to text-only data). A last action
+            that the task did not apply is left out, see `Trajectory.executed`.
+        context: largest number of tokens of a turn's context. Older items are left out, as in the
+            sampler.
         observations: whether observation tokens get columns too.
-        strided: how a history that exceeds its window is cut. Exactly, each turn then has a row of
-            its own, as the sampler saw it. Strided, a row runs on until the window is full and the
-            next one opens half a window earlier: contexts hold between half a window and all of
-            it, at a fraction of the cost. Off-policy learning only.
-        bootstrap: the state in which an episode that was cut goes on: after the environment's last
-            `reply`, or after the last `action`.
+        strided: whether histories that exceed their window are cut with a stride. If not, each such
+            turn has a row of its own with the context that the sampler used. If so, a row grows
+            until the window is full, and the next row begins half a window earlier. Contexts then
+            hold between half a window and a whole one, at a fraction of the cost. For off-policy
+            learning only.
+        bootstrap: state from which a truncated episode is bootstrapped: the one after the
+            environment's last `reply`, or the one after the last `action`.
 
     Raises:
-        DataError: if an action has no tokens, or an observation alone exceeds `context`.
+        DataError: if an action or a first context has no tokens, or an observation alone exceeds
+            `context`.
     """
     rows: dict[bytes, int] = {}
     row_ids: list[Ids] = []
@@ -244,7 +248,7 @@ def collate(
 
 
 def _middle(first: int, end: int) -> int:
-    """Return the observation in the middle of the items `first` to `end - 1`."""
+    """Return the index of the observation in the middle of the items `first` to `end - 1`."""
     middle = (first + end) // 2
     return max(first, middle - middle % 2)
 

@@ -1,4 +1,4 @@
-"""Weights as buckets of bytes: what a push sends, with a checksum for each tensor."""
+"""Weights as buckets of bytes, in which a push sends them, with a checksum for each tensor."""
 
 import zlib
 from collections.abc import Iterable, Iterator
@@ -11,9 +11,14 @@ from torch import Tensor
 
 
 class Meta(NamedTuple):
-    """Where a tensor lies in a bucket: byte offset and length, and what the bytes mean.
+    """Place and format of a tensor in a bucket.
 
     Attributes:
+        name: name of the tensor.
+        dtype: name of its torch type, like `float32`.
+        shape: shape of the tensor.
+        offset: position of its first byte in the bucket.
+        length: number of its bytes.
         checksum: CRC-32 of the bytes, computed by the learner.
     """
 
@@ -26,13 +31,13 @@ class Meta(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """Some full weights as one flat array of bytes, which Ray maps without a copy."""
+    """Some whole tensors as one flat array of bytes, which Ray maps without a copy."""
 
     metas: tuple[Meta, ...]
     data: NDArray[np.uint8]
 
     def checksums(self) -> dict[str, int]:
-        """Return the CRC-32 of each tensor's bytes, computed anew, by the tensor's name."""
+        """Return the CRC-32 of each tensor's bytes, computed again, by the tensor's name."""
         return {
             meta.name: zlib.crc32(self.data[meta.offset : meta.offset + meta.length].data)
             for meta in self.metas
@@ -40,7 +45,12 @@ class Bucket(NamedTuple):
 
 
 def pack(weights: Iterable[tuple[str, Tensor]], size: int) -> Iterator[Bucket]:
-    """Yield named tensors as flat buckets of at most `size` bytes each, or of one larger tensor."""
+    """Yield named tensors as flat buckets.
+
+    Args:
+        weights: names and tensors.
+        size: largest number of bytes of a bucket. A larger tensor gets a bucket of its own.
+    """
     metas: list[Meta] = []
     parts: list[NDArray[np.uint8]] = []
     used = 0

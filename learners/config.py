@@ -1,4 +1,4 @@
-"""What of the learner group can be configured."""
+"""Configuration of the learner group."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -14,16 +14,17 @@ class OptimiserConfig:
 
     Attributes:
         lr: peak learning rate.
-        head_lr: of value heads; None is `lr`.
-        betas: of Adam; the benchmark's scripts use (0.9, 0.95).
-        eps: of Adam.
-        weight_decay: of matrices; biases and norms are never decayed.
-        warmup: optimiser steps of linear warm-up.
-        decay: `none`, or `linear` to 0 over `updates` of the run.
-        clip: global gradient norm; 0 does not clip.
+        head_lr: peak learning rate of value heads; None is `lr`.
+        betas: decay rates of Adam's two moments; the benchmark's scripts use (0.9, 0.95).
+        eps: term that Adam adds to the denominator.
+        weight_decay: weight decay of matrices; biases and norms are never decayed.
+        warmup: number of optimiser steps of linear warm-up.
+        decay: schedule of the learning rate after the warm-up: `none`, or `linear` to 0 over the
+            `updates` of the run.
+        clip: largest global gradient norm; 0 does not clip.
         zero: DeepSpeed ZeRO stage, 0 to 3.
-        zero_whole: under ZeRO 3, number of elements up to which a parameter is not sharded: each
-            rank keeps all of it, and no pass gathers it.
+        zero_whole: largest number of elements of a parameter that ZeRO 3 does not shard. Each rank
+            keeps all of such a parameter, and no pass gathers it.
         dtype: type of matrix products in the language models. Weights, gradients, the optimiser's
             state, value heads and losses are float32.
     """
@@ -53,14 +54,14 @@ class LearnerConfig:
     """The learner group.
 
     Attributes:
-        ranks: DeepSpeed processes.
-        threads: CPU threads of each; 0 shares the cores out.
-        optimiser: AdamW and ZeRO.
-        micro_tokens: padded tokens of one forward pass.
-        windows: how histories longer than the task's window become rows, see
+        ranks: number of DeepSpeed processes.
+        threads: number of CPU threads of each process; 0 divides the cores among the processes.
+        optimiser: settings of AdamW and ZeRO.
+        micro_tokens: largest number of tokens of one forward pass, padding included.
+        windows: rule that makes rows of histories longer than the task's window, see
             `learners.batch.collate`; `strided` is for learning from data sets.
         max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
-        timeout: seconds until a collective that does not finish is an error.
+        timeout: time until an unfinished collective is an error, in seconds.
     """
 
     ranks: Annotated[int, COUNT] = 1

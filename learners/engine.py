@@ -1,5 +1,6 @@
-"""The DeepSpeed engine of one rank, on CPU and GPU: build, step, export, save. Every quirk of
-DeepSpeed lives in this file.
+"""The DeepSpeed engine of one rank, on CPU and GPU: build, step, export, save.
+
+All work-arounds for DeepSpeed are in this file.
 """
 
 import math
@@ -21,13 +22,14 @@ from learners.networks.values import ValueNetwork
 Trained = Network | ValueNetwork
 
 HEAD = re.compile(r"q\d+\.")
-"""Names of Q heads' weights on their way to a sampler (`ValueNetwork.exported`)."""
+"""Names under which Q heads' weights are sent to a sampler (`ValueNetwork.exported`)."""
 
 
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
-    """Return AdamW groups: heads apart from trunks, matrices apart from biases and norms.
+    """Return AdamW parameter groups.
 
-    A parameter with fewer than two dimensions is a bias or a norm.
+    Heads and trunks are in different groups, and so are matrices and biases or norms. A parameter
+    with fewer than two dimensions counts as a bias or a norm.
     """
     groups: dict[tuple[bool, bool], list[Tensor]] = {}
     for name, parameter in module.named_parameters():
@@ -52,8 +54,8 @@ class DeepSpeedEngine:
     """A network under DeepSpeed.
 
     Args:
-        network: in float32.
-        config: of the optimiser.
+        network: network to train, with weights in float32.
+        config: settings of the optimiser.
         device: `cpu` or `cuda`.
     """
 
@@ -90,7 +92,7 @@ class DeepSpeedEngine:
                 "stage3_param_persistence_threshold": config.zero_whole,
             },
             "zero_allow_untested_optimizer": True,
-            # The client's AdamW is used as it is; DeepSpeed's own would be compiled for a minute.
+            # Use the given AdamW: DeepSpeed would compile its own for a minute.
             "zero_force_ds_cpu_optimizer": False,
         }
 
@@ -105,22 +107,26 @@ class DeepSpeedEngine:
         return self.engine(inputs)
 
     def backward(self, loss: Tensor, last: bool) -> None:
-        """Accumulate the gradient of `loss`; `last` marks the last micro-batch before `step`.
+        """Accumulate the gradient of a loss.
 
-        Ranks average their gradients, so `loss` has to be scaled by the number of ranks already.
+        Ranks average their gradients, so the caller multiplies the loss by the number of ranks.
+
+        Args:
+            loss: loss of a micro-batch, a scalar.
+            last: whether this is the last micro-batch before `step`.
         """
         self.engine.set_gradient_accumulation_boundary(last)
         self.engine.backward(loss)
 
     def accumulate(self, last: bool) -> None:
-        """Tell DeepSpeed before a forward pass whether `step` follows it."""
+        """Set, before a forward pass, whether `step` follows that pass."""
         self.engine.set_gradient_accumulation_boundary(last)
 
     def step(self) -> float:
         """Update the weights; return the norm of all ranks' gradient before clipping.
 
-        A gradient whose norm is not finite is dropped: weights and the optimiser's state stay what
-        they are. The norm is the same on every rank, so all ranks drop it or none does.
+        A gradient whose norm is not finite is dropped: weights and the optimiser's state do not
+        change. The norm is the same on every rank, so either all ranks drop it or none does.
         """
         factor = self._schedule()
         for group in self.optimiser.param_groups:
@@ -132,7 +138,7 @@ class DeepSpeedEngine:
                 return norm
             self.engine.step()
         else:
-            self.engine.step()  # looks at the norm itself
+            self.engine.step()  # checks the norm itself
             if self.engine.optimizer.overflow:
                 return math.inf
             norm = float(self.engine.get_global_grad_norm())
@@ -151,25 +157,25 @@ class DeepSpeedEngine:
         return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
     def named_weights(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield the sampler's full weights under the names it knows, tied ones once.
+        """Yield the whole weights that the sampler needs, under the sampler's names.
 
-        A checkpoint's file holds the same names, so every class of vLLM takes them; some of those
-        with tied embeddings refuse a second name. Under ZeRO 3 this is a collective: every rank has
-        to iterate it to the end.
+        Tied weights have one name only. These are the names of a checkpoint file, so every model
+        class of vLLM accepts them; some classes with tied embeddings refuse a second name. Under
+        ZeRO 3 this is a collective: every rank has to iterate to the end.
         """
         for name, parameter in self.network.exported():
             with self.whole([parameter]):
                 yield name, parameter.detach()
 
     def whole(self, parameters: list[nn.Parameter]) -> Any:
-        """Return a context in which sharded parameters are whole."""
+        """Return a context manager in which sharded parameters are whole."""
         import deepspeed
 
         return deepspeed.zero.GatheredParameters(parameters, enabled=self.config.zero == 3)
 
     def buckets(self, size: int) -> Iterator[Bucket]:
         """Yield the policy's weights as flat buckets of at most `size` bytes each."""
-        # Rounded as the matrix products read them; the sampler would round them likewise.
+        # Rounded to the type of the matrix products; the sampler would round in the same way.
         kind = getattr(torch, self.config.dtype)
         yield from pack(
             (
@@ -180,13 +186,22 @@ class DeepSpeedEngine:
         )
 
     def save(self, folder: Path, client_state: dict[str, Any]) -> None:
-        """Write DeepSpeed's state; every rank has to call this."""
+        """Write DeepSpeed's state; every rank has to call this.
+
+        Args:
+            folder: folder to write to.
+            client_state: further values to save, which `load` returns.
+        """
         self.engine.save_checkpoint(
             str(folder), tag="state", client_state={**client_state, "engine_steps": self.steps}
         )
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """Read what `save` wrote and return its client state; every rank has to call this."""
+        """Read what `save` wrote and return its client state; every rank has to call this.
+
+        Raises:
+            FileNotFoundError: if the folder has no DeepSpeed state.
+        """
         path, state = self.engine.load_checkpoint(str(folder), tag="state")
         if path is None:
             raise FileNotFoundError(f"no DeepSpeed state in {folder}")

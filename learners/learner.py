@@ -1,9 +1,17 @@
-"""`Learner`, one rank of the learner group. It knows torch and DeepSpeed, but not Ray: the same
-class runs inside an actor and under plain pytest.
+"""`Learner`, one rank of the learner group.
 
-An update: take this rank's share of the episodes, collate, ask the networks (`OldOutputs`), let the
-algorithm `prepare` targets, then pass over minibatches: forward, loss, backward, step. Every rank
-makes the same number of passes and steps, whatever its share, because each one is a collective.
+It uses torch and DeepSpeed, but not Ray. So the same class runs inside an actor and under plain
+pytest.
+
+The steps of an update:
+
+1. Take this rank's share of the episodes and collate them.
+2. Compute the network outputs before the first optimiser step (`OldOutputs`), if they are needed.
+3. Let the algorithm `prepare` target columns.
+4. For each minibatch: forward, loss, backward, step.
+
+Every rank makes the same number of passes and steps, whatever its share, because each one is a
+collective.
 """
 
 import math
@@ -45,15 +53,15 @@ class Learner:
     """One rank.
 
     Args:
-        algorithm: what to learn.
-        config: of the group.
-        checkpoint: a Hugging Face checkpoint directory with a tokenizer.
-        context: most tokens of a turn's context.
-        rank, world: of this process.
-        address, port: of rank 0.
+        algorithm: algorithm with its hyper-parameters.
+        config: settings of the learner group.
+        checkpoint: Hugging Face checkpoint directory with a tokenizer.
+        context: largest number of tokens of a turn's context.
+        rank, world: number of this process, and number of all ranks.
+        address, port: host address and port of rank 0.
         device: `cpu` or `cuda`.
-        seed: of minibatch order and head initialisation.
-        updates: of the whole run, for a decaying schedule.
+        seed: seed of minibatch order and head initialisation.
+        updates: number of updates of the whole run, for a decaying schedule.
     """
 
     def __init__(
@@ -97,20 +105,21 @@ class Learner:
         self.engine = DeepSpeedEngine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:
-        """Return facts about this rank, once it is up."""
+        """Return rank, number of parameters and process id, once this rank has started."""
         count = sum(getattr(p, "ds_numel", p.numel()) for p in self.engine.network.parameters())
         return {"rank": self.group.rank, "parameters": count, "pid": os.getpid()}
 
     def update(self, tables: list[pa.Table], auxiliary: list[pa.Table] | None = None) -> Metrics:
-        """Learn from some episodes, those of all ranks; return metrics, equal on every rank.
+        """Learn from some episodes; return metrics, equal on every rank.
 
         Args:
-            tables: episodes in Arrow form. Every rank gets all of them and reads its share.
-            auxiliary: episodes of a data set for a behaviour-cloning term: one table for each
-                optimiser step, from the first again if there are more steps.
+            tables: episodes of all ranks as Arrow tables. Every rank gets all of them and reads its
+                share.
+            auxiliary: episodes of a data set for a behaviour-cloning term, one table for each
+                optimiser step. If there are more steps, the tables are used again from the first.
 
         Raises:
-            RunError: if the gradient was not finite too often in a row.
+            RunError: if the gradient was not finite in `max_skips` optimiser steps in a row.
         """
         began = time.perf_counter()
         self.engine.progress = self.updates_done / max(self.updates, 1)
@@ -126,7 +135,7 @@ class Learner:
         stopped = False
         for epoch in range(self.algorithm.epochs):
             if epoch and self.target is not None:
-                # Bootstraps of the first pass would teach nothing new in a second one.
+                # With the bootstrap values of the first pass, a second one would learn nothing new.
                 old = self._old_outputs(batch)
                 columns, *_ = self._prepare(batch, old)
             for segments in self._minibatches(batch):
@@ -161,7 +170,7 @@ class Learner:
     def _collate(self, tables: list[pa.Table]) -> Batch:
         table = pa.concat_tables(tables)
         if self.algorithm.on_policy and self.algorithm.selects:
-            # Every rank has all episodes, so every rank chooses the same ones.
+            # Every rank has all episodes, so every rank selects the same ones.
             table = table.take(self.algorithm.select(table_returns(table)))
         lengths = pc.list_value_length(table["turns"]).to_numpy()
         mine = shares(lengths, self.group.world)[self.group.rank]
@@ -177,9 +186,9 @@ class Learner:
         )
 
     def _old_outputs(self, batch: Batch) -> OldOutputs:
-        """Return what the networks say before any update, as far as the algorithm needs it."""
+        """Return the network outputs before the first optimiser step; zeros if not needed."""
         if self.target is not None:
-            # If all of a step is one pass, following states are in it and nothing is asked twice.
+            # If a step is one pass, it contains all following states: no second pass is needed.
             steps_are_passes = self.algorithm.minibatch == 0 and len(self._passes(batch, None)) == 1
             if self.algorithm.evaluates(self.state) or not steps_are_passes:
                 return self._values(batch)
@@ -216,7 +225,7 @@ class Learner:
 
     @torch.no_grad()
     def _values(self, batch: Batch) -> OldOutputs:
-        """Return values of following states and target values, at every entry."""
+        """Return values of states and target values of actions, at every entry."""
         assert self.target is not None
         network = self.engine.network
         assert isinstance(network, ValueNetwork)
@@ -232,9 +241,9 @@ class Learner:
         return OldOutputs(zeros[: batch.actions], value, zeros[: batch.actions], target_q)
 
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
-        """Yield segments of each minibatch, shuffled; as many minibatches on every rank."""
+        """Yield the segments of each minibatch, shuffled; every rank yields the same number."""
         if not self.algorithm.minibatch:
-            # All of them, also those without a turn: an episode that was cut bootstraps there.
+            # All of them, also those without a turn: a truncated episode bootstraps there.
             yield np.arange(batch.segments)
             return
         mine = np.flatnonzero(batch.segment_turns > 0)
@@ -260,7 +269,7 @@ class Learner:
         extra: Batch | None,
     ) -> Metrics:
         """Take one optimiser step on some segments."""
-        # Bootstrap entries take part only where the loss looks at following states in the pass.
+        # Bootstrap entries are needed only where the loss uses following states of the same pass.
         together = self.target is not None and not len(old.target_q)
         passes = self._passes(batch, segments, bootstraps=together)
         actions, observed = self.group.total(
@@ -301,7 +310,7 @@ class Learner:
         return metrics | {"grad_norm": norm}
 
     def _clone(self, passes: list[MicroBatch], sums: dict[str, float], actions: float) -> None:
-        """Add the gradient of the behaviour-cloning term on data, with a normaliser of its own."""
+        """Add the gradient of the behaviour-cloning term, which has a normaliser of its own."""
         from learners.algorithms.bc import bc_loss
 
         count = max(self.group.total(sum(len(m.entry) for m in passes))[0], 1.0)
@@ -310,16 +319,16 @@ class Learner:
             self.engine.accumulate(last)
             out = self.engine.forward(Inputs.of(micro, self.device))
             loss = bc_loss(out.logprob, normaliser=count)
-            # The critic took no part; a zero keeps its gradients defined on every rank.
+            # The term does not use the critic; a zero keeps its gradients defined on every rank.
             terms = LossOutput(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
             self._backward(terms, last)
             sums["bc_loss"] = sums.get("bc_loss", 0.0) + float(loss) * actions
 
     def _backward(self, terms: LossOutput, last: bool) -> None:
-        """Accumulate a gradient; that of a loss which is not finite is not finite either."""
+        """Accumulate a gradient. If the loss is not finite, the gradient is not finite either."""
         loss = terms.loss * self.group.world
         if not torch.isfinite(loss):
-            # It then makes the norm of all ranks' gradient not finite, and no rank takes the step.
+            # The norm of all ranks' gradient is then not finite, and no rank takes the step.
             loss = loss * math.nan
         self.engine.backward(loss, last)
 
@@ -335,10 +344,16 @@ class Learner:
 
     @torch.no_grad()
     def probe(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
-        """Return the sampled policy's log-prob of every token but the first of each probe.
+        """Return the sampled policy's log-probabilities of the tokens of each probe.
 
-        The parity gate compares them with the samplers'. Where values guide the sampler that policy
-        is softmax(log π_start + β min Q).
+        The parity gate compares them with those of the samplers. If values guide the sampler, its
+        policy is softmax(log π_start + β min Q).
+
+        Args:
+            probes: token ids of each probe, two or more.
+
+        Returns:
+            Log-probabilities of all tokens but the first, in nats, an array for each probe.
         """
         counts = np.array([len(ids) - 1 for ids in probes])
         tokens = np.zeros((len(probes), counts.max() + 1), np.int64)
@@ -373,7 +388,10 @@ class Learner:
         return np.split(logprob.float().cpu().numpy(), np.cumsum(counts)[:-1])
 
     def weights(self, bucket_bytes: int) -> Iterator[Bucket]:
-        """Yield the policy's weights in buckets; every rank takes part, only rank 0 yields."""
+        """Yield the policy's weights in buckets of at most `bucket_bytes` bytes.
+
+        Every rank has to iterate to the end, but only rank 0 yields buckets.
+        """
         for bucket in self.engine.buckets(bucket_bytes):
             if self.group.rank == 0:
                 yield bucket
@@ -381,9 +399,10 @@ class Learner:
     def save(self, folder: str) -> None:
         """Write a checkpoint into an existing folder; every rank has to call this.
 
-        It holds Hugging Face files that `transformers` and vLLM load as they are (a value-guided
-        policy: vLLM alone, see `learners.checkpoints.guided`), and DeepSpeed's state with
-        optimiser, target network, algorithm state and generators in `deepspeed/`.
+        The checkpoint has Hugging Face files, which `transformers` and vLLM load directly; those of
+        a value-guided policy only vLLM loads (see `learners.checkpoints.guided`). The folder
+        `deepspeed/` has DeepSpeed's state, with optimiser, target network, algorithm state and
+        random generators.
         """
         path = Path(folder)
         weights = {
@@ -415,7 +434,7 @@ class Learner:
         )
 
     def load(self, folder: str) -> None:
-        """Go back to what `save` wrote; every rank has to call this."""
+        """Restore the state that `save` wrote; every rank has to call this."""
         state = self.engine.load(Path(folder) / "deepspeed")
         self.state = state["algorithm_state"]
         self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
@@ -428,6 +447,6 @@ class Learner:
 
 
 def _mean(values: list[float]) -> float:
-    """Return the mean of the finite values; not a number if there are none."""
+    """Return the mean of the finite values; NaN if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     return float(np.mean(finite)) if finite else math.nan

@@ -15,18 +15,20 @@ from lmrl.trajectory import Ids
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """One forward pass: distinct rows, and how flat entries point into them.
+    """One forward pass: distinct rows, and how flat entries refer to them.
 
     Attributes:
-        tokens: `[R, T]`, padded with 0 on the right. Attention is causal, so no real position sees
-            the padding and no mask is needed.
-        state_row, state_position: the hidden states that are needed `[S]`, distinct.
-        entry: which of the batch's entries this pass serves `[E]`; indices below N are actions.
-        entry_state: hidden state of each of them `[E]`.
-        entry_token: action token of each `[E]`; 0 for a bootstrap entry.
-        is_action: whether it is an action, not a bootstrap entry `[E]`.
-        observation: which of the batch's observation tokens this pass serves `[E']`.
-        observation_state, observation_token: the same for them `[E']`.
+        tokens: token ids of the rows `[R, T]`, padded with 0 on the right. Attention is causal, so
+            padding does not influence real positions, and no mask is needed.
+        state_row, state_position: row and position of the needed hidden states, distinct `[S]`.
+        entry: indices of the batch's entries that are in this pass `[E]`; those below N are
+            actions.
+        entry_state: index of each entry's hidden state among the S `[E]`.
+        entry_token: action token of each entry `[E]`; 0 for a bootstrap entry.
+        is_action: whether each entry is an action, not a bootstrap entry `[E]`.
+        observation: indices of the batch's observation tokens that are in this pass `[E']`.
+        observation_state, observation_token: hidden state and token id of each of these observation
+            tokens `[E']`.
     """
 
     tokens: Index
@@ -51,12 +53,12 @@ def micro_batches(
     """Cut a batch into forward passes of at most `budget` padded tokens.
 
     Args:
-        batch: to cut.
-        segments: serve only these; None is all.
-        budget: rows x positions of a pass. A single longer row makes a pass of its own.
-        at_least: return this many passes at the least, empty ones at the end: all ranks of a group
-            must make the same number of passes, or their collectives wait for ever.
-        bootstraps: whether bootstrap entries are served too.
+        batch: batch to cut.
+        segments: indices of the segments to include; None includes all.
+        budget: largest number of rows x positions of a pass. A longer row gets a pass of its own.
+        at_least: smallest number of passes to return, with empty ones at the end. All ranks of a
+            group must make the same number of passes, or their collectives wait for ever.
+        bootstraps: whether bootstrap entries are included.
     """
     if segments is None:
         chosen = np.ones(batch.segments, np.bool_)
@@ -69,9 +71,9 @@ def micro_batches(
     entry_row = batch.segment_row[batch.segment[entries]]
     observation_row = batch.segment_row[batch.observation_segment[observation]]
     needed = np.unique(np.concatenate([entry_row, observation_row]))
-    # Rows of like length share a pass, so that little of it is padding.
+    # Rows of similar length share a pass, so that there is little padding.
     order = sorted(needed.tolist(), key=lambda row: -len(batch.rows[row]))
-    # Entries sorted by row: those of one pass are found by slices, not by scans of the batch.
+    # Entries are sorted by row, so that slices find those of one pass without scans of the batch.
     entry_order, observation_order = (
         np.argsort(entry_row, kind="stable"),
         np.argsort(observation_row, kind="stable"),

@@ -1,4 +1,4 @@
-"""The ranks' process group: how to join it, sums and maxima over it, and how episodes are dealt."""
+"""The ranks' process group: joining it, sums and maxima over it, and each rank's episodes."""
 
 import os
 from datetime import timedelta
@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 
 class TorchProcessGroup:
-    """The other ranks, through torch.distributed."""
+    """Sums, maxima and values of all ranks, through torch.distributed.
+
+    Args:
+        rank: number of this process.
+        world: number of ranks.
+        device: `cpu` or `cuda`.
+    """
 
     def __init__(self, rank: int, world: int, device: str) -> None:
         self.rank, self.world, self.device = rank, world, device
@@ -27,7 +33,7 @@ class TorchProcessGroup:
     def each(self, value: Any) -> list[Any]:
         """Return the values of all ranks, in order of the ranks.
 
-        A checkpoint's state is written by rank 0, so what differs by rank has to be gathered.
+        Rank 0 writes a checkpoint's state, so values that differ by rank have to be gathered.
         """
         found = [value] * self.world
         if self.world > 1:
@@ -43,14 +49,16 @@ class TorchProcessGroup:
 
 
 def shares(lengths: NDArray[np.integer], world: int) -> list[list[int]]:
-    """Deal episodes to ranks so that their loads are alike: longest first, to the least loaded.
+    """Distribute episodes over ranks so that the ranks have similar loads.
+
+    Each episode, longest first, goes to the rank with the smallest load so far.
 
     Args:
-        lengths: a cost of each episode.
+        lengths: cost of each episode `[episodes]`, for example its number of turns.
         world: number of ranks.
 
     Returns:
-        The indices of each rank, ascending.
+        Indices of each rank's episodes, ascending.
     """
     loads = [0] * world
     dealt: list[list[int]] = [[] for _ in range(world)]
@@ -65,13 +73,13 @@ def join_group(rank: int, world: int, address: str, port: int, device: str, seco
     """Join the process group of the learner ranks.
 
     Args:
-        rank: of this process.
+        rank: number of this process.
         world: number of ranks.
-        address, port: of rank 0.
+        address, port: host address and port of rank 0.
         device: `cpu` (gloo) or `cuda` (NCCL).
-        seconds: deadline of every collective.
+        seconds: time limit of every collective, in seconds.
     """
-    # DeepSpeed looks these up; where one is missing it tries MPI and fails with another message.
+    # DeepSpeed reads these. If one is missing, it tries MPI and fails with an unrelated message.
     os.environ.update(
         RANK=str(rank),
         LOCAL_RANK="0",
@@ -88,9 +96,9 @@ def join_group(rank: int, world: int, address: str, port: int, device: str, seco
         verbose=False,
     )
     if device == "cpu":
-        # DeepSpeed gives every rank of a machine a shared buffer of 69 MB and never removes it:
-        # each run would cost memory until the next boot. Once all ranks have it open, its name is
-        # not needed any more, and what is mapped goes with the last process, however that ends.
+        # DeepSpeed gives every rank of a machine a shared buffer of 69 MB and never removes it, so
+        # each run would use memory until the next boot. Once all ranks have opened it, its name is
+        # not needed any more. The mapped memory is freed with the last process, however it ends.
         torch.distributed.barrier()
         name = f"deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{rank}"
         Path("/dev/shm", name).unlink(missing_ok=True)

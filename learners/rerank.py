@@ -1,9 +1,9 @@
-"""Choose among a finite set of actions by what a checkpoint makes of each (arXiv 2311.18232's code:
-the maze is evaluated so).
+"""Choose among a finite set of actions by the scores that a checkpoint gives them.
 
-A plain policy (BC, PPO) scores an action by its log-probability, a value-guided one (MC, ILQL,
-Q-SFT) by its Q values as its sampler reads them: of the last token, or, as published, summed over
-the tokens, which favours short actions where values are negative.
+The code of arXiv 2311.18232 evaluates the maze in this way. A plain policy (BC, PPO) scores an
+action by its log-probability. A value-guided policy (MC, ILQL, Q-SFT) scores it by Q, computed as
+in its sampler: Q of the last token, or, as published, the sum over the tokens, which favours short
+actions where values are negative.
 """
 
 from collections.abc import Sequence
@@ -27,18 +27,20 @@ from lmrl.trajectory import Ids
 Score = Literal["last", "sum"]
 
 REMEMBERED = 65536
-"""Contexts whose scores are kept: small worlds show the same ones over and over."""
+"""Number of contexts whose scores are cached. Small tasks show the same contexts many times."""
 
 
 class Reranker:
     """A checkpoint that scores actions.
 
     Args:
-        folder: a checkpoint directory, plain or value-guided.
-        actions: the actions to choose from, as text.
-        score: how Q values of several tokens become one number; log-probabilities are summed.
-        greedy: take the best action; otherwise draw from the softmax of the scores.
-        seed: of the draws.
+        folder: checkpoint directory of a plain or value-guided policy.
+        actions: texts of the actions to choose from.
+        score: rule that makes one number of the Q values of several tokens: the `last` one, or
+            their `sum`. Log-probabilities are always summed.
+        greedy: whether to take the best action; if not, one is drawn from the softmax of the
+            scores.
+        seed: seed of the draws.
 
     Raises:
         UsageError: if there are no actions, or the checkpoint cannot be read.
@@ -78,7 +80,7 @@ class Reranker:
 
         def inner(name: str) -> CausalLM:
             model = AutoModelForCausalLM.from_config(config)
-            # An output embedding is not stored where it is tied, nor the critic's: it is not used.
+            # Not stored: an output embedding that is tied, and the critic's, which is not used.
             found = model.load_state_dict(part(name), strict=False)
             output = model.get_output_embeddings().weight
             unread = {key for key, p in model.named_parameters() if p is not output}
@@ -97,7 +99,7 @@ class Reranker:
         return inner("critic.")
 
     def scores(self, context: Ids) -> NDArray[np.float64]:
-        """Return the score of each action in a context, in nats or reward units."""
+        """Return the score of each action `[actions]` in a context, in nats or reward units."""
         key = context.tobytes()
         if key not in self.known:
             if len(self.known) >= REMEMBERED:
@@ -137,7 +139,7 @@ class Reranker:
         return self.texts[int(self.scores(self.codec.encode(observation)).argmax())]
 
     def __call__(self, context: Ids) -> Reply:
-        """Return an action as a policy of `lmrl.rollout.rollout` does."""
+        """Return an action for a context; this makes a `Reranker` a policy of `lmrl.rollout`."""
         scores = self.scores(context)
         if self.greedy:
             chosen = int(scores.argmax())

@@ -221,7 +221,7 @@ def test_a_model_for_a_task_without_an_oracle_is_refused() -> None:
     with pytest.raises(UsageError, match="nobody answers in maze-fo"):
         exp.check()
     exp = replace(exp, task="twenty-questions", oracle=ChatConfig(model="no/such/folder"))
-    with pytest.raises(UsageError, match="no/such/folder is no model"):
+    with pytest.raises(UsageError, match="no/such/folder is not a model"):
         exp.check()
     exp = replace(exp, oracle=ChatConfig(endpoint="http://localhost:1/v1"))
     with pytest.raises(UsageError, match=r"needs oracle\.model"):

@@ -124,13 +124,13 @@ def test_what_does_not_go_together_is_refused(
         capsys, *maze, "--checkpoint", checkpoint, "--oracle", "smollm2"
     )
     assert "needs --oracle" in refused(capsys, *optimal, "--oracle-endpoint", "http://here")
-    assert "no/model is no model" in refused(
+    assert "no/model is not a model" in refused(
         capsys, "evaluate", "--task", "car-dealer", "--player", "optimal", "--oracle", "no/model"
     )
     assert "needs --model" in refused(capsys, *prompt)
     for option in ("--model", "--endpoint", "--data"):
         assert f"{option} is for --policy prompt" in refused(capsys, *optimal, option, "smollm2")
-    assert "no/model is no model" in refused(capsys, *prompt, "--model", "no/model")
+    assert "no/model is not a model" in refused(capsys, *prompt, "--model", "no/model")
     here = ["--model", "m", "--endpoint", "http://here"]
     assert "no data set" in refused(capsys, *prompt, *here, "--data", tmp_path / "none")
     assert "--shots is -1" in refused(capsys, *prompt, "--model", "smollm2", "--shots", -1)

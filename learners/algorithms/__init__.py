@@ -1,1 +1,1 @@
-"""The algorithms, one file each, and the arithmetic of returns that they share."""
+"""The algorithms, one file each, and the computation of returns that they share."""

@@ -1,8 +1,8 @@
 """What an algorithm is: a frozen dataclass of hyper-parameters with `prepare` and `loss`.
 
-A new algorithm is one file with one such class. `prepare` runs once a batch and without gradient:
-it turns what the networks say now into target columns `[N]`. `loss` runs for every micro-batch and
-sees flat columns only: no padding, no masks, no turns.
+A new algorithm is one file with one such class. `prepare` runs once per batch and without gradient:
+it turns the network outputs before the first optimiser step into target columns `[N]`. `loss` runs
+for every micro-batch. Its inputs are flat columns only: no padding, no masks, no turns.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ Metrics = dict[str, float]
 
 
 class ProcessGroup(Protocol):
-    """The other ranks, as far as an algorithm needs them."""
+    """The part of the ranks' process group that an algorithm uses."""
 
     def total(self, *values: float) -> list[float]:
         """Return the sums of `values` over all ranks."""
@@ -31,15 +31,16 @@ class ProcessGroup(Protocol):
 
 @dataclass(frozen=True)
 class OldOutputs:
-    """What the networks say about a batch before any update of it.
+    """Network outputs for a batch before the first optimiser step on it.
 
     Attributes:
-        logprob: of the policy `[N]`.
-        value: of the critic, or of the V head that values following states `[N + K]`; zeros
-            without one.
-        reference: log-prob of the frozen reference policy `[N]`; zeros without one.
-        target_q: target values of the actions, one row a Q head `[heads, N + K]`; no rows without
-            a target network.
+        logprob: log-probabilities of the action tokens under the policy `[N]`, in nats.
+        value: values from the critic, or from the V head that values following states `[N + K]`,
+            in reward units; zeros without a critic or V head.
+        reference: log-probabilities of the action tokens under the frozen reference policy `[N]`,
+            in nats; zeros without a reference policy.
+        target_q: target values of the actions, one row per Q head `[heads, N + K]`, in reward
+            units; no rows without a target network.
     """
 
     logprob: NDArray[np.floating]
@@ -53,8 +54,8 @@ class LossOutput:
     """A loss over one micro-batch.
 
     Attributes:
-        loss: a scalar: the sum over this micro-batch divided by the normaliser of all ranks.
-        sums: named sums over this micro-batch's action tokens; the learner reports their means
+        loss: loss, a scalar: the sum over this micro-batch, divided by the normaliser of all ranks.
+        sums: named sums over this micro-batch's action tokens. The learner reports their means
             over all action tokens of all ranks.
     """
 
@@ -64,15 +65,16 @@ class LossOutput:
 
 @dataclass(frozen=True)
 class TargetConfig:
-    """How a target network follows: θ' ← alpha θ + (1 − alpha) θ' after each optimiser step.
+    """Settings of a target network: θ' ← alpha θ + (1 − alpha) θ' after each optimiser step.
 
     Attributes:
-        alpha: of the step.
-        trunk: whether the target has a trunk of its own, or its heads read the trained one's.
-        hard_every: steps between full copies beside the slow ones; 0 has none.
-        bootstrap: where an episode that was cut goes on: after the environment's last `reply`, or
-            after the last `action`.
-        v: whether following states are valued by the target's V head, or by the trained one.
+        alpha: step size of the moving average, above 0 and at most 1.
+        trunk: whether the target has a trunk of its own. If not, its heads read the trained trunk.
+        hard_every: number of optimiser steps between full copies, which come on top of the moving
+            average; 0 makes no full copies.
+        bootstrap: state from which a truncated episode is bootstrapped: the one after the
+            environment's last `reply`, or the one after the last `action`.
+        v: whether the target's V head values following states. If not, the trained V head does.
     """
 
     alpha: float
@@ -88,15 +90,16 @@ class ValueGuidance:
 
     Attributes:
         heads: number of Q heads.
-        kind: of the heads.
-        scale: the heads' unit.
+        kind: kind of the Q heads.
+        scale: unit of the heads' outputs, in reward units.
         beta: weight of Q.
-        top_p: only tokens in the start policy's nucleus of this mass may be sampled; 1 is all.
-        q_from: what Q is: the outputs of the heads (`value`), the `probability` that they give a
-            token (`learners.algorithms.qsft`), or the `ratio` of that to the start policy's, at
-            most 1.
-        support: for a probability or ratio, the least probability of a token under the start policy
-            as a share of the most probable token's; Q of a token below it is 0.
+        top_p: probability mass of the start policy's nucleus; tokens outside it are not sampled. 1
+            allows every token.
+        q_from: source of Q: the outputs of the heads (`value`), the `probability` that the heads
+            give a token (`learners.algorithms.qsft`), or the `ratio` of that probability to the
+            start policy's, at most 1.
+        support: for `probability` and `ratio`, the smallest probability of a token under the start
+            policy, as a share of the most probable token's. Q of a token below it is 0.
     """
 
     heads: int
@@ -108,13 +111,19 @@ class ValueGuidance:
     support: float = 0.0
 
     def outputs(self, vocabulary: int) -> int:
-        """Return how many outputs a Q head has: one a token, and one for the rest symbol."""
+        """Return the number of outputs of a Q head.
+
+        It is one output per token. For a probability or ratio there is one more, for the rest
+        symbol.
+        """
         return vocabulary + (self.q_from != "value")
 
 
 class Algorithm(ABC):
-    """Hyper-parameters, and what they mean. Subclasses are frozen dataclasses; what they do not
-    say is said here."""
+    """Hyper-parameters, and how they are used.
+
+    Subclasses are frozen dataclasses. This class holds the defaults of what they do not define.
+    """
 
     name: ClassVar[str]
     on_policy: ClassVar[bool] = False
@@ -122,12 +131,12 @@ class Algorithm(ABC):
     epochs: int = 1
     """Passes over each batch."""
     minibatch: int = 0
-    """Segments of all ranks per optimiser step; 0 is the whole batch."""
+    """Number of segments per optimiser step, all ranks together; 0 is the whole batch."""
     replay: float = 0.0
-    """Share of what a round learns from that is not fresh: half of it from a data set, half from
+    """Share of a round's episodes that are not fresh: half of them come from a data set, half from
     the run's earlier rounds."""
     bc_coef: float = 0.0
-    """Weight of a cloning term on a data set, beside the algorithm's own loss."""
+    """Weight of a behaviour-cloning term on a data set, added to the algorithm's own loss."""
     selects: ClassVar[bool] = False
     """Whether it learns from some episodes only: those that `select` returns."""
 
@@ -135,21 +144,22 @@ class Algorithm(ABC):
         """Return the indices of the episodes that are learned from, ascending.
 
         Args:
-            returns: undiscounted, of each episode of a data set or of a round `[episodes]`.
+            returns: undiscounted return of each episode of a data set or of a round `[episodes]`,
+                in reward units.
         """
         return np.arange(len(returns))
 
     def evaluates(self, state: Mapping[str, float]) -> bool:
-        """Return whether `prepare` needs `OldOutputs`. If not, that forward pass is left out.
+        """Return whether `prepare` needs `OldOutputs`. If not, that forward pass is skipped.
 
         Args:
-            state: numbers that change during a run, see `start_state`.
+            state: numbers that change during a run; see `start_state`.
         """
         return False
 
     @property
     def observations(self) -> bool:
-        """Whether the loss looks at observation tokens."""
+        """Whether the loss uses observation tokens."""
         return False
 
     @property
@@ -159,14 +169,16 @@ class Algorithm(ABC):
 
     @property
     def target_config(self) -> TargetConfig | None:
-        """How the target network follows the trained one; None has no target network, and then
-        losses know nothing of following states."""
+        """Settings of the target network; None if there is no target network.
+
+        Without a target network the loss gets no columns of following states.
+        """
         return None
 
     @property
     def guidance(self) -> ValueGuidance | None:
-        """How the sampler uses action values beside the start policy; None samples from the policy
-        that is trained."""
+        """How the sampler combines action values with the start policy; None samples from the
+        trained policy."""
         return None
 
     @abstractmethod
@@ -174,21 +186,29 @@ class Algorithm(ABC):
         """Return the network that is trained.
 
         Args:
-            load: returns the start policy, a new copy each time.
+            load: function that returns a new copy of the start policy.
         """
 
     def start_state(self) -> dict[str, float]:
-        """Return numbers that change during a run and are saved with it."""
+        """Return the initial values of the numbers that change during a run and are saved in its
+        checkpoints."""
         return {}
 
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return target columns `[N]`, metrics, and the state of the next round."""
+        """Return target columns `[N]`, metrics, and the state of the next round.
+
+        Args:
+            batch: this rank's episodes.
+            old: network outputs before the first optimiser step on the batch.
+            group: process group of all ranks.
+            state: numbers that change during a run; see `start_state`.
+        """
         return {}, {}, {}
 
     def weight(self, actions: int, observations: int) -> float:
-        """Return the normaliser of some action and observation tokens."""
+        """Return the normaliser of a loss over so many action and observation tokens."""
         return float(actions)
 
     @abstractmethod
@@ -196,21 +216,26 @@ class Algorithm(ABC):
         """Return the loss of a micro-batch whose entries are actions.
 
         Args:
-            out: what the network returns at the entries `[E]` and observation tokens `[E']`.
-            targets: the columns of `prepare` at the entries, `[E]` each. With a target network also
-                `target_q` `[heads, E]`, and of the following states `v_next` `[E]` and
-                `target_q_next` `[heads, E]`; all without gradient.
+            out: outputs of the network at the entries `[E]` and observation tokens `[E']`.
+            targets: columns of `prepare` at the entries, `[E]` each, without gradient. With a
+                target network there are three more: `target_q` `[heads, E]` at the entries, and
+                `v_next` `[E]` and `target_q_next` `[heads, E]` at the following states.
             normaliser: `weight` of the whole minibatch, all ranks together.
         """
 
     def minibatches(self, segments: int) -> int:
-        """Return how many minibatches so many segments of all ranks are split into."""
+        """Return the number of minibatches for a number of segments, all ranks together."""
         return max(1, round(segments / self.minibatch)) if self.minibatch else 1
 
     def steps(self, segments: int) -> int:
-        """Return the most optimiser steps of an update with so many segments of all ranks."""
+        """Return the largest number of optimiser steps of an update with this number of segments,
+        all ranks together."""
         return self.epochs * self.minibatches(segments)
 
     def stop(self, metrics: Metrics) -> bool:
-        """Return whether the rest of the batch's minibatches are to be skipped."""
+        """Return whether to skip the rest of the batch's minibatches.
+
+        Args:
+            metrics: metrics of the latest minibatch.
+        """
         return False

@@ -27,10 +27,11 @@ def bc_loss(
     scripts).
 
     Args:
-        logprob: of the action tokens `[N]`.
-        observation_logprob: of the observation tokens `[P]`.
-        observation_weight: w.
-        normaliser: None is N + w P. The legacy loss of the published code divides by N + P.
+        logprob: log-probabilities of the action tokens `[N]`, in nats.
+        observation_logprob: log-probabilities of the observation tokens `[P]`, in nats.
+        observation_weight: weight w of the observation tokens.
+        normaliser: divisor of the sum; None is N + w P. The legacy loss of the published code
+            divides by N + P.
     """
     total = logprob.sum()
     weight = float(len(logprob))
@@ -46,8 +47,8 @@ class BC(Algorithm):
 
     Attributes:
         observation_weight: weight of a language-model loss on observation tokens. The benchmark
-            uses 0. With 1 a policy that starts from random weights learns to tell states apart
-            before any value depends on it, which online learning then profits from.
+            uses 0. With 1 a policy that starts from random weights learns to distinguish states
+            before any value depends on them, which helps online learning afterwards.
     """
 
     observation_weight: Annotated[float, NOT_NEGATIVE] = 0.0

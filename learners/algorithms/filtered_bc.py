@@ -1,8 +1,8 @@
 """Filtered behaviour cloning: clone the best episodes only (arXiv 2311.18232, section 5).
 
-Offline the best of the data set, online the best of every round. Published, the online form trained
-on nothing in the tasks that show one state a turn, since its rows were cut from the wrong history;
-here every turn of a chosen episode counts.
+Offline these are the best episodes of the data set, online the best episodes of every round. In the
+published code the online form trained on nothing in the tasks that show one state per turn, since
+its rows were cut from the wrong history. Here every turn of a selected episode counts.
 """
 
 from dataclasses import dataclass
@@ -18,12 +18,15 @@ from lmrl.limits import ANY, Range, Used
 def keep_share(
     returns: NDArray[np.floating], share: float, ties: bool = False
 ) -> NDArray[np.int64]:
-    """Return the indices of the ⌊N share⌋ largest returns, ascending; of equal ones the first.
+    """Return the indices of the ⌊N share⌋ largest returns, ascending.
+
+    Of equal returns the first ones are kept.
 
     Args:
-        returns: undiscounted, of each episode `[N]`.
-        share: between 0 and 1.
-        ties: keep instead everything from the (1 − share) quantile on, which may be more.
+        returns: undiscounted return of each episode `[N]`, in reward units.
+        share: share of the episodes to keep, between 0 and 1.
+        ties: whether to keep instead every return of at least the (1 − share) quantile, which may
+            be more episodes.
     """
     returns = np.asarray(returns, float)
     if ties and len(returns):
@@ -45,9 +48,9 @@ class FilteredBC(BC):
     """Behaviour cloning of the best episodes of a data set.
 
     Attributes:
-        share: of the episodes that is cloned, the best ones.
-        ties: whether episodes as good as the worst chosen one are cloned too.
-        threshold: if given, the lowest return that is cloned, instead of a share.
+        share: share of the episodes that is cloned, best ones first.
+        ties: whether episodes with the same return as the worst selected one are cloned too.
+        threshold: lowest return that is cloned; None selects by `share` instead.
     """
 
     share: Annotated[float, Range(above=0.0, high=1.0), _BY_SHARE] = 0.1
@@ -59,7 +62,7 @@ class FilteredBC(BC):
 
     @property
     def by_share(self) -> bool:
-        """Whether a share of the episodes is cloned, not those above a threshold."""
+        """Whether episodes are selected by `share`, not by `threshold`."""
         return self.threshold is None
 
     def select(self, returns: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -71,7 +74,7 @@ class FilteredBC(BC):
 
 @dataclass(frozen=True)
 class OnlineFilteredBC(FilteredBC):
-    """Behaviour cloning of the best episodes of every round of the policy's own."""
+    """Behaviour cloning of the best episodes of every round, which the policy itself played."""
 
     share: Annotated[float, Range(above=0.0, high=1.0), _BY_SHARE] = 0.3
 

@@ -1,14 +1,16 @@
-"""Implicit language Q-learning (Snell et al. 2022, arXiv:2206.11871), as the benchmark has it.
+"""Implicit language Q-learning (Snell et al. 2022, arXiv:2206.11871), as the benchmark uses it.
 
-Defaults repair what the published code gets wrong: credit is discounted at turn borders instead of
-at every token (`credit="token"`), a time limit is bootstrapped after the environment's reply
-(`bootstrap="action"` reads it before), targets take V from the target network (`target_v`), and
-values of tokens that were never taken are held down (`cql_weight` above 0).
+The defaults repair faults of the published code:
 
-Every action token bootstraps from the state of the next action token, also inside a turn. One
-bootstrap a turn would make the value of a first token the mean over the data's continuations, and
-where all actions begin alike no maximum would be left. `lam` above 0 turns the one-step target into
-TD(λ), with λ at turn borders only.
+- Credit is discounted at turn borders instead of at every token (`credit="token"`).
+- A time limit is bootstrapped after the environment's reply (`bootstrap="action"`: before it).
+- Targets take V from the target network (`target_v`).
+- Values of tokens that were never taken are kept low (`cql_weight` above 0).
+
+Every action token bootstraps from the state of the next action token, also inside a turn. With one
+bootstrap per turn, the value of a first token would be the mean over the data's continuations.
+Where all actions begin with the same token, no maximum would be left. `lam` above 0 turns the
+one-step target into TD(λ), with λ at turn borders only.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +44,7 @@ class ILQLTerms(NamedTuple):
 
     Attributes:
         q: half the squared errors of the Q heads `[heads, N]`.
-        v: the expectile loss.
+        v: expectile loss of V `[N]`.
     """
 
     q: Float[Tensor, "heads N"]
@@ -62,11 +64,11 @@ def ilql_terms(
     the target values; the case Q' = V counts as Q' above V.
 
     Args:
-        q: of the actions `[heads, N]`.
-        v: of their states `[N]`.
+        q: values of the actions `[heads, N]`, in reward units.
+        v: values of the states in which the actions were taken `[N]`, in reward units.
         target_q: smallest target value of the actions `[N]`, without gradient.
-        y: targets of q `[N]`, without gradient.
-        tau: expectile.
+        y: regression targets of `q` `[N]`, without gradient.
+        tau: expectile τ, between 0 and 1.
     """
     weight = expectile_weight(target_q, v, tau)
     return ILQLTerms(0.5 * (q - y).square(), weight * 0.5 * (v - target_q).square())
@@ -83,27 +85,28 @@ def expectile_weight(
 class ILQL(ValueBased):
     """Implicit language Q-learning.
 
-    The other attributes are those of `ValueBased`. λ acts where γ does; bootstraps are at each
-    action token, whatever `credit` is.
+    The other attributes are those of `ValueBased`. λ acts at the same places as γ. Every action
+    token bootstraps, whatever `credit` is.
 
     Attributes:
-        lam: λ of the targets of Q; 0 is one step. Above 0 the target of a turn's last token holds
-            returns of the data, which lie below the optimum.
+        lam: λ of the targets of Q; 0 is the one-step target. Above 0 the target of a turn's last
+            token includes returns of the data, which lie below the optimum.
         mc_updates: number of first updates whose targets are the returns of the data, so that
-            bootstraps begin from a network that tells states apart.
+            bootstrapping starts with a network that distinguishes states.
         tau: expectile of the value regression.
-        polyak: α of the target network.
+        polyak: step size α of the target network.
         target_trunk: whether the target has a trunk of its own.
-        target_v: whether targets of Q take V from the target network. The published code takes it
-            from the trained one, whose values may rise faster than they settle.
-        hard_every: steps between full copies into the target; 0 has none.
-        value_bins: a V head that predicts a distribution over so many bins and learns by
+        target_v: whether targets of Q take V from the target network. The published code takes V
+            from the trained network, whose values may rise faster than they settle.
+        hard_every: number of optimiser steps between full copies into the target; 0 makes none.
+        value_bins: number of bins of a V head that predicts a distribution and learns by
             cross-entropy (`learners.networks.hl_gauss`); 0 is the expectile regression of a number.
             The mean of the weighted targets is the expectile, so both have the same solution.
-        value_bounds: lowest and highest return of an episode. Targets of Q are kept inside, so that
-            errors cannot feed on themselves, and bins cover this range; None knows of no bounds.
-        bootstrap: where an episode that was cut is continued: after the environment's last reply,
-            or after the last action.
+        value_bounds: lowest and highest return of an episode, in reward units. Targets of Q are
+            clipped to this range, so that errors cannot grow by bootstrapping, and the bins cover
+            it. None does not clip.
+        bootstrap: state from which a truncated episode is bootstrapped: the one after the
+            environment's last `reply`, or the one after the last `action`.
     """
 
     lam: Annotated[float, SHARE] = 0.0
@@ -123,12 +126,12 @@ class ILQL(ValueBased):
         """Refuse bins without bounds.
 
         Raises:
-            UsageError: with the fields.
+            UsageError: if the bins or bounds are invalid; the message names the fields.
         """
         check_bins(self.value_bins, self.value_bounds)
 
     def start_state(self) -> dict[str, float]:
-        """Return the number of updates that are done, if the first ones are special."""
+        """Return the number of finished updates if `mc_updates` needs it, else nothing."""
         return {"updates": 0.0} if self.mc_updates else {}
 
     def _learns_returns(self, state: Mapping[str, float]) -> bool:
@@ -140,7 +143,7 @@ class ILQL(ValueBased):
 
     @property
     def target_config(self) -> TargetConfig:
-        """How the target network follows."""
+        """Settings of the target network."""
         return TargetConfig(
             self.polyak, self.target_trunk, self.hard_every, self.bootstrap, self.target_v
         )
@@ -162,7 +165,7 @@ class ILQL(ValueBased):
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return rewards and discounts, and targets where they need more than the next value."""
+        """Return rewards and discounts `[N]`, or the targets `y` `[N]` of TD(λ) and returns."""
         after = {"updates": state["updates"] + 1} if self.mc_updates else {}
         discount = per_step(self.gamma, batch.turn_end, self.credit)
         if self.evaluates(state):
@@ -180,8 +183,9 @@ class ILQL(ValueBased):
     ) -> LossOutput:
         """Return L_q1 + L_q2 + L_v + cql_weight (CE_1 + CE_2) of a micro-batch.
 
-        `targets` holds at the actions: `reward`, `discount` (0 where the episode terminated),
-        `target_q` `[heads, N]`, and `v_next`, the value of the following state.
+        `targets` has these columns at the actions: `reward` `[N]`, `discount` `[N]` (0 where the
+        episode terminated), `target_q` `[heads, N]`, and `v_next` `[N]`, the value of the
+        following state. `y` `[N]`, if present, replaces `reward` and `discount`.
         """
         y = targets.get("y")
         if y is None:
@@ -216,17 +220,19 @@ class ILQL(ValueBased):
 
 @dataclass(frozen=True)
 class OnlineILQL(ILQL):
-    """ILQL that collects its own data: each round plays episodes with the current values, and
-    learns from them beside replayed ones. The start policy stays what it is.
+    """ILQL that collects its own data.
+
+    Each round plays episodes with the current values, and learns from them and from replayed
+    episodes. The start policy does not change.
 
     (The published code has no version that runs; Snell et al. 2022, section 4, is offline.)
 
     Attributes:
         replay: share of a round's episodes that are replayed: half of them from the data set, half
             from earlier rounds.
-        minibatch: segments per optimiser step, all ranks together; 0 is the whole round. Following
-            values and target values are those of the epoch's beginning.
-        epochs: passes over each round.
+        minibatch: number of segments per optimiser step, all ranks together; 0 is the whole round.
+            Values of following states and target values are computed when an epoch begins.
+        epochs: number of passes over each round.
     """
 
     replay: Annotated[float, Range(low=0.0, below=1.0)] = 0.5

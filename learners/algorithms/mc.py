@@ -1,8 +1,8 @@
 """Monte-Carlo returns: Q regresses to the discounted return that followed in the data.
 
-One Q head, no target network, no V head (arXiv 2311.18232, section 5 and appendix D). Repaired by
-default: credit is discounted at turn borders (`credit="token"` is the published way), and values of
-tokens that were never taken are held down (`cql_weight`).
+One Q head, no target network, no V head (arXiv 2311.18232, section 5 and appendix D). The defaults
+differ from the published code: credit is discounted at turn borders (`credit="token"` is the
+published way), and values of tokens that were never taken are kept low (`cql_weight`).
 """
 
 from collections.abc import Mapping
@@ -30,8 +30,8 @@ def mc_terms(q: Float[Tensor, "N"], returns: Float[Tensor, "N"]) -> Float[Tensor
     """Return half the squared errors of Q against returns `[N]`.
 
     Args:
-        q: of the actions `[N]`.
-        returns: discounted rewards to go `[N]`, without gradient.
+        q: values of the actions `[N]`, in reward units.
+        returns: discounted rewards to go `[N]`, in reward units, without gradient.
     """
     return 0.5 * (q - returns).square()
 
@@ -41,8 +41,8 @@ class MC(ValueBased):
     """Monte-Carlo returns. The other attributes are those of `ValueBased`.
 
     Attributes:
-        endless: how the rest of an episode that was cut is valued: with its own mean reward a turn
-            for ever, or, as published, with 0.
+        endless: whether the rest of a truncated episode counts as its mean reward per turn,
+            repeated for ever. If not, it counts as 0, as published.
     """
 
     endless: bool = False
@@ -53,14 +53,14 @@ class MC(ValueBased):
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return the returns."""
+        """Return the column `returns` `[N]`."""
         discount = per_step(self.gamma, batch.turn_end, self.credit)
         tails = self._tails(batch) if self.endless else None
         returns = reward_to_go(batch.reward, batch.next, discount, tails)
         return {"returns": returns}, {}, {}
 
     def _tails(self, batch: Batch) -> np.ndarray:
-        """Return the value of what an episode that was cut would have gone on to `[K]`."""
+        """Return the value of the missing rest of each truncated episode `[K]`."""
         last = np.flatnonzero(batch.next >= batch.actions)
         episodes = batch.episode[last]
         rewards = np.bincount(batch.episode, batch.reward, batch.episodes)[episodes]

@@ -1,8 +1,12 @@
 """Proximal policy optimisation over action tokens, with the benchmark's parity switches.
 
-Defaults repair what the published loop gets wrong on long episodes: credit is discounted at turn
-borders instead of at every token, values are not clipped (a clip of 0.2 against returns of -100
-freezes the critic), gradients are clipped by the learner, and a time limit is bootstrapped.
+The defaults repair faults that the published loop has on long episodes:
+
+- Credit is discounted at turn borders instead of at every token.
+- Values are not clipped: with returns of -100 a clip of 0.2 stops the critic from learning.
+- The learner clips gradients.
+- A time limit is bootstrapped.
+
 `credit="token"`, `value_clip=0.2` and `value_scale=1` give the published formulas.
 """
 
@@ -33,19 +37,19 @@ from lmrl.errors import UsageError
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used
 
 LOG_RATIO = 20.0
-"""Largest log of a probability ratio that enters an exponential. The ratio of 5e8 is far outside
-every clip, and its sums stay finite in float32."""
+"""Largest log of a probability ratio of which the exponential is taken. The ratio of 5e8 is far
+outside every clip, and its sums stay finite in float32."""
 
 
 class PPOTerms(NamedTuple):
     """Per-token terms of the PPO loss, `[N]` each.
 
     Attributes:
-        policy: max(−A ρ, −A clip(ρ)).
-        value: half the squared error, the larger one of clipped and unclipped.
-        ratio: ρ = exp(log π − log π_old), the log between -20 and 20.
-        approx_kl: ρ − 1 − log ρ, an estimate of KL(π_old ‖ π).
-        policy_clipped, value_clipped: 1 where the clipped term is strictly the larger.
+        policy: policy loss max(−A ρ, −A clip(ρ)).
+        value: half the squared error of the value; the larger one of clipped and unclipped.
+        ratio: probability ratio ρ = exp(log π − log π_old), with the log between -20 and 20.
+        approx_kl: estimate ρ − 1 − log ρ of KL(π_old ‖ π), in nats.
+        policy_clipped, value_clipped: 1 where the clipped term is strictly the larger one, else 0.
     """
 
     policy: Float[Tensor, "N"]
@@ -70,13 +74,14 @@ def ppo_terms(
     """Return the terms of the clipped objective (Schulman et al. 2017, arXiv:1707.06347, eq. 7, 9).
 
     Args:
-        logprob: of the policy being trained `[N]`.
-        value: of its critic `[N]`.
-        old_logprob, old_value: before the round `[N]`, without gradient.
-        advantage, target: of generalised advantage estimation `[N]`.
-        clip: of the ratio.
-        value_clip: of the value's change; None does not clip.
-        value_scale: value errors are measured in units of this.
+        logprob: log-probabilities of the actions under the trained policy `[N]`, in nats.
+        value: values from the critic `[N]`, in reward units.
+        old_logprob, old_value: log-probabilities and values before the round `[N]`, without
+            gradient.
+        advantage, target: advantages and value targets of generalised advantage estimation `[N]`.
+        clip: largest distance of the ratio from 1.
+        value_clip: largest change of a value, in reward units; None does not clip.
+        value_scale: unit of the value errors, in reward units.
     """
     log_ratio = (logprob - old_logprob).clamp(-LOG_RATIO, LOG_RATIO)
     ratio = log_ratio.exp()
@@ -109,28 +114,33 @@ class PPO(Algorithm):
     """PPO with a KL penalty towards the start policy inside the reward.
 
     Attributes:
-        gamma: discount.
+        gamma: discount factor.
         lam: λ of generalised advantage estimation.
         credit: whether γ and λ act at each action token or at each turn border.
-        clip: of the ratio.
-        value_clip: of the value's change; None (default) does not clip.
+        clip: largest distance of the probability ratio from 1.
+        value_clip: largest change of a value in a round, in reward units; None (default) does not
+            clip.
         value_coef: weight of the value loss.
-        value_scale: the critic predicts in units of this; set it near the spread of returns.
+        value_scale: unit of the critic's predictions, in reward units; best near the spread of
+            returns.
         value_start: value of every state before training, in reward units.
-        value_bins: a critic that predicts a distribution over so many bins and learns by
-            cross-entropy (`learners.networks.hl_gauss`); 0 predicts a number. Values are not
-            clipped then.
-        value_bounds: lowest and highest return of an episode, which the bins have to hold.
-        critic: `head` shares the policy's trunk, `trunk` has one of its own.
+        value_bins: number of bins of a critic that predicts a distribution and learns by
+            cross-entropy (`learners.networks.hl_gauss`); values are not clipped then. 0 is a critic
+            that predicts a number.
+        value_bounds: lowest and highest return of an episode, in reward units; the bins cover this
+            range.
+        critic: kind of the critic: `head` shares the policy's trunk, `trunk` has a trunk of its
+            own, `none` leaves the critic out.
         kl_coef: weight of log π − log π_start in the reward, per action token.
-        kl_target: if given, the coefficient, which then has to begin above 0, adapts until
-            `kl_to_start` is this many nats per token.
-        kl_horizon: how slowly it adapts, in episodes.
+        kl_target: value of `kl_to_start` towards which the coefficient adapts, in nats per token;
+            `kl_coef` has to begin above 0 then. None keeps the coefficient fixed.
+        kl_horizon: time scale of that adaptation, in episodes.
         whiten: whether advantages of the round are whitened.
-        epochs: passes over each round.
-        minibatch: segments per optimiser step, all ranks together; 0 is the whole round.
-        kl_stop: skip the rest of the round once a minibatch's approximate KL exceeds this.
-        bc_coef: weight of a behaviour-cloning term on the data set of `data.path`; each optimiser
+        epochs: number of passes over each round.
+        minibatch: number of segments per optimiser step, all ranks together; 0 is the whole round.
+        kl_stop: approximate KL of a minibatch above which the rest of the round is skipped, in
+            nats; None never skips.
+        bc_coef: weight of a behaviour-cloning term on the data set of `data.path`. Each optimiser
             step draws `data.batch` new episodes of it.
     """
 
@@ -176,7 +186,7 @@ class PPO(Algorithm):
             )
 
     def evaluates(self, state: Mapping[str, float]) -> bool:
-        """Return that `prepare` needs `OldOutputs`: old log-probs and values."""
+        """Return True: `prepare` needs old log-probabilities and values."""
         return True
 
     @property
@@ -202,14 +212,14 @@ class PPO(Algorithm):
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return old log-probs and values, advantages and value targets of a round.
+        """Return old log-probabilities and values, advantages and value targets `[N]` of a round.
 
-        The reward of a token is r − kl_coef (log π − log π_start), per action token.
+        The reward of an action token is r − kl_coef (log π − log π_start).
 
-        `kl_to_start` is the mean of ρ − 1 − log ρ with ρ = π_start / π over tokens of π, which is
-        an unbiased estimate of KL(π ‖ π_start) (Schulman 2020, "Approximating KL divergence", k3).
-        `kl_to_start_published` is the same with the inverse ratio, as the benchmark's code has it.
-        That one estimates χ²(π ‖ π_start) − KL(π ‖ π_start) and controls nothing here.
+        The metric `kl_to_start` is the mean of ρ − 1 − log ρ with ρ = π_start / π over tokens of π.
+        This is an unbiased estimate of KL(π ‖ π_start) (Schulman 2020, "Approximating KL
+        divergence", k3). `kl_to_start_published` uses the inverse ratio, as the benchmark's code
+        does. It estimates χ²(π ‖ π_start) − KL(π ‖ π_start) and controls nothing here.
         """
         count = batch.actions
         log_ratio = old.logprob - old.reference if self.reference else np.zeros(count)
@@ -244,7 +254,7 @@ class PPO(Algorithm):
         )
         err, err2, tgt, tgt2, mismatch, sampled_n, val, episodes = rest
         n = max(n, 1.0)
-        # Of equal advantages rounding may leave a difference below 0.
+        # If all advantages are equal, rounding may leave a variance below 0.
         mean, var = adv / n, max(adv2 / n - (adv / n) ** 2, 0.0)
         spread = tgt2 / n - (tgt / n) ** 2
         metrics = {
@@ -304,5 +314,5 @@ class PPO(Algorithm):
         )
 
     def stop(self, metrics: Metrics) -> bool:
-        """Return whether the policy has moved far enough in this round."""
+        """Return whether the approximate KL of the latest minibatch exceeds `kl_stop`."""
         return self.kl_stop is not None and metrics["approx_kl"] > self.kl_stop

@@ -1,25 +1,26 @@
 """Q-SFT: action values learned as a language model's own probabilities (Hong, Dragan and Levine
 2024, arXiv:2411.05193, section 4).
 
-A second copy of the start policy π is trained by cross-entropy towards a target that gives the
-data's token the mass w, the value of the token. No head has to be learned from nothing:
+A second copy of the start policy π is trained by cross-entropy. The target gives the data's token
+the mass w, which is the value of the token. So there is no head that starts without training:
 
     w = clip(r + γ max_a' p'(a' | s') / π(a' | s'), 0, 1)
     L = -[w log p(a | s) + (1 - w) log p(rest | s)]
 
-with the slow copy p', and values scaled to [0, 1]: `lowest` and `highest` say which returns 0 and 1
-stand for. So p(a | s) tends to π(a | s) Q(s, a) exactly.
+Here p' is the slow copy, and values are scaled to [0, 1]: `lowest` and `highest` are the returns
+that 0 and 1 stand for. So p(a | s) tends to π(a | s) Q(s, a) exactly.
 
-The remaining mass 1 − w goes to a rest symbol beside the vocabulary. The paper shares it out evenly
-among the other tokens. Then a token that π hardly ever says receives more mass than π gives it, its
-ratio p / π exceeds that of every token of the data, and a decoder of the ratio says nothing else.
+The remaining mass 1 − w goes to a rest symbol beside the vocabulary. The paper divides it evenly
+among the other tokens. Then a token with a very small probability under π receives more mass than π
+gives it. Its ratio p / π exceeds that of every token of the data, and a decoder that uses the ratio
+samples nothing else.
 
-- The maximum and the sampler look only at tokens of some probability under π (`support`): the ratio
-  of others is a quotient of two errors.
-- The sampler weighs p, as the paper does (`q_from="probability"`), or the value itself, p / π
+- The maximum and the sampler consider only tokens of some probability under π (`support`), since
+  the ratio of the others is a quotient of two errors.
+- The sampler weights p, as the paper does (`q_from="probability"`), or the value itself, p / π
   (`q_from="ratio"`).
-- Every token bootstraps from the next one; γ acts at turn borders (`credit="token"` is the
-  paper's).
+- Every token bootstraps from the next one. γ acts at turn borders; `credit="token"` is the paper's
+  rule.
 """
 
 from collections.abc import Callable, Mapping
@@ -51,7 +52,7 @@ from lmrl.errors import UsageError
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Range
 
 LEAST_MASS = 0.01
-"""The smallest and 1 less the largest mass of all tokens before training."""
+"""Smallest mass of all tokens together before training; 1 minus this is the largest mass."""
 
 
 def qsft_terms(
@@ -60,15 +61,15 @@ def qsft_terms(
     """Return the weighted cross-entropies (arXiv:2411.05193, section 4) `[N]`.
 
     Args:
-        taken: log p of the actions `[N]`.
-        rest: log p of the rest symbol `[N]`.
+        taken: log p of the actions `[N]`, in nats.
+        rest: log p of the rest symbol in the actions' states `[N]`, in nats.
         w: values of the actions, between 0 and 1, without gradient `[N]`.
     """
     return -(w * taken + (1.0 - w) * rest)
 
 
 def _likelihoods(outputs: Tensor, which: Tensor, token: Tensor) -> Tensor:
-    """Return the log-prob of each token, and that of the rest symbol."""
+    """Return the log-probabilities of each entry's token and of the rest symbol `[2, E]`."""
     logp, rest = likelihoods(outputs)
     return torch.stack([logp[which, token], rest[which]])
 
@@ -77,14 +78,14 @@ class LikelihoodNetwork(ValueNetwork):
     """A language model whose probabilities are read as values.
 
     Its one Q head begins as the output embedding of the start policy, with one more output for the
-    rest symbol; `q` of its outputs has two rows, log p of the entry's token and of the rest symbol.
+    rest symbol. `q` of its outputs has two rows: log p of the entry's token and of the rest symbol.
 
     Args:
-        trunk: the start policy.
-        support: least probability of a token that the maximum looks at, as a share of the most
-            probable one's.
-        mass: of all tokens together before training; the rest symbol has what is left.
-        chunk: states whose logits exist at one time.
+        trunk: start policy.
+        support: smallest probability of a token that the maximum considers, as a share of the most
+            probable token's.
+        mass: probability of all tokens together before training; the rest symbol has what is left.
+        chunk: number of states whose logits exist at one time.
     """
 
     def __init__(self, trunk: CausalLM, support: float, mass: float, chunk: int = 256) -> None:
@@ -131,18 +132,20 @@ class QSFT(Algorithm):
     """Q-learning by supervised fine-tuning.
 
     Attributes:
-        gamma: discount.
-        credit: whether γ acts at each action token, or at turn borders alone.
-        lowest, highest: returns that the values 0 and 1 stand for.
+        gamma: discount factor.
+        credit: whether γ acts at each action token, or at turn borders only.
+        lowest, highest: returns that the values 0 and 1 stand for, in reward units.
         value_start: value of every state before training, in reward units; None is `highest`, with
             which p begins as π.
-        support: least share of the most probable token's probability under π that a token of the
-            maximum, and of the sampler's values, needs.
-        polyak: α of the slow copy.
-        q_from: what the sampler weighs by β: the `probability` p, or its `ratio` to π, at most 1.
-        beta: the weight.
-        top_p: restricts the sampler to the start policy's nucleus; 1 does not.
-        epochs: passes over each batch.
+        support: smallest probability under π of the tokens that the maximum and the sampler's
+            values consider, as a share of the most probable token's.
+        polyak: step size α of the slow copy.
+        q_from: quantity that the sampler multiplies by β: the `probability` p, or its `ratio` to π,
+            at most 1.
+        beta: weight β of that quantity.
+        top_p: probability mass of the start policy's nucleus, to which the sampler is restricted; 1
+            does not restrict it.
+        epochs: number of passes over each batch.
     """
 
     gamma: Annotated[float, SHARE] = 0.99
@@ -160,10 +163,10 @@ class QSFT(Algorithm):
     name: ClassVar[str] = "qsft"
 
     def __post_init__(self) -> None:
-        """Refuse a range of values that is none.
+        """Refuse a range of values that is empty.
 
         Raises:
-            UsageError: with the values.
+            UsageError: if `lowest` is not below `highest`.
         """
         if not self.lowest < self.highest:
             raise UsageError(
@@ -173,7 +176,7 @@ class QSFT(Algorithm):
 
     @property
     def target_config(self) -> TargetConfig:
-        """How the slow copy follows."""
+        """Settings of the slow copy."""
         return TargetConfig(self.polyak)
 
     @property
@@ -190,7 +193,7 @@ class QSFT(Algorithm):
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return rewards and discounts of each token's step."""
+        """Return the reward and the discount of each token's step `[N]`."""
         discount = per_step(self.gamma, batch.turn_end, self.credit)
         return {"reward": batch.reward, "discount": discount * (batch.next >= 0)}, {}, {}
 

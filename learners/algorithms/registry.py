@@ -1,7 +1,7 @@
-"""Which algorithms exist.
+"""The registry of algorithms.
 
-A new algorithm is one file and one line here, an entry point of the group `lmrl.algorithms` in
-another distribution (`name = "module:Class"`), or any class that is named as `module:Class`.
+A new algorithm is one file and one line here, or an entry point of the group `lmrl.algorithms` in
+another distribution (`name = "module:Class"`), or any class, which is then named as `module:Class`.
 """
 
 import importlib
@@ -25,12 +25,12 @@ ALGORITHMS: Mapping[str, str] = {
     "qsft": "learners.algorithms.qsft:QSFT",
     "sarsa": "learners.algorithms.sarsa:ConservativeSARSA",
 }
-"""Name -> class."""
+"""Names of algorithms -> their classes, as `module:Class`."""
 
 
 @cache
 def known() -> Mapping[str, str]:
-    """Return every algorithm: ours and those that installed distributions offer."""
+    """Return all algorithms: those of this package and those of installed distributions."""
     others = {e.name: e.value for e in entry_points(group="lmrl.algorithms")}
     return {**others, **ALGORITHMS}
 
@@ -39,10 +39,10 @@ def algorithm_class(name: str) -> type[Algorithm]:
     """Return the class of an algorithm.
 
     Args:
-        name: of a known algorithm, or `module:Class` of any other.
+        name: name of a registered algorithm, or `module:Class` of any other one.
 
     Raises:
-        UsageError: for an unknown name, or a class that is missing or not an `Algorithm`.
+        UsageError: if the name is unknown, or the class is missing or not an `Algorithm`.
     """
     if ":" not in name and name not in known():
         raise unknown("algorithm", name, known())

@@ -1,8 +1,8 @@
 """Returns, generalised advantage estimation, whitening and KL controllers, on flat action tokens.
 
-All functions take the flat columns of `learners.batch`. `follow` (there `next`) leads from an
-action token to the entry that follows it in its episode: another action, a bootstrap entry at index
-N or above, or -1 where the episode terminated. Environment tokens never take part.
+All functions take the flat columns of `learners.batch`. `follow` (`next` in a `Batch`) is the index
+of the entry that follows an action token in its episode: another action, a bootstrap entry at index
+N or above, or -1 where the episode terminated. Environment tokens have no entries.
 """
 
 from typing import Literal
@@ -18,9 +18,12 @@ Credit = Literal["token", "turn"]
 def per_step(rate: float, turn_end: Bool[np.ndarray, "N"], credit: Credit) -> Values:
     """Return a discount for the step from each action token to its successor `[N]`.
 
-    `token` applies `rate` at every action token, as the published benchmark does; `turn` applies it
-    at the last token of a turn and 1 inside, so that a long utterance is not discounted more than a
-    short one.
+    Args:
+        rate: discount of one step.
+        turn_end: whether an action token is the last one of its turn `[N]`.
+        credit: `token` applies `rate` at every action token, as the published benchmark does.
+            `turn` applies it at the last token of a turn and 1 inside, so that a long utterance is
+            not discounted more than a short one.
     """
     if credit == "token":
         return np.full(len(turn_end), rate)
@@ -30,10 +33,13 @@ def per_step(rate: float, turn_end: Bool[np.ndarray, "N"], credit: Credit) -> Va
 def off_policy_decay(rate: float, turn_end: Bool[np.ndarray, "N"], credit: Credit) -> Values:
     """Return λ of the step from each action token to the next, for targets with a maximum `[N]`.
 
-    `token` applies `rate` at every action token. `turn` applies it at the last token of a turn and
-    0 inside. With 1 inside, as `per_step` has it, every token of a turn would regress to the return
-    of the data's continuation, and the value of the first token would be the mean over the data's
-    actions: nothing would be left to maximise over.
+    Args:
+        rate: λ of one step.
+        turn_end: whether an action token is the last one of its turn `[N]`.
+        credit: `token` applies `rate` at every action token. `turn` applies it at the last token of
+            a turn and 0 inside. With 1 inside, as in `per_step`, every token of a turn would
+            regress to the return of the data's continuation. The value of the first token would
+            then be the mean over the data's actions, and no maximum would be left.
     """
     return np.where(turn_end | (credit == "token"), rate, 0.0)
 
@@ -44,12 +50,12 @@ def reward_to_go(
     discount: Values,
     bootstrap: Float[np.ndarray, "K"] | None = None,
 ) -> Values:
-    """Return discounted returns Gₙ = rₙ + γₙ G_next(n) `[N]`.
+    """Return discounted returns Gₙ = rₙ + γₙ G_next(n) `[N]`, in reward units.
 
     Args:
-        reward: `[N]`.
-        follow: `[N]`.
-        discount: γ of the step to the successor `[N]`.
+        reward: reward of each action token `[N]`.
+        follow: index of the following entry `[N]`; -1 where the episode terminated.
+        discount: γ of the step to the following entry `[N]`.
         bootstrap: values of the bootstrap entries `[K]`; None counts them as 0.
     """
     count = len(reward)
@@ -71,15 +77,15 @@ def lambda_returns(
 ) -> Values:
     """Return TD(λ) targets yₙ = rₙ + γₙ [(1 − λₙ) V_next + λₙ y_next] `[N]`.
 
-    (Sutton & Barto 2018, equation 12.18, on flat entries.) Where an episode was cut, y_next is the
-    value of its bootstrap entry. λ = 0 is the one-step target, λ = 1 the discounted return.
+    (Sutton & Barto 2018, equation 12.18, on flat entries.) Where an episode was truncated, y_next
+    is the value of its bootstrap entry. λ = 0 is the one-step target, λ = 1 the discounted return.
 
     Args:
-        value: of actions and bootstrap entries `[N + K]`.
-        reward: `[N]`.
-        follow: `[N]`.
-        discount: γ `[N]`.
-        decay: λ `[N]`.
+        value: values of actions and bootstrap entries `[N + K]`, in reward units.
+        reward: reward of each action token `[N]`.
+        follow: index of the following entry `[N]`; -1 where the episode terminated.
+        discount: γ of the step to the following entry `[N]`.
+        decay: λ of that step `[N]`.
     """
     count = len(reward)
     padded = np.append(value, 0.0)  # index -1: the value after a terminal state
@@ -104,11 +110,11 @@ def gae(
     (Schulman et al. 2016, arXiv:1506.02438, eq. 16).
 
     Args:
-        value: of actions and bootstrap entries `[N + K]`.
-        reward: `[N]`.
-        follow: `[N]`.
-        discount: γ `[N]`.
-        decay: λ `[N]`.
+        value: values of actions and bootstrap entries `[N + K]`, in reward units.
+        reward: reward of each action token `[N]`.
+        follow: index of the following entry `[N]`; -1 where the episode terminated.
+        discount: γ of the step to the following entry `[N]`.
+        decay: λ of that step `[N]`.
     """
     count = len(reward)
     padded = np.append(value, 0.0)  # index -1: the value after a terminal state
@@ -126,9 +132,9 @@ def whiten(
     """Return (x − mean) / √(var + 1e-8) `[N]`, with the mean added back if not `shift_mean`.
 
     Args:
-        values: `[N]`.
-        mean: of all ranks' values; None takes it from `values`.
-        var: population variance, likewise.
+        values: numbers to whiten `[N]`.
+        mean: mean over the values of all ranks; None is the mean of `values`.
+        var: population variance over the values of all ranks; None is the variance of `values`.
         shift_mean: whether the mean is removed.
     """
     mean = float(values.mean()) if mean is None else mean
@@ -141,11 +147,11 @@ def adapted_kl(coefficient: float, kl: float, target: float, horizon: float, cou
     """Return the KL coefficient of the next round (Ziegler et al. 2019, arXiv:1909.08593, 2.2).
 
     Args:
-        coefficient: of this round.
-        kl: measured in this round, nats per action token.
-        target: wanted.
-        horizon: how slowly the coefficient moves, in units of `count`.
-        count: what this round adds; the published benchmark passes its batch size here.
+        coefficient: KL coefficient of this round.
+        kl: KL divergence measured in this round, in nats per action token.
+        target: wanted KL divergence, in nats per action token.
+        horizon: time scale of the change, in units of `count`.
+        count: size of this round; the published benchmark passes its batch size here.
 
     Returns:
         The coefficient unchanged if `kl` is not finite.

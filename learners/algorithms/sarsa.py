@@ -1,8 +1,8 @@
 """Conservative SARSA: double Q-learning on the data's own next actions, with the CQL term.
 
-A baseline beside the paper: the published code has its loss, but no trainer that runs
+This baseline is not in the paper. The published code has its loss, but no trainer that runs
 (arXiv 2311.18232's repository; Kumar et al. 2020, arXiv:2006.04779). It is ILQL with another
-target: y = r + γ min Q'(next state, next action), and no V.
+target, y = r + γ min Q'(next state, next action), and without V.
 """
 
 from collections.abc import Mapping
@@ -34,10 +34,10 @@ def sarsa_terms(
     """Return half the squared errors of the Q heads `[heads, N]`, 0 where there is no target.
 
     Args:
-        q: of the actions `[heads, N]`.
-        y: targets `[N]`, without gradient.
-        known: whether the episode goes on or ended by its rules: after a cut no action is known
-            `[N]`.
+        q: values of the actions `[heads, N]`, in reward units.
+        y: regression targets `[N]`, without gradient.
+        known: whether the next action is known, or the episode terminated `[N]`. After a truncation
+            no next action is known.
     """
     return torch.where(known, 0.5 * (q - y).square(), 0.0)
 
@@ -53,13 +53,13 @@ class ConservativeSARSA(ValueBased):
 
     @property
     def target_config(self) -> TargetConfig:
-        """How the target network follows."""
+        """Settings of the target network."""
         return TargetConfig(self.polyak, self.target_trunk)
 
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
-        """Return rewards and discounts, and where the next action is known."""
+        """Return rewards, discounts, and whether the next action is known `[N]`."""
         discount = per_step(self.gamma, batch.turn_end, self.credit) * (batch.next >= 0)
         known = batch.next < batch.actions
         return {"reward": batch.reward, "discount": discount, "known": known * 1.0}, {}, {}

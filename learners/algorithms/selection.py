@@ -1,4 +1,4 @@
-"""Which episodes of a data set an algorithm learns from."""
+"""Selection of the episodes of a data set that an algorithm learns from."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def selected(algorithm: Algorithm, path: Path) -> NDArray[np.bool_]:
     """Return which episodes of a data set an algorithm learns from `[episodes]`.
 
     Raises:
-        UsageError: if it selects none.
+        UsageError: if the algorithm selects no episode.
     """
     returns = stored_returns(path)
     result = np.zeros(len(returns), np.bool_)

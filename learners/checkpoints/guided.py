@@ -1,14 +1,14 @@
 """Value-guided policies as checkpoint directories, and their logits in plain PyTorch.
 
-A policy of this kind samples from softmax(log π_start + β min Q): the frozen start policy, and the
-action values of another network. Its directory holds both under one config whose architecture is
-ours (`actors.value_guided` serves it in vLLM):
+A policy of this kind samples from softmax(log π_start + β min Q). It combines the frozen start
+policy with the action values of another network. Its directory holds both under one config, whose
+architecture is a class of this project (`actors.value_guided` serves it in vLLM):
 
     policy.*   the start policy under its Hugging Face names
-    critic.*   the trunk of the value network, likewise
+    critic.*   the trunk of the value network under its Hugging Face names
     q1.*, q2.* the Q heads (`learners.networks.heads.Head`)
 
-Q is what the heads say or, for Q-SFT, what follows from the probabilities that they give
+Q is the output of the heads. For Q-SFT it is computed from the probabilities that the heads give
 (`ValueGuidance.q_from`).
 """
 
@@ -42,7 +42,7 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
 
 
 def start_weights(checkpoint: Path) -> dict[str, Tensor]:
-    """Return the weights of a plain checkpoint, tied ones once."""
+    """Return the weights of a plain checkpoint by name; tied weights have one name only."""
     from learners.networks.causal_lm import load_causal_lm
 
     model = load_causal_lm(checkpoint).model
@@ -55,10 +55,10 @@ def write_guided(
     """Write a value-guided policy into an existing folder.
 
     Args:
-        folder: of the checkpoint.
+        folder: folder of the checkpoint.
         start: checkpoint directory of the start policy.
-        guidance: how its values are used.
-        weights: `critic.*` and the Q heads, as `ValueNetwork.exported` names them.
+        guidance: settings of the sampler's use of values.
+        weights: weights of `critic.*` and the Q heads under the names of `ValueNetwork.exported`.
     """
     from safetensors.torch import save_file
 
@@ -81,9 +81,9 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
     """Write the value-guided policy that a run starts with, before any training of its values.
 
     Args:
-        algorithm: one with a guide.
+        algorithm: algorithm with `guidance`.
         start: checkpoint directory of the start policy.
-        folder: appears only when complete.
+        folder: folder to write, which appears only when complete.
     """
     from learners.networks.causal_lm import load_causal_lm
 
@@ -94,7 +94,7 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
 
 
 def read_guidance(folder: Path) -> ValueGuidance | None:
-    """Return how a checkpoint directory's values are used; None for a plain policy."""
+    """Return the guidance settings of a checkpoint directory; None for a plain policy."""
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     return (
         ValueGuidance(**config["lmrl_value_guidance"]) if "lmrl_value_guidance" in config else None

@@ -1,6 +1,6 @@
 """Make a start checkpoint: a small random language model with a tokenizer of the task's own texts.
 
-For real language models nothing is made: give `model.path` a checkpoint directory.
+A pretrained language model needs none of this: set `model.path` to its checkpoint directory.
 """
 
 import json
@@ -21,17 +21,20 @@ class ModelConfig:
     """The policy's network.
 
     Attributes:
-        path: a checkpoint directory in Hugging Face form to start from. Without one a random
-            GPT-2 of the size below is made, with a byte-level BPE tokenizer of the task's texts.
+        path: Hugging Face checkpoint directory to start from. None makes a random GPT-2 of the size
+            below, with a byte-level BPE tokenizer of the task's texts.
         pretrained: whether a run without `path` is refused, instead of training random weights.
-        context: most tokens of context and action together.
-        layers, width, heads: of the random model.
-        init_std: of its weights; output projections get half of it. None is 1/sqrt(width).
-        vocabulary: most tokens of its tokenizer.
-        lines: how many lines of the task's texts get a token of their own besides, the most
-            frequent ones. Where a task has few actions and answers, a turn is then two tokens
-            instead of a dozen, and a tiny model need not learn to spell.
-        line_std: of the embeddings of these tokens, which begin as sums of their words' vectors.
+        context: largest number of tokens of context and action together.
+        layers, width, heads: number of layers, hidden width, and number of attention heads of the
+            random model.
+        init_std: standard deviation of the random model's weights; output projections get half of
+            it. None is 1/sqrt(width).
+        vocabulary: largest number of tokens of its tokenizer, without those of `lines`.
+        lines: number of lines of the task's texts that get a token of their own, the most frequent
+            ones. In a task with few actions and answers a turn is then two tokens instead of a
+            dozen, and a tiny model need not learn to spell.
+        line_std: standard deviation of the embeddings of these tokens, which begin as sums of their
+            words' vectors.
     """
 
     path: str | None = None
@@ -50,10 +53,10 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
     """Write a random model and its tokenizer to `folder` in Hugging Face form.
 
     Args:
-        config: of the model.
-        texts: of the task, for the tokenizer.
-        folder: appears only when complete.
-        seed: of the weights.
+        config: settings of the model.
+        texts: texts of the task, from which the tokenizer is made.
+        folder: folder to write, which appears only when complete.
+        seed: seed of the weights.
     """
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -93,17 +96,18 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
 
 
 def _spell(embedding: Any, lines: Mapping[int, str], std: float, seed: int) -> None:
-    """Let the embedding of a token that is a line begin as the sum of its words' vectors.
+    """Initialise the embedding of a token that is a line as the sum of its words' vectors.
 
-    Each word has a random vector, and one more for each place that it stands at. So lines of equal
-    words begin alike, and what is learned of one holds for the other: a guess in Wordle is five
-    letters at five places to the model, not one of hundreds of unrelated signs.
+    Each word has a random vector, and another one for each place at which it stands. So lines with
+    the same words have similar embeddings, and what the model learns about one line applies to the
+    other. A guess in Wordle is then five letters at five places, not one of hundreds of unrelated
+    symbols.
 
     Args:
-        embedding: `[V, H]`, of which the lines' rows are set.
-        lines: text of each token that is a line.
-        std: of the result's entries.
-        seed: of the vectors.
+        embedding: embeddings `[V, H]`; the rows of lines are set.
+        lines: text of each token that is a line, by token id.
+        std: standard deviation of the result's entries.
+        seed: seed of the vectors.
     """
     import torch
 
@@ -135,14 +139,14 @@ def shape_of(path: Path) -> dict[str, Any]:
             raise ValueError("config.json does not hold an object")
     except (OSError, ValueError) as error:
         raise UsageError(
-            f"{path} is no checkpoint directory ({error}); give one with config.json, "
+            f"{path} is not a checkpoint directory ({error}); give one with config.json, "
             "model.safetensors and tokenizer.json"
         ) from error
     return shape
 
 
 def head_size_of(path: Path) -> int | None:
-    """Return the size of a checkpoint's attention heads; None if its configuration does not tell.
+    """Return the size of a checkpoint's attention heads; None if its configuration has no size.
 
     Raises:
         UsageError: if `path` is not a checkpoint directory.
@@ -156,15 +160,15 @@ def head_size_of(path: Path) -> int | None:
 
 
 POST_PROCESSING = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Fields of configurations with which models change their logits (Gemma-2, Cohere, Granite)."""
+"""Configuration fields by which models change their logits (Gemma-2, Cohere, Granite)."""
 
 
 def check_checkpoint(path: Path) -> None:
-    """Refuse a checkpoint directory that is not whole, before anything expensive starts.
+    """Refuse an incomplete checkpoint directory, before anything expensive starts.
 
     Raises:
-        UsageError: if its configuration, its weights or its tokenizer are missing or cut off, or if
-            the model changes its logits after the output embedding.
+        UsageError: if its configuration, weights or tokenizer are missing or cut off, or if the
+            model changes its logits after the output embedding.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -173,7 +177,7 @@ def check_checkpoint(path: Path) -> None:
         if shape.get(name) not in (None, 1, 1.0):
             raise UsageError(
                 f"{path} changes its logits after the output embedding ({name} is {shape[name]}), "
-                "which the learner does not model; choose another architecture"
+                "which the learner does not support; choose another architecture"
             )
     weights = sorted(path.glob("*.safetensors"))
     index = path / "model.safetensors.index.json"
@@ -201,7 +205,7 @@ def check_checkpoint(path: Path) -> None:
 
 
 def context_of(path: Path) -> int:
-    """Return the most positions that a checkpoint's model has.
+    """Return the number of positions of a checkpoint's model; 2**31 if it has no limit.
 
     Raises:
         UsageError: if `path` is not a checkpoint directory.

@@ -1,1 +1,1 @@
-"""The networks: the policy, its critic, and heads of action values."""
+"""The networks: the policy, its critic, and action-value heads."""

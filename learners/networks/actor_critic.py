@@ -1,7 +1,7 @@
-"""The networks: a causal language model of any architecture, with an optional critic.
+"""Policy and critic: a causal language model of any architecture, with an optional critic.
 
-`Network` computes hidden states once per distinct row and looks at the vocabulary only where an
-entry needs it: no `[R, T, V]` tensor ever exists.
+`Network` computes hidden states once per distinct row. It computes logits only where an entry needs
+them, so no `[R, T, V]` tensor ever exists.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ class Network(nn.Module):
     """Policy and critic.
 
     Args:
-        policy: a causal language model: `trunk(tokens) -> [R, T, H]`, `head([S, H]) -> [S, V]`.
-        critic: a second trunk with a head of its own; None with `value_head` alone shares the
-            policy's trunk.
-        value_head: hidden state to one number.
-        value_scale: the head predicts values in units of this; losses are in the same units.
-        chunk: states whose logits exist at one time.
+        policy: causal language model with `trunk(tokens) -> [R, T, H]` and
+            `head([S, H]) -> [S, V]`.
+        critic: second trunk, for the value head; None lets the value head use the policy's trunk.
+        value_head: module from hidden states to values; None is a network without a critic.
+        value_scale: unit of the head's predictions and of the value loss, in reward units.
+        chunk: number of states whose logits exist at one time.
     """
 
     def __init__(
@@ -47,13 +47,16 @@ class Network(nn.Module):
         self.per_token = PerToken(cast(LanguageModel, policy).head, _likelihoods, chunk, output)
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield what a sampler needs: the policy by its Hugging Face names, tied tensors once."""
+        """Yield the weights that a sampler needs: the policy's, under their Hugging Face names.
+
+        Tied tensors have one name only.
+        """
         policy = self.policy
         assert isinstance(policy, CausalLM)
         yield from policy.model.named_parameters()
 
     def forward(self, inputs: Inputs) -> Outputs:
-        """Return log-probabilities and values at the entries; float32 whatever the trunk's type."""
+        """Return log-probabilities and values at the entries, in float32 for every trunk type."""
         hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens)
         states = hidden[inputs.state_row, inputs.state_position]
         token_logprob, entropy = self.per_token(
@@ -67,14 +70,14 @@ class Network(nn.Module):
             bins = None
         else:
             if self.critic is not None:
-                seen = cast(LanguageModel, self.critic).trunk(inputs.tokens)
-                states = seen[inputs.state_row, inputs.state_position]
-            said = self.value_head(states)
+                hidden = cast(LanguageModel, self.critic).trunk(inputs.tokens)
+                states = hidden[inputs.state_row, inputs.state_position]
+            output = self.value_head(states)
             if isinstance(self.value_head, BinnedValueHead):
-                value = self.value_head.value(said)[inputs.entry_state]
-                bins = said[inputs.entry_state]
+                value = self.value_head.value(output)[inputs.entry_state]
+                bins = output[inputs.entry_state]
             else:
-                value = self.value_scale * said.squeeze(-1).float()[inputs.entry_state]
+                value = self.value_scale * output.squeeze(-1).float()[inputs.entry_state]
                 bins = None
         return Outputs(
             logprob=token_logprob[:entries],
@@ -86,11 +89,11 @@ class Network(nn.Module):
 
 
 class ValueHead(nn.Module):
-    """A linear value head in float32 that starts at a constant.
+    """A linear value head in float32 whose output is constant before training.
 
     Args:
-        width: H.
-        start: its output, in units of the value scale, before any training.
+        width: hidden width H.
+        start: output before training, in units of the value scale.
     """
 
     def __init__(self, width: int, start: float) -> None:
@@ -115,12 +118,13 @@ def actor_critic(
     """Return a policy with a critic.
 
     Args:
-        load: returns the start policy, a new copy each time.
-        critic: `head` on the policy's trunk, or `trunk` of its own.
+        load: function that returns a new copy of the start policy.
+        critic: kind of the critic: `head` on the policy's trunk, `trunk` of its own, or `none`.
         start: value of every state before training, in reward units.
-        scale: the critic predicts in units of this.
-        bins: of a critic that predicts a distribution over so many; 0 predicts a number.
-        bounds: lowest and highest value that the bins have to hold; needed with bins.
+        scale: unit of the critic's predictions, in reward units.
+        bins: number of bins of a critic that predicts a distribution; 0 is a critic that predicts a
+            number.
+        bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
     """
     policy = load()
     if critic == "none":
@@ -128,7 +132,7 @@ def actor_critic(
     width = policy.model.get_output_embeddings().weight.shape[1]
     trunk = load() if critic == "trunk" else None
     if trunk is not None:
-        # Only its trunk is used; an output embedding without gradient would break ZeRO.
+        # Only the trunk is used. ZeRO fails on a trainable output embedding without gradient.
         trunk.model.get_output_embeddings().weight.requires_grad_(
             trunk.model.config.tie_word_embeddings
         )

@@ -18,11 +18,10 @@ class CausalLM(nn.Module):
     """Any Hugging Face causal language model as trunk and head, with weights in float32.
 
     Args:
-        model: from `AutoModelForCausalLM`.
-        compute: type of matrix products and hidden states. In bfloat16 the weights are cast as
-            they are used (`torch.autocast`), and hidden states are rounded where a model whose
-            weights are bfloat16 rounds them, as a sampler's is; weights and their gradients stay
-            in float32.
+        model: model from `AutoModelForCausalLM`.
+        compute: type of matrix products and hidden states. With bfloat16 the weights are cast when
+            they are used (`torch.autocast`). Hidden states are rounded where a model with bfloat16
+            weights, like the sampler's, rounds them. Weights and their gradients stay in float32.
     """
 
     def __init__(self, model: Any, compute: torch.dtype = torch.float32) -> None:
@@ -33,7 +32,7 @@ class CausalLM(nn.Module):
             for module in model.modules():
                 own = list(module.parameters(recurse=False))
                 if isinstance(module, nn.Embedding):
-                    # The type of the embeddings is that of everything that is added to them.
+                    # The residual stream has the type of the embeddings.
                     module.register_forward_hook(lambda _, __, embedded: embedded.to(compute))
                 elif own and all(p.dim() == 1 for p in own):
                     # A bound method, so that a copy of the model is bound to the copy's weights.
@@ -59,17 +58,17 @@ class CausalLM(nn.Module):
     def head(self, states: Tensor) -> Tensor:
         """Return logits `[S, V]`."""
         with self._precision(states.device):
-            # Without the module's hooks: under ZeRO 3 `PerToken` gathers its parameters.
+            # `forward` skips the module's hooks: under ZeRO 3 `PerToken` gathers its parameters.
             logits: Tensor = self.output.forward(states)
         return logits
 
 
 def _rounded_norm(self: nn.Module, states: Tensor) -> Tensor:
-    """Run a norm with weights rounded to bfloat16, as a sampler of this type has them.
+    """Run a norm with weights rounded to bfloat16, like those of a sampler of this type.
 
     Autocast runs norms in float32. Weights near 1 would then differ from the sampler's by up to
-    0.4 %, and so would every value that is read from the states. The gradient is that of the
-    weights themselves.
+    0.4 %, and so would every value computed from the states. The gradient is that of the weights
+    before rounding.
     """
     own = list(self.parameters(recurse=False))
     exact = [parameter.data for parameter in own]
@@ -86,16 +85,16 @@ def _rounded_norm(self: nn.Module, states: Tensor) -> Tensor:
 def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> CausalLM:
     """Return the language model of a checkpoint directory, without dropout.
 
-    Old log-probabilities and new ones have to come from the same function, so every dropout rate
-    of the configuration is set to 0 rather than switched by train and eval modes.
+    Old and new log-probabilities have to come from the same function. So every dropout rate of the
+    configuration is set to 0, and train and eval modes do not differ.
 
     Args:
-        path: a checkpoint directory.
-        compute: see `CausalLM`; the weights are float32.
+        path: checkpoint directory.
+        compute: type of matrix products and hidden states, see `CausalLM`; the weights are float32.
 
     Raises:
-        UsageError: if the directory holds no model, or one whose logits are not simply
-            `output embedding x last hidden state` (a probe compares the two).
+        UsageError: if the directory has no model, or a model whose logits are not
+            `output embedding x last hidden state` (a test input is used to compare the two).
     """
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -116,7 +115,8 @@ def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> Ca
         ours = wrapped.head(wrapped.trunk(probe)[0]).float()
     if not torch.allclose(direct, ours, atol=1e-3, rtol=1e-3):
         raise UsageError(
-            f"{type(model).__name__} post-processes its logits, which the learner does not model; "
-            "choose an architecture whose logits are a linear map of the last hidden state"
+            f"{type(model).__name__} changes its logits after the output embedding, which the "
+            "learner does not support; choose an architecture whose logits are a linear map of the "
+            "last hidden state"
         )
     return wrapped if compute == torch.float32 else CausalLM(model, compute)

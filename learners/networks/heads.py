@@ -1,4 +1,4 @@
-"""Heads of action values, and the loss that looks at the whole vocabulary chunk by chunk."""
+"""Action-value heads, and a cross-entropy over the whole vocabulary, computed chunk by chunk."""
 
 from typing import Any, Literal
 
@@ -12,17 +12,18 @@ HeadKind = Literal["mlp", "linear"]
 
 
 class Head(nn.Module):
-    """From hidden states to values, in float32; every output starts at a constant.
+    """A module from hidden states to values, in float32, with constant outputs before training.
 
-    With one hidden layer of the trunk's width (`mlp`: relu, LeCun-normal weights) or none
-    (`linear`). It owns its parameters, so that reading some columns only works under ZeRO 3 too.
+    It has one hidden layer of the trunk's width (`mlp`: relu, LeCun-normal weights) or none
+    (`linear`). The parameters are its own, not those of submodules, so that it can use single
+    columns under ZeRO 3 too.
 
     Args:
-        width: H.
-        outputs: values a state has.
-        start: every output before training, in units of `scale`.
-        kind: of the head.
-        scale: outputs are in units of this.
+        width: hidden width H.
+        outputs: number of values per state.
+        start: value of every output before training, in reward units.
+        kind: `mlp` or `linear`.
+        scale: unit of the predictions, in reward units; `forward` multiplies by it.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Head(nn.Module):
         else:
             self.register_parameter("hidden_weight", None)
             self.register_parameter("hidden_bias", None)
-        # Named, because the sampler's engine builds its model under another default type.
+        # The type is explicit, since the sampler's engine builds its model under another default.
         self.weight = nn.Parameter(torch.zeros(outputs, width, dtype=torch.float32))
         self.bias = nn.Parameter(torch.full((outputs,), start / scale, dtype=torch.float32))
 
@@ -48,13 +49,17 @@ class Head(nn.Module):
         counts: Tensor | None = None,
         chunk: int = 256,
     ) -> tuple[Tensor, Tensor]:
-        """Return values, and a cross-entropy if asked for.
+        """Return values, and a weighted cross-entropy.
 
         Args:
-            states: `[S, H]`.
-            tokens: of each state `[S]`; None returns all outputs `[S, outputs]`.
-            counts: if given, Σ −counts log softmax(values)[token] is returned too, a scalar `[S]`.
-            chunk: states whose values exist at one time for that sum.
+            states: hidden states `[S, H]`.
+            tokens: token of each state `[S]`; None is all outputs.
+            counts: weight of each state in the cross-entropy `[S]`; None computes none.
+            chunk: number of states whose values exist at one time for the cross-entropy.
+
+        Returns:
+            Values of the tokens `[S]`, or of all outputs `[S, outputs]`, in reward units; and the
+            cross-entropy Σ −counts log softmax(values)[token], a scalar, 0 without `counts`.
         """
         states = states.to(self.weight.dtype)
         if self.hidden_weight is not None:
@@ -75,9 +80,9 @@ class Head(nn.Module):
 class TakenAndNll(torch.autograd.Function):
     """Values of tokens `[S]` and a weighted cross-entropy over all values, a scalar.
 
-    The cross-entropy's gradient is linear in one number that is not known before the backward pass.
-    So it is computed on the way forward, chunk by chunk, while a chunk's values are at hand: no
-    value is kept, and none is computed twice.
+    The gradient of the cross-entropy is a factor, known only in the backward pass, times a term
+    that does not depend on it. The forward pass computes that term, chunk by chunk, together with
+    the values. So no values are kept, and none are computed twice.
     """
 
     @staticmethod
@@ -91,7 +96,18 @@ class TakenAndNll(torch.autograd.Function):
         scale: float,
         chunk: int,
     ) -> tuple[Tensor, Tensor]:
-        """Return values of tokens and Σ counts × cross-entropy."""
+        """Return values of tokens `[S]` and Σ counts × cross-entropy, a scalar.
+
+        Args:
+            ctx: context of autograd.
+            states: inputs of the last layer `[S, H]`.
+            weight: weight of the last layer `[outputs, H]`.
+            bias: bias of the last layer `[outputs]`.
+            tokens: token of each state `[S]`.
+            counts: weight of each state in the cross-entropy `[S]`.
+            scale: factor of the values.
+            chunk: number of states whose values exist at one time.
+        """
         kind = at_least_float32(states.dtype)
         taken = states.new_empty(len(states), dtype=kind)
         nll = states.new_zeros((), dtype=kind)
@@ -108,7 +124,7 @@ class TakenAndNll(torch.autograd.Function):
             top = z.amax(-1, keepdim=True)
             total = z.sub_(top).exp_().sum(-1)
             nll += (count * (top.squeeze(-1) + total.log() - taken[i : i + chunk])).sum()
-            # From here on z is counts x probabilities x scale: the gradient of the log-sum.
+            # z becomes counts x probabilities x scale, the gradient of the log-sum.
             share = z.mul_((scale * count / total)[:, None]).to(states.dtype)
             torch.mm(share, weight, out=d_states[i : i + chunk])
             d_weight.addmm_(share.t(), part)
@@ -125,11 +141,17 @@ class TakenAndNll(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_taken: Tensor, g_nll: Tensor) -> tuple[Any, ...]:
-        """Return gradients of states, weight and bias."""
+        """Return the gradients of states, weight and bias.
+
+        Args:
+            ctx: context of autograd.
+            g_taken: gradient of the values `[S]`.
+            g_nll: gradient of the cross-entropy, a scalar.
+        """
         states, tokens, rows, d_states, d_weight, d_bias = ctx.saved_tensors
         g_nll = g_nll.to(states.dtype)
         each = (ctx.scale * g_taken).to(states.dtype)
-        # In place: this graph is walked once.
+        # In place, since the backward pass runs once.
         d_states = d_states.mul_(g_nll).add_(each[:, None] * rows)
         d_weight = d_weight.mul_(g_nll).index_add_(0, tokens, each[:, None] * states)
         d_bias = d_bias.mul_(g_nll).index_add_(0, tokens, each)

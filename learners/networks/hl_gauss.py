@@ -1,8 +1,8 @@
 """Values as a distribution over bins, learned by cross-entropy (HL-Gauss; Farebrother et al. 2024,
 arXiv:2403.03950, section 3.1).
 
-A target becomes a Gaussian around it, cut into the bins' probabilities; a value is the mean of the
-bins' centres. How large rewards are does not matter to the loss.
+The target distribution is a Gaussian around the target value, integrated over each bin. A value is
+the mean of the bins' centres. The loss does not depend on the scale of rewards.
 """
 
 from typing import Any
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 from lmrl.errors import UsageError
 
 WIDTH = 0.75
-"""σ of a target's Gaussian, in units of a bin (section 4.1 of the paper)."""
+"""σ of a target's Gaussian, in bin widths (section 4.1 of the paper)."""
 REACH = 3.0
-"""How many σ the bins reach beyond the lowest and the highest value. The mean of a Gaussian that is
-cut off at a bound lies inside it, so the bound itself could not be learned."""
+"""Distance from the lowest and highest value to the ends of the bins, in σ. Without it a Gaussian
+at a bound would be cut off there. Its mean would lie inside, and the bound could not be learned."""
 FEWEST = 8
-"""Fewest bins: 2 x REACH x WIDTH = 4.5 of them lie beyond the bounds."""
+"""Smallest number of bins: 2 x REACH x WIDTH = 4.5 of them lie beyond the bounds."""
 
 
 def check_bins(bins: int, bounds: tuple[float, float] | None) -> None:
     """Refuse a number of bins, or bounds, with which no value can be learned.
 
     Args:
-        bins: number of bins; 0 has none and needs no bounds.
-        bounds: lowest and highest value.
+        bins: number of bins; with 0 no bounds are needed.
+        bounds: lowest and highest value, in reward units.
 
     Raises:
-        UsageError: with the field, its value and the remedy.
+        UsageError: if the bounds are missing or in the wrong order, or there are too few bins.
     """
     if bounds is not None and not bounds[0] < bounds[1]:
         raise UsageError(
@@ -48,13 +48,23 @@ def check_bins(bins: int, bounds: tuple[float, float] | None) -> None:
 
 
 def clipped_targets(y: Any, bounds: tuple[float, float] | None) -> Any:
-    """Return how many targets `[N]` lie outside the bounds and are moved to them, a scalar."""
+    """Return the number of targets outside the bounds, a scalar; they are moved to the bounds.
+
+    Args:
+        y: targets `[N]`, in reward units.
+        bounds: lowest and highest value, in reward units.
+    """
     assert bounds is not None
     return ((y < bounds[0]) | (y > bounds[1])).sum()
 
 
 def bin_edges(low: float, high: float, bins: int) -> Float[Tensor, "edges"]:
-    """Return the borders of `bins` equal bins `[K + 1]`, 3 σ farther than `low` and `high`."""
+    """Return the borders of equal bins `[K + 1]`, which extend 3 σ beyond `low` and `high`.
+
+    Args:
+        low, high: lowest and highest value, in reward units.
+        bins: number of bins K.
+    """
     beyond = REACH * WIDTH * (high - low) / (bins - 2.0 * REACH * WIDTH)
     return torch.linspace(low - beyond, high + beyond, bins + 1)
 
@@ -67,8 +77,8 @@ def target_distribution(
     pₖ ∝ Φ((bₖ₊₁ − y) / σ) − Φ((bₖ − y) / σ), normalised to the mass inside the bins.
 
     Args:
-        y: targets `[N]`; those less than 3 σ from the ends of the bins are moved there.
-        edges: `[K + 1]`.
+        y: targets `[N]`. Targets less than 3 σ from an end of the bins are moved to 3 σ from it.
+        edges: borders of the bins `[K + 1]`.
     """
     edges = edges.to(y)
     sigma = WIDTH * (edges[1] - edges[0])
@@ -84,21 +94,21 @@ def cross_entropy(
     """Return −Σ pₖ log softmax(logits)ₖ of each target `[N]`.
 
     Args:
-        logits: `[N, K]`.
-        y: targets `[N]`, without gradient.
-        edges: `[K + 1]`.
+        logits: logits of the bins `[N, K]`.
+        y: targets `[N]`, in reward units, without gradient.
+        edges: borders of the bins `[K + 1]`.
     """
     return -(target_distribution(y, edges) * logits.log_softmax(-1)).sum(-1)
 
 
 class BinnedValueHead(nn.Module):
-    """A linear head whose outputs are logits of bins; it starts at a constant value.
+    """A linear head whose outputs are logits of bins, with a constant value before training.
 
     Args:
-        width: H.
-        start: value before any training.
-        low, high: lowest and highest value.
-        bins: K.
+        width: hidden width H.
+        start: value of every state before training, in reward units.
+        low, high: lowest and highest value, in reward units.
+        bins: number of bins K.
     """
 
     def __init__(self, width: int, start: float, low: float, high: float, bins: int) -> None:
@@ -117,6 +127,6 @@ class BinnedValueHead(nn.Module):
         return logits
 
     def value(self, logits: Tensor) -> Tensor:
-        """Return the mean of the bins' centres `[S]`, in float32."""
+        """Return the mean of the bins' centres `[S]`, in float32 and reward units."""
         edges: Tensor = self.get_buffer("edges").float()
         return logits.float().softmax(-1) @ ((edges[1:] + edges[:-1]) / 2.0)

@@ -1,4 +1,4 @@
-"""What networks are given, and what losses get from them."""
+"""Inputs and outputs of the networks."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,14 +9,14 @@ from learners.micro_batch import MicroBatch
 
 
 class Outputs(NamedTuple):
-    """What the losses see.
+    """Outputs of a policy and its critic, from which losses are computed.
 
     Attributes:
-        logprob: of the entries' tokens `[E]`.
-        observation_logprob: of the observation tokens `[E']`.
-        value: of the entries' states `[E]`; zeros without a critic.
-        entropy: of the policy at the entries' states `[E]`.
-        bins: logits of the values' bins `[E, K]`, of a critic that has some; else None.
+        logprob: log-probabilities of the entries' tokens `[E]`, in nats.
+        observation_logprob: log-probabilities of the observation tokens `[E']`, in nats.
+        value: values of the entries' states `[E]`, in reward units; zeros without a critic.
+        entropy: entropies of the policy at the entries' states `[E]`, in nats.
+        bins: logits of the values' bins `[E, K]`; None if the critic has no bins.
     """
 
     logprob: Tensor
@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """A `learners.micro_batch.MicroBatch` as tensors on the device; see there for the shapes."""
+    """A `learners.micro_batch.MicroBatch` as tensors on the device, with the same shapes."""
 
     tokens: Tensor
     state_row: Tensor

@@ -1,4 +1,4 @@
-"""Log-probs and entropies at the states that need them, chunk by chunk.
+"""Log-probabilities and entropies at the needed states, computed chunk by chunk.
 
 No `[S, V]` tensor is kept.
 """
@@ -16,7 +16,7 @@ from learners.networks.causal_lm import at_least_float32
 class PerToken(nn.Module):
     """Figures of the distribution over the vocabulary at some tokens, a chunk of states at a time.
 
-    With gradient, the logits of a chunk are computed again in the backward pass instead of kept.
+    With gradient, the logits of a chunk are not kept, but computed again in the backward pass.
 
     No other module reads the output embedding during training. Under ZeRO 3 the embedding is
     gathered when this module is entered, once in the forward and once in the backward pass. So the
@@ -75,7 +75,7 @@ class PerToken(nn.Module):
 
 
 def _likelihoods(logits: Tensor, which: Tensor, token: Tensor) -> Tensor:
-    """Return the log-prob of each token, and the entropy of its state without gradient."""
+    """Return each entry's log-probability and its state's entropy, without gradient, `[2, E]`."""
     logp = F.log_softmax(logits, dim=-1)
     entropy = -(logp.detach().exp() * logp.detach()).sum(-1)
     return torch.stack([logp[which, token], entropy[which]])

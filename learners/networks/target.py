@@ -18,13 +18,14 @@ from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs
 
 
 class Target:
-    """A slow copy of a value network: θ' ← α θ + (1 − α) θ' after every optimiser step, in float32
-    whatever the network's type (small steps would be lost in bfloat16).
+    """A slow copy of a value network: θ' ← α θ + (1 − α) θ' after every optimiser step.
+
+    It is in float32 whatever the network's type, since bfloat16 would lose small steps.
 
     Args:
-        network: to copy; before DeepSpeed has it.
-        target_config: α, and what else is copied and when.
-        reference: the start policy, for a network whose target values ask for it.
+        network: network to copy, before DeepSpeed wraps it.
+        target_config: step size α and the other settings of the copy.
+        reference: start policy, for a network whose target values need it.
     """
 
     def __init__(
@@ -39,17 +40,23 @@ class Target:
 
     @torch.no_grad()
     def values(self, inputs: Inputs, online: ValueNetwork) -> TargetValues:
-        """Return target values at the entries."""
+        """Return target values at the entries.
+
+        Args:
+            inputs: micro-batch.
+            online: trained network, whose trunk is used if the target has none of its own.
+        """
         states = (self.network if self.with_trunk else online).states(inputs.tokens, inputs)
         return self.network.target_values(inputs, states, self.reference)
 
     @torch.no_grad()
     def follow(self, online: nn.Module, gathered: Any = None) -> None:
-        """Take a step towards the online network.
+        """Take a step towards the trained network.
 
         Args:
-            online: the trained network.
-            gathered: makes a context in which a sharded parameter is whole (ZeRO 3); None is none.
+            online: trained network.
+            gathered: function that returns a context manager in which sharded parameters are whole
+                (ZeRO 3); None if parameters are not sharded.
         """
         self.steps += 1
         hard = bool(self.hard_every) and self.steps % self.hard_every == 0
@@ -60,11 +67,11 @@ class Target:
                 mine.lerp_(theirs[name].detach().to(mine.dtype), alpha)
 
     def state(self) -> dict[str, Any]:
-        """Return what a resumed run needs."""
+        """Return weights and number of steps, for a checkpoint."""
         return {"weights": self.network.state_dict(), "steps": self.steps}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to what `state` returned."""
+        """Restore what `state` returned."""
         self.network.load_state_dict(state["weights"])
         self.steps = state["steps"]
 
@@ -72,7 +79,13 @@ class Target:
 def target_of(
     network: nn.Module, target_config: TargetConfig | None, reference: CausalLM | None = None
 ) -> Target | None:
-    """Return the target network of a network, if it has one; see `Target` for the arguments."""
+    """Return the target network of a network; None without `target_config`.
+
+    Args:
+        network: network to copy, before DeepSpeed wraps it.
+        target_config: settings of the copy; None is no target network.
+        reference: start policy, for a network whose target values need it.
+    """
     if target_config is None:
         return None
     assert isinstance(network, ValueNetwork)
@@ -89,24 +102,25 @@ def bootstrap_columns(
     target: Target,
     network: ValueNetwork,
 ) -> tuple[ValueOutputs, dict[str, Tensor]]:
-    """Return a pass's outputs at actions alone, and what the target network and following states
-    say of them.
+    """Return a pass's outputs at its actions, and the columns that bootstrapping needs there.
 
     Args:
-        batch: that the pass is of.
-        micro: the pass.
-        inputs: the same as tensors.
-        out: of the network, at all entries of the pass.
-        old: values of the whole batch; if it holds none, every following state is in this pass.
-        target: the slow copy.
-        network: the trained network.
+        batch: batch of which the pass is a part.
+        micro: forward pass as arrays.
+        inputs: the same pass as tensors.
+        out: outputs of the network at all entries of the pass.
+        old: values of the whole batch. If it has no target values, every following state has to be
+            in this pass.
+        target: target network.
+        network: trained network.
 
     Returns:
-        Outputs at the actions `[E]`, and `v_next` `[E]`, `target_q` and `target_q_next`
-        `[heads, E]`; of a terminated episode's last action the following values are 0.
+        Outputs at the actions `[E]`, and the columns `v_next` `[E]`, `target_q` and `target_q_next`
+        `[heads, E]`, in reward units. After the last action of a terminated episode the values are
+        0.
 
     Raises:
-        LookupError: if a following state is not in this pass, although it has to be.
+        LookupError: if `old` has no target values and a following state is not in this pass.
     """
     device = out.v.device
     acts = micro.entry[micro.entry < batch.actions]
@@ -135,7 +149,7 @@ def bootstrap_columns(
 
 
 def _places(micro: MicroBatch, entries: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return where some of a batch's entries are among those of a pass; -1 stays -1."""
+    """Return the positions, within a pass, of some entries of its batch; -1 stays -1."""
     places = np.searchsorted(micro.entry, entries)
     found = np.append(micro.entry, -1)[places]
     missing = entries[(entries >= 0) & (found != entries)]

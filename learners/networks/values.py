@@ -1,7 +1,7 @@
 """Networks that predict action values for every next token: a trunk with Q heads and a V head.
 
-Vocabulary-wide Q values exist at action states only, a chunk of states at a time; where a loss does
-not need the whole vocabulary only the columns of the actions are ever computed.
+Q values of the whole vocabulary exist at action states only, a chunk of states at a time. If a loss
+does not need the whole vocabulary, only the values of the actions are computed.
 """
 
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ from learners.networks.outputs import Inputs, LanguageModel
 
 
 class TargetValues(NamedTuple):
-    """What a target network says.
+    """Outputs of a target network.
 
     Attributes:
-        q: of the entries' tokens `[heads, E]`.
-        v: of the entries' states `[E]`; zeros without a V head.
+        q: values of the entries' tokens, one row per Q head `[heads, E]`, in reward units.
+        v: values of the entries' states `[E]`, in reward units; zeros without a V head.
     """
 
     q: Tensor
@@ -29,15 +29,16 @@ class TargetValues(NamedTuple):
 
 
 class ValueOutputs(NamedTuple):
-    """What the losses of value learning see.
+    """Outputs of a value network, from which losses are computed.
 
     Attributes:
-        q: of the entries' tokens, one row a Q head `[heads, E]`; entries without an action hold
-            the value of token 0.
-        nll: cross-entropy of the actions under each Q head read as logits, summed over the entries
-            that are actions `[heads]`; zeros without gradient or if nobody asked for it.
-        v: of the entries' states `[E]`; zeros without a V head.
-        bins: logits of the bins of V `[E, K]`, of a V head that has some; else None.
+        q: values of the entries' tokens, one row per Q head `[heads, E]`, in reward units; entries
+            without an action have the value of token 0.
+        nll: cross-entropy of the actions, with each Q head's values as logits, summed over the
+            entries that are actions `[heads]`, in nats; zeros without gradient, or if the network
+            was made without it.
+        v: values of the entries' states `[E]`, in reward units; zeros without a V head.
+        bins: logits of the bins of V `[E, K]`; None if the V head has no bins.
     """
 
     q: Tensor
@@ -47,20 +48,22 @@ class ValueOutputs(NamedTuple):
 
 
 class ValueNetwork(nn.Module):
-    """A trunk with Q heads and perhaps a V head.
+    """A trunk with Q heads and an optional V head.
 
     Args:
-        trunk: a causal language model whose output embedding is not used.
-        heads: how many Q heads.
-        outputs: of a Q head: the vocabulary.
+        trunk: causal language model whose output embedding is not used.
+        heads: number of Q heads.
+        width: hidden width H.
+        outputs: number of outputs of a Q head: the size of the vocabulary.
         start: every value before training, in reward units.
-        kind: of the heads.
-        scale: the heads predict in units of this.
+        kind: kind of the heads, `mlp` or `linear`.
+        scale: unit of the heads' predictions, in reward units.
         with_v: whether there is a V head.
         nll: whether the loss needs cross-entropies of the Q values.
-        chunk: states whose Q values exist at one time.
-        bins: of a V head that predicts a distribution over so many; 0 predicts a number.
-        bounds: lowest and highest value that the bins have to hold; needed with bins.
+        chunk: number of states whose Q values exist at one time.
+        bins: number of bins of a V head that predicts a distribution; 0 is a V head that predicts a
+            number.
+        bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
     """
 
     def __init__(
@@ -102,7 +105,7 @@ class ValueNetwork(nn.Module):
 
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
         """Return values at the entries, given hidden states `[S, H]`."""
-        # Equal state and action give equal values: each pair is computed once.
+        # Equal states and actions have equal values, so each pair is computed once.
         outputs = self.q_heads[0].outputs
         pairs = inputs.entry_state * outputs + inputs.entry_token
         distinct, where = torch.unique(pairs, return_inverse=True)
@@ -128,19 +131,21 @@ class ValueNetwork(nn.Module):
     def target_values(
         self, inputs: Inputs, states: Tensor, reference: CausalLM | None
     ) -> "TargetValues":
-        """Return what a slow copy of this network says at the entries.
+        """Return target values at the entries; the target network calls this on its slow copy.
 
         Args:
-            inputs: of the pass.
+            inputs: micro-batch.
             states: hidden states `[S, H]`.
-            reference: the start policy, if it is kept.
+            reference: start policy; None if it is not kept.
         """
         out = self.values(states, inputs)
         return TargetValues(out.q, out.v)
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield what a value-guided sampler needs, under the names it knows: the trunk without its
-        output embedding, and the Q heads."""
+        """Yield the weights that a value-guided sampler needs, under its names for them.
+
+        These are the trunk without an untied output embedding, and the Q heads.
+        """
         trunk = self.trunk
         assert isinstance(trunk, CausalLM)
         for name, parameter in trunk.model.named_parameters():
@@ -166,7 +171,20 @@ def value_network(
     bins: int = 0,
     bounds: tuple[float, float] | None = None,
 ) -> ValueNetwork:
-    """Return a value network around a language model; see `ValueNetwork` for the arguments."""
+    """Return a value network on the trunk of a language model.
+
+    Args:
+        trunk: causal language model; its output embedding is frozen if it is not tied.
+        heads: number of Q heads.
+        start: every value before training, in reward units.
+        kind: kind of the heads, `mlp` or `linear`.
+        scale: unit of the heads' predictions, in reward units.
+        with_v: whether there is a V head.
+        nll: whether the loss needs cross-entropies of the Q values.
+        bins: number of bins of a V head that predicts a distribution; 0 is a V head that predicts a
+            number.
+        bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
+    """
     outputs, width = freeze_output(trunk).shape
     return ValueNetwork(
         trunk,
@@ -184,9 +202,13 @@ def value_network(
 
 
 def freeze_output(trunk: CausalLM) -> Tensor:
-    """Return the output embedding `[V, H]` of a language model that is used as a trunk.
+    """Freeze the output embedding of a language model that is used as a trunk, and return it.
 
-    It predicts nothing then, and without a gradient of its own it would break ZeRO.
+    It is not used then, and ZeRO fails on trainable parameters without a gradient. A tied embedding
+    stays trainable, since it is the input embedding too.
+
+    Returns:
+        The output embedding `[V, H]`.
     """
     embedding: Tensor = trunk.model.get_output_embeddings().weight
     embedding.requires_grad_(_tied(trunk.model))
