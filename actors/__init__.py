@@ -1,1 +1,1 @@
-"""Processes that act: samplers around vLLM, simulators around tasks. Imports lmrl, learners."""
+"""Processes that play episodes: vLLM samplers and task simulators. Imports lmrl and learners."""

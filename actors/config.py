@@ -1,4 +1,4 @@
-"""What of samplers and simulators can be configured."""
+"""Configuration of samplers and simulators."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Range, Used
 
 CPU_HEAD_SIZES = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-"""Attention head sizes of vLLM's CPU kernels. A copy, since vLLM takes seconds to import."""
+"""Attention head sizes of vLLM's CPU kernels. The list is copied, since importing vLLM takes
+seconds."""
 
 
 @dataclass(frozen=True)
@@ -14,17 +15,17 @@ class SamplerConfig:
     """A vLLM engine.
 
     Attributes:
-        count: sampler actors, each with an engine of its own.
-        threads: CPU threads of each engine; 0 is every core it may use.
-        max_sequences: sequences that the engine works on at one time.
-        batched_tokens: tokens of one engine step.
-        kv_gigabytes: key-value cache of an engine on CPU.
-        gpu_memory: share of a GPU's memory that an engine may take.
-        block_size: tokens of a prefix-cache block. On CPU 32 is the smallest that vLLM takes, and
-            short games need it: nothing below one block is ever reused.
-        dtype: of weights and cache.
-        eager: no graph capture; always so on CPU.
-        seed: of the engine.
+        count: number of sampler actors, each with an engine of its own.
+        threads: number of CPU threads of each engine; 0 is every core that the process may use.
+        max_sequences: largest number of sequences in the engine's batch.
+        batched_tokens: largest number of tokens of one engine step.
+        kv_gigabytes: size of an engine's key-value cache on CPU, in GB.
+        gpu_memory: share of a GPU's memory that an engine may use.
+        block_size: number of tokens of a prefix-cache block. On CPU vLLM accepts 32 or more. Short
+            games need 32, since a prefix shorter than one block is never reused.
+        dtype: type of weights and cache.
+        eager: whether graph capture is off; on CPU it always is.
+        seed: seed of the engine.
     """
 
     count: Annotated[int, COUNT] = 1
@@ -44,10 +45,11 @@ class SimulatorConfig:
     """Simulator actors.
 
     Attributes:
-        count: actors.
-        flush: finished episodes that travel together.
-        patience: seconds to wait for a sampler that restarts or is being loaded.
-        reply_timeout: seconds for a sampler's next reply; past it another sampler is asked.
+        count: number of simulator actors.
+        flush: number of finished episodes that are sent together.
+        patience: time to wait for a sampler that restarts or loads weights, in seconds.
+        reply_timeout: time to wait for a sampler's next reply, in seconds; after it another sampler
+            is used.
     """
 
     count: Annotated[int, COUNT] = 1

@@ -1,5 +1,6 @@
-"""vLLM behind a small interface: submit contexts, step, load weights, score probes. CPU and GPU
-alike; every quirk of vLLM lives here and in `actors.weight_transfer`.
+"""vLLM behind a small interface, on CPU and GPU: submit contexts, step, load weights, score probes.
+
+All work-arounds for vLLM are in this file and in `actors.weight_transfer`.
 """
 
 import os
@@ -23,7 +24,7 @@ UNVERSIONED = "default"
 
 @dataclass
 class Running:
-    """A request inside the engine."""
+    """A request inside the engine: its client and the client's key."""
 
     client: str
     key: int
@@ -31,14 +32,14 @@ class Running:
 
 @dataclass
 class Usage:
-    """What an engine did so far.
+    """Counts of an engine's work since its start.
 
     Attributes:
-        prompt_tokens: tokens of all contexts.
-        cached_tokens: of these, read from the prefix cache.
-        sampled_tokens: tokens said.
-        steps: of the engine.
-        busy_seconds: time inside engine steps.
+        prompt_tokens: number of tokens of all contexts.
+        cached_tokens: number of context tokens that were read from the prefix cache.
+        sampled_tokens: number of sampled tokens.
+        steps: number of engine steps.
+        busy_seconds: time inside engine steps, in seconds.
     """
 
     prompt_tokens: int = 0
@@ -53,12 +54,17 @@ class VLLMEngine:
     """One in-process vLLM engine.
 
     Args:
-        checkpoint: a Hugging Face checkpoint directory.
-        config: of the engine.
-        context: most tokens of context and action together.
-        stop_ids: tokens that end an action.
+        checkpoint: Hugging Face checkpoint directory.
+        config: settings of the engine.
+        context: largest number of tokens of context and action together.
+        stop_ids: ids of the tokens that end an action.
         device: `cpu` or `cuda`.
-        arrived: checksum of each tensor that the latest update brought, by name.
+        running: requests inside the engine, by their names.
+        usage: counts of the engine's work.
+        version: weight version that the engine serves; None serves nothing.
+        early: outputs that finished while probes were scored.
+        arrived: checksum of each tensor of the latest weight update, by name.
+        open: whether a weight update is open.
     """
 
     checkpoint: str
@@ -97,8 +103,8 @@ class VLLMEngine:
         }
         if self.device == "cpu":
             settings["block_size"] = config.block_size
-            # A prompt cut over two steps would draw from its seeded generator twice; vLLM turns
-            # such a generator back, which those of the CPU cannot do.
+            # A prompt that is split over two steps draws from its seeded generator twice. vLLM then
+            # rewinds the generator, which is not possible on CPU.
             settings["enable_chunked_prefill"] = False
         else:
             settings["gpu_memory_utilization"] = config.gpu_memory
@@ -109,30 +115,35 @@ class VLLMEngine:
         self._made: dict[Decoding, Any] = {}
 
     def _environment(self) -> None:
-        """Set what vLLM reads from the environment; the process must not have imported it yet."""
+        """Set vLLM's environment variables; the process must not have imported vLLM yet."""
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ["VLLM_NO_USAGE_STATS"] = "1"
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         if self.device == "cpu":
             os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
             os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(self.config.kv_gigabytes)))
-            # Nothing is compiled here but a helper that counts ranks, at the cost of seconds.
+            # Otherwise torch compiles a helper that counts ranks, and nothing else, for seconds.
             os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
-            # Threads that spin while they wait would take the learner's cores between two steps.
+            # Threads that spin while they wait would use the learner's cores between two steps.
             os.environ.setdefault("KMP_BLOCKTIME", "1")
             # Ray sets this to the actor's share of CPUs, which counts as one thread here.
             threads = self.config.threads or len(os.sched_getaffinity(0))
             os.environ["OMP_NUM_THREADS"] = str(threads)
-            # Unbound: samplers and learner take turns on the same cores, and a thread that is
-            # pinned beside another one stalls its whole team at every barrier.
+            # Not bound to cores: samplers and learner use the same cores in turn. A thread that is
+            # pinned to a busy core would delay its whole team at every barrier.
             os.environ["VLLM_CPU_OMP_THREADS_BIND"] = "nobind"
             os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
     def submit(self, client: str, requests: Iterable[Request], decoding: Decoding) -> None:
-        """Queue contexts; `step` works on them.
+        """Queue contexts; `step` processes them.
 
-        The prefix cache is salted with the weight version, so that no key or value of an older
-        version is ever read.
+        The prefix cache is salted with the weight version, so that keys and values of an older
+        version are never read.
+
+        Args:
+            client: name of the caller.
+            requests: contexts with keys and seeds.
+            decoding: sampling settings.
         """
         salt = f"v{self.version}"
         for request in requests:
@@ -141,7 +152,7 @@ class VLLMEngine:
             params = self._params(decoding)
             params.seed = request.seed
             prompt = {"prompt_token_ids": request.context.tolist(), "cache_salt": salt}
-            # vLLM answers under this name; the one that `add_request` returns is internal.
+            # vLLM's outputs have this name; the one that `add_request` returns is internal.
             self.engine.add_request(name, prompt, params)
             self.running[name] = Running(client, request.key)
 
@@ -163,7 +174,7 @@ class VLLMEngine:
 
     @property
     def busy(self) -> bool:
-        """Whether requests wait."""
+        """Whether the engine has requests."""
         return bool(self.running)
 
     def step(self) -> list[tuple[Running, Reply]]:
@@ -178,25 +189,25 @@ class VLLMEngine:
             if not output.finished:
                 continue
             running = self.running.pop(output.request_id, None)
-            if running is None:  # aborted meanwhile
+            if running is None:  # the request was aborted
                 continue
-            said = output.outputs[0]
-            ids = np.array(said.token_ids, np.int32)
+            sampled = output.outputs[0]
+            ids = np.array(sampled.token_ids, np.int32)
             logprobs = np.array(
                 [
                     entry[token].logprob
-                    for entry, token in zip(said.logprobs, said.token_ids, strict=True)
+                    for entry, token in zip(sampled.logprobs, sampled.token_ids, strict=True)
                 ],
                 np.float32,
             )
-            finished.append((running, Reply(ids, logprobs, _versions(said, len(ids)))))
+            finished.append((running, Reply(ids, logprobs, _versions(sampled, len(ids)))))
             self.usage.prompt_tokens += len(output.prompt_token_ids)
             self.usage.cached_tokens += output.num_cached_tokens or 0
             self.usage.sampled_tokens += len(ids)
         return finished
 
     def abort(self, client: str) -> None:
-        """Forget all requests of a client."""
+        """Drop all requests of a client."""
         names = [name for name, running in self.running.items() if running.client == client]
         for name in names:
             del self.running[name]
@@ -209,10 +220,10 @@ class VLLMEngine:
         self.version = version
 
     def set_beta(self, beta: float) -> None:
-        """Change β of a value-guided policy; what the cache holds does not depend on it.
+        """Change β of a value-guided policy. The cache stays valid, since it does not depend on β.
 
         Raises:
-            ValueError: if the policy is a plain one.
+            ValueError: if the policy is not value-guided.
         """
 
         def change(model: Any) -> bool:
@@ -222,7 +233,7 @@ class VLLMEngine:
             return known
 
         if not all(self.llm.apply_model(change)):
-            raise ValueError(f"{self.checkpoint} holds no value-guided policy, so it has no beta")
+            raise ValueError(f"{self.checkpoint} is not a value-guided policy, so it has no beta")
 
     def quarantine(self) -> None:
         """Serve nothing until the next complete update."""
@@ -231,7 +242,7 @@ class VLLMEngine:
     def begin_load(self) -> None:
         """Open a weight update. Until `finish_load` the engine has no version and must not step."""
         self.version = None
-        if self.open:  # an earlier update was given up; vLLM wants it closed
+        if self.open:  # an earlier update was not finished; vLLM requires that it is closed
             self.llm.finish_weight_update()
         self.llm.start_weight_update()
         self.open = True
@@ -241,7 +252,7 @@ class VLLMEngine:
         """Load one bucket of an open update (see `learners.buckets.Bucket`).
 
         Raises:
-            SamplerStale: if no update is open: this process started after the others had begun.
+            SamplerStale: if no update is open, since this process started after the push had begun.
         """
         if not self.open:
             raise SamplerStale("this sampler was restarted within a push")
@@ -249,10 +260,10 @@ class VLLMEngine:
         self.llm.update_weights({"update_info": {"metas": list(bucket.metas), "data": bucket.data}})
 
     def finish_load(self, version: int) -> None:
-        """Close the update: from here on the engine holds `version`.
+        """Close the update: from now on the engine serves `version`.
 
         Raises:
-            SamplerStale: as `load` does.
+            SamplerStale: if no update is open, since this process started after the push had begun.
         """
         if not self.open:
             raise SamplerStale("this sampler was restarted within a push")
@@ -263,10 +274,16 @@ class VLLMEngine:
         self.version = version
 
     def score(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
-        """Return the log-prob of every token but the first of each probe, by prefill.
+        """Return the log-probability of every token but the first of each probe, by prefill.
 
-        Requests that run stay in the engine and go on afterwards; what they finish meanwhile is
-        kept for the next `step`.
+        Running requests stay in the engine and continue afterwards. Outputs that finish in the
+        meantime are kept for the next `step`.
+
+        Args:
+            probes: token ids of each probe.
+
+        Returns:
+            Log-probabilities in nats, one array for each probe.
         """
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
@@ -290,24 +307,24 @@ class VLLMEngine:
                     self.early.append(output)
                 elif output.finished:
                     ids = probes[int(index)]
-                    said = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
+                    pairs = zip(output.prompt_logprobs[1:], ids[1:], strict=True)
                     scores[int(index)] = np.array(
-                        [entry[int(token)].logprob for entry, token in said], np.float32
+                        [entry[int(token)].logprob for entry, token in pairs], np.float32
                     )
         return [scores[index] for index in range(len(probes))]
 
 
-def _versions(said: Any, count: int) -> Ids:
+def _versions(sampled: Any, count: int) -> Ids:
     """Return the weight version of each token from vLLM's spans `[A]`; -1 before any push."""
     versions = np.full(count, -1, np.int32)
-    for span in said.weight_versions or ():
+    for span in sampled.weight_versions or ():
         if span.version != UNVERSIONED:
             versions[span.start : span.end] = int(span.version)
     return versions
 
 
 def _register_guided(checkpoint: str) -> None:
-    """Tell vLLM our model class, if the checkpoint needs it."""
+    """Register the value-guided model class with vLLM, if the checkpoint needs it."""
     from vllm import ModelRegistry
 
     from learners.checkpoints.guided import ARCHITECTURE, read_guidance
@@ -315,5 +332,5 @@ def _register_guided(checkpoint: str) -> None:
     if read_guidance(Path(checkpoint)) is not None:
         from actors.value_guided import ValueGuidedForCausalLM
 
-        # The class itself, not its name: vLLM would start a process to look at a name.
+        # The class itself, not its name: vLLM would start a process to import a name.
         ModelRegistry.register_model(ARCHITECTURE, ValueGuidedForCausalLM)

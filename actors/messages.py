@@ -1,4 +1,4 @@
-"""What travels to samplers and simulators, and back."""
+"""Messages to samplers and simulators, and their results."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,23 +13,25 @@ from lmrl.trajectory import Ids
 
 
 class SamplerStale(RuntimeError):
-    """There is no complete version of the weights: push first, then ask again."""
+    """The sampler has no complete version of the weights; it needs a push first."""
 
 
 class EngineFailed(RuntimeError):
-    """The engine raised within a step; its process ends, and starts again without weights."""
+    """The engine raised an error in a step. Its process ends and restarts without weights."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How actions are sampled.
+    """Settings of the sampling of actions.
 
     Attributes:
-        max_tokens: longest action; one that is cut there is still given to the task.
-        temperature: 0 is greedy. Training samples at 1, where sampler and learner mean the same.
-        top_p, top_k: of nucleus and top-k sampling; 1 and 0 are off.
-        seed: of the run; with an episode's seed and the turn it seeds each request, so that what is
-            sampled does not depend on what else is in the batch.
+        max_tokens: largest number of tokens of an action. A longer action is cut there, and the
+            task gets it so.
+        temperature: sampling temperature; 0 is greedy. Training samples at 1, where sampler and
+            learner have the same distribution.
+        top_p, top_k: parameters of nucleus and top-k sampling; 1 and 0 switch them off.
+        seed: seed of the run. With an episode's seed and the turn it gives each request's seed, so
+            that samples do not depend on the rest of the batch.
     """
 
     max_tokens: int = 16
@@ -40,7 +42,13 @@ class Decoding:
 
 
 class Request(NamedTuple):
-    """A context that waits for an action: a key of the caller's, tokens `[C]`, and a seed."""
+    """A context for which an action is wanted.
+
+    Attributes:
+        key: number by which the caller identifies the reply.
+        context: token ids `[C]`.
+        seed: seed of the sampling.
+    """
 
     key: int
     context: Ids
@@ -48,7 +56,13 @@ class Request(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """An episode that a task or its context ended with an error."""
+    """An episode that ended with an error of the task or of its context.
+
+    Attributes:
+        seed: seed of the episode.
+        error: type and message of the error.
+        trace: traceback.
+    """
 
     seed: int
     error: str
@@ -56,12 +70,13 @@ class Failure(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """What a simulator sends.
+    """Finished episodes that a simulator sends.
 
     Attributes:
-        table: episodes in Arrow form.
-        failures: those that failed.
-        oracle: what was asked of the task's model since the last batch (`ChatUsage`).
+        table: episodes as an Arrow table.
+        failures: episodes that failed.
+        oracle: usage of the model that answers for the task since the last batch, as the fields of
+            `ChatUsage`.
     """
 
     table: pa.Table
@@ -73,13 +88,13 @@ class Job(NamedTuple):
     """Episodes to play.
 
     Attributes:
-        task: name.
-        options: of the task.
-        seeds: one episode each.
-        decoding: how the policy samples.
-        player: a scripted player of the task instead of the policy; empty is the policy.
-        label: for `Trajectory.player`.
-        at_once: most episodes that run at one time; the next starts when one ends.
+        task: name of the task.
+        options: options of the task.
+        seeds: seeds of the episodes, one for each episode.
+        decoding: sampling settings of the policy.
+        player: name of a scripted player that plays instead of the policy; empty is the policy.
+        label: name of the policy in `Trajectory.player`.
+        at_once: largest number of episodes that run at one time; the next starts when one ends.
     """
 
     task: str
@@ -92,7 +107,7 @@ class Job(NamedTuple):
 
 
 class Contexts(NamedTuple):
-    """Requests on the wire: keys `[n]`, seeds `[n]`, tokens end to end, and lengths `[n]`."""
+    """Requests as flat arrays: keys `[n]`, seeds `[n]`, joined tokens, and lengths `[n]`."""
 
     keys: NDArray[np.int64]
     seeds: NDArray[np.int64]
@@ -119,7 +134,7 @@ class Contexts(NamedTuple):
 
 
 class Replies(NamedTuple):
-    """Replies on the wire: keys `[n]`, flat columns, and lengths `[n]`."""
+    """Replies as flat arrays: keys `[n]`, joined columns, and lengths `[n]`."""
 
     keys: NDArray[np.int64]
     ids: Ids

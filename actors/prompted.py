@@ -1,13 +1,13 @@
 """Instruct models as players: the few-shot prompting baseline, for any task.
 
 The prompt is a chat. The system message has the task's rules and the form of an action
-(`TextEnv.instructions`); example episodes follow, then the running one, observations as the user's
-messages and actions as the assistant's. Of the running episode the model sees what a policy sees:
-`Episode.span` items. What does not fit the model's context is left out: the oldest examples first,
-then the oldest items as the task's rule allows.
+(`TextEnv.instructions`). Example episodes follow, then the running episode. Observations are the
+user's messages, actions are the assistant's. Of the running episode the prompt has the items that a
+policy gets: the last `Episode.span` ones. If the prompt exceeds the model's context, the oldest
+examples are left out first, then the oldest items, as far as the task's rule allows.
 
-The published baseline asked GPT-4 in one message a turn (arXiv 2311.18232, section 5); here the
-turns of an episode are the turns of the chat, so that a server can keep what it has read.
+The published baseline sent GPT-4 one message per turn (arXiv 2311.18232, section 5). Here the turns
+of an episode are the turns of the chat, so that a server can cache the prefix.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,11 @@ NEW_EPISODE = "A new episode begins."
 LEFT_OUT = "(Earlier messages are left out.)"
 
 SHOT_TURNS = 8
-"""Turns of an example where the policy sees a window of the episode only: each is an example."""
+"""Largest number of turns of an example in tasks whose policy gets a window of the episode. In such
+tasks every turn is an example."""
 
 SEED = 7
-"""Of the sampling seeds, as `lmrl evaluate` has it for checkpoints."""
+"""Run seed for sampling, the same as `lmrl evaluate` uses for checkpoints."""
 
 
 def examples(
@@ -51,15 +52,15 @@ def examples(
     """Return example episodes of a task.
 
     Args:
-        task: name.
-        options: of the task.
-        wanted: how many.
-        data: a data set, whose first episodes of the task are taken; None lets the task's
+        task: name of the task.
+        options: options of the task.
+        wanted: number of examples.
+        data: path of a data set, whose first episodes of the task are taken; None lets the task's
             `optimal` player play.
-        scored: seeds that are scored, and so are no examples.
+        scored: seeds that are scored and therefore not used for examples.
 
     Raises:
-        DataError: if the data set is none, or has fewer episodes of the task.
+        DataError: if the path is not a data set, or it has too few episodes of the task.
     """
     if data is None:
         env = make(task, **options)
@@ -75,8 +76,8 @@ class Prompted:
     """An instruct model that plays.
 
     Args:
-        model: that is asked.
-        shots: example episodes, the first of them the first to be left out.
+        model: model that replies.
+        shots: example episodes. If they do not all fit, the first ones are left out.
     """
 
     def __init__(self, model: RetryingChatModel, shots: Sequence[Trajectory] = ()) -> None:
@@ -85,9 +86,15 @@ class Prompted:
     def play(
         self, env: TextEnv, seed: int, task: str = "", options: Mapping[str, Any] | None = None
     ) -> Trajectory:
-        """Return one episode; `info["malformed"]` counts replies in which there was no action.
+        """Return one episode; `info["malformed"]` is the number of replies without an action.
 
-        Such a reply is given to the task as an empty action, which its rules call illegal.
+        For such a reply the task gets an empty action, which its rules treat as illegal.
+
+        Args:
+            env: task to play.
+            seed: seed of the episode.
+            task: name of the task, for the record.
+            options: options of the task, for the record.
 
         Raises:
             ContextTooLong: if an observation does not fit the model's context.
@@ -115,30 +122,30 @@ class Prompted:
     def _fitting(
         self, env: TextEnv, shots: Sequence[Sequence[str]], episode: Episode
     ) -> list[Message]:
-        """Return the longest prompt that fits, and note in the episode how much of it is seen."""
-        room = self.model.config.context - self.model.config.max_tokens
+        """Return the longest prompt that fits, and set the episode's span to its items."""
+        limit = self.model.config.context - self.model.config.max_tokens
         items = [text for turn in episode.turns for text in (turn.observation, turn.action)]
         items.append(episode.observation)
         left = list(shots)
         while True:
             chat = conversation(env, left, items[-episode.span :])
-            if self.model.size(chat) <= room:
+            if self.model.size(chat) <= limit:
                 return chat
             if left:
                 left.pop(0)
             elif episode.span > 1:
-                # What is left begins with an observation.
+                # The remaining items begin with an observation.
                 episode.span -= 2 if episode.span % 2 else 1
             else:
                 raise ContextTooLong(
                     f"the instructions and one observation have {self.model.size(chat)} tokens and "
-                    f"do not fit the context of {self.model.name}, {room} tokens beside an action "
-                    f"of {self.model.config.max_tokens}; give a longer one with --context"
+                    f"do not fit the context of {self.model.name}, {limit} tokens without the "
+                    f"{self.model.config.max_tokens} of an action; give a longer one with --context"
                 )
 
 
 def _items(shot: Trajectory, env: TextEnv) -> list[str]:
-    """Return the texts of an example, the last of them an observation."""
+    """Return the texts of an example; the last one is an observation."""
     last = str(shot.info.get("last_text", shot.final))
     observations = [*(turn.observation for turn in shot.turns), last]
     shown = len(shot.turns) if env.window is None else min(len(shot.turns), SHOT_TURNS)
@@ -152,9 +159,9 @@ def conversation(
     """Return a prompt.
 
     Args:
-        env: the task.
-        shots: texts of example episodes, each beginning and ending with an observation.
-        items: the texts that the policy sees, the last of them an observation.
+        env: task that is played.
+        shots: texts of each example episode, whose first and last text are observations.
+        items: texts of the running episode that the policy gets; the last one is an observation.
     """
     rules = f"{env.instructions} {FORM}".strip()
     chat: list[dict[str, str]] = [{"role": "system", "content": rules}]
@@ -164,15 +171,15 @@ def conversation(
         if first_is_action:
             begin.append(LEFT_OUT)
         for line in begin:
-            _say(chat, "user", line)
+            _append(chat, "user", line)
         for number, text in enumerate(texts):
             role = "assistant" if (number % 2 == 0) is first_is_action else "user"
-            _say(chat, role, text.strip() or NOTHING)
+            _append(chat, role, text.strip() or NOTHING)
     return list(chat)
 
 
-def _say(chat: list[dict[str, str]], role: str, text: str) -> None:
-    """Add to a chat, in which the roles have to alternate."""
+def _append(chat: list[dict[str, str]], role: str, text: str) -> None:
+    """Add a text to a chat. Roles have to alternate, so equal roles share a message."""
     if chat[-1]["role"] == role:
         chat[-1]["content"] += "\n" + text
     else:

@@ -1,13 +1,13 @@
-"""`Sampler`, the Ray actor around a vLLM engine, and its rule: no version, no answers.
+"""`Sampler`, the Ray actor around a vLLM engine. It samples only with a complete weight version.
 
-One thread owns the engine; everything else leaves messages for it, which it reads between two
-engine steps. `generate` hands in contexts and returns as soon as some of the caller's are answered,
-so a long answer never holds up short ones, and requests of several simulators share the engine's
-batches. A weight update is a message too: it falls between two steps, never inside one, and no
-episode has to end for it.
+One thread owns the engine. All other threads put messages into its queue, and it reads them between
+two engine steps. `generate` submits contexts and returns as soon as some of the caller's replies
+are ready. So a long reply never delays short ones, and requests of several simulators share the
+engine's batches. A weight update is a message too: it takes place between two steps, and no episode
+has to end for it.
 
 A sampler that was restarted, or whose update did not finish, has no version. It refuses to sample
-until the coordinator has pushed the current one.
+until the coordinator has pushed the current version.
 """
 
 import os
@@ -32,23 +32,30 @@ from lmrl.trajectory import Ids
 
 T = TypeVar("T")
 
-FAREWELL = 1.0
-"""Seconds that a failed engine's last words get to travel."""
+EXIT_DELAY = 1.0
+"""Time between the report of an engine's failure and the end of its process, in seconds. Without it
+the report might not be delivered."""
 
 LINGER = 0.004
-"""Seconds that the engine waits for contexts when most of its batch has just left."""
+"""Time that the engine waits for contexts when most of its batch has just finished, in seconds."""
 
 
 @dataclass
 class ClientQueue:
-    """A client's account: what is ready, how many it is owed, and its call that waits."""
+    """Replies of one client.
+
+    Attributes:
+        ready: pairs of key and reply that are finished.
+        pending: number of requests without a delivered reply.
+        waiter: result of the client's call that waits; None if no call waits.
+    """
 
     ready: list[tuple[int, Reply]] = field(default_factory=list)
     pending: int = 0
     waiter: "Future[Replies] | None" = None
 
     def flush(self) -> None:
-        """Answer the call that waits, if anything is ready or nothing will ever be."""
+        """Finish the call that waits, if replies are ready or none are pending."""
         if self.waiter is not None and (self.ready or not self.pending):
             waiter, ready = self.waiter, self.ready
             self.waiter, self.ready = None, []
@@ -56,7 +63,7 @@ class ClientQueue:
             waiter.set_result(Replies.pack(ready))
 
 
-# A thread of its own answers whether the actor is alive, however many callers wait for replies.
+# `state` has a thread of its own, so that it responds however many callers wait for replies.
 @ray.remote(
     max_restarts=-1, max_task_retries=0, max_concurrency=32, concurrency_groups={"health": 1}
 )
@@ -64,14 +71,14 @@ class Sampler:
     """A policy sampler.
 
     Args:
-        checkpoint: a Hugging Face checkpoint directory; gives architecture and tokenizer. Its
-            weights are served only after a push says so.
-        config: of the engine.
-        context: most tokens of context and action together.
-        stop_ids: tokens that end an action.
+        checkpoint: Hugging Face checkpoint directory, from which the architecture is read.
+        config: settings of the engine.
+        context: largest number of tokens of context and action together.
+        stop_ids: ids of the tokens that end an action.
         device: `cpu` or `cuda`.
-        trust: serve the checkpoint's own weights as this version, without a push (evaluation of a
-            checkpoint; a restart then serves the same weights again).
+        trust: version under which the checkpoint's own weights are served without a push, for the
+            evaluation of a checkpoint; a restart serves the same weights again. None serves nothing
+            until the first push.
     """
 
     def __init__(
@@ -88,8 +95,8 @@ class Sampler:
         threading.Thread(target=self._own, name="engine", daemon=True).start()
 
         def build() -> None:
-            # In the engine's own thread: vLLM pins the OpenMP team of the thread that builds it,
-            # and a team of another thread would crowd onto that one's first core.
+            # In the engine's own thread: vLLM pins the OpenMP team of the thread that builds it.
+            # The team of another thread would then run on the first core of that team only.
             self.engine = VLLMEngine(checkpoint, config, context, stop_ids, device)
             if trust is not None:
                 self.engine.serve(trust)
@@ -97,8 +104,8 @@ class Sampler:
         self._ask(build)
 
     def _own(self) -> None:
-        """Serve for ever. If the engine raises, tell those who wait, and end the process: an actor
-        without its engine would leave every later caller waiting."""
+        """Serve for ever. If the engine raises, report the error to waiting calls and end the
+        process: in an actor without an engine, every later call would wait for ever."""
         try:
             self._serve()
         except BaseException as error:
@@ -107,11 +114,11 @@ class Sampler:
             for answers in self.answers.values():
                 if answers.waiter is not None:
                     answers.waiter.set_exception(failure)
-            time.sleep(FAREWELL)
+            time.sleep(EXIT_DELAY)
             os._exit(1)
 
     def _serve(self) -> None:
-        """Read messages, step the engine, hand out answers: the engine's own thread."""
+        """Read messages, step the engine, and deliver replies; runs in the engine's own thread."""
         self.inbox.get()()
         finished = 0
         while True:
@@ -119,8 +126,8 @@ class Sampler:
             if idle:
                 self.inbox.get()()
             elif finished > len(self.engine.running):
-                # Most of the batch has just left and its next contexts are on their way: a step
-                # for the few that remain would make them all wait.
+                # Most of the batch has just finished, and its next contexts will arrive soon. A
+                # step for the few remaining requests would delay all of them.
                 self._read(timeout=LINGER)
             while not self.inbox.empty():
                 self.inbox.get()()
@@ -153,12 +160,12 @@ class Sampler:
         return future.result()
 
     def generate(self, client: str, contexts: Contexts, decoding: Decoding) -> Replies:
-        """Queue contexts and return the client's replies that are ready: at least one.
+        """Queue contexts and return the client's ready replies: at least one, if any are pending.
 
         Args:
-            client: a name of the caller's; its earlier contexts are still worked on.
-            contexts: new ones; may be empty, to wait for the earlier ones.
-            decoding: how to sample.
+            client: name of the caller. Its earlier contexts are still processed.
+            contexts: new contexts; empty to wait for the earlier ones.
+            decoding: sampling settings.
 
         Raises:
             SamplerStale: if there is no complete version of the weights.
@@ -199,12 +206,12 @@ class Sampler:
         self._ask(lambda: self.engine.finish_load(version))
 
     def score(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
-        """Return log-probs of probes; between two steps, like an update."""
+        """Return log-probabilities of probes; runs between two steps, like an update."""
         return self._ask(lambda: self.engine.score(probes))
 
     def held(self, probes: list[Ids]) -> tuple[list[NDArray[np.float32]], dict[str, int]]:
-        """Return log-probs of probes and checksums of the tensors of the latest update, for the
-        parity gate."""
+        """Return log-probabilities of probes, in nats, and checksums of the latest update's tensors
+        by name; the parity gate compares both."""
         return self._ask(lambda: (self.engine.score(probes), self.engine.arrived))
 
     def set_beta(self, beta: float) -> None:
@@ -212,12 +219,12 @@ class Sampler:
         self._ask(lambda: self.engine.set_beta(beta))
 
     def quarantine(self) -> None:
-        """Take the version away: nobody gets answers until the next complete push."""
+        """Remove the version: the sampler serves nothing until the next complete push."""
         self._ask(self.engine.quarantine)
 
     @ray.method(concurrency_group="health")
     def state(self) -> dict[str, Any]:
-        """Return version, process and usage."""
+        """Return version, process id, number of waiting requests, and usage."""
         return {
             "version": self.engine.version,
             "pid": os.getpid(),

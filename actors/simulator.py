@@ -1,11 +1,12 @@
 """`Simulator`, the Ray actor that plays many episodes of any task at once.
 
-Every context that waits for an action goes to a sampler in one call; the call returns what is
-answered by then, the simulator steps those episodes, and asks again. A slow episode never blocks
-the others, and there is no lock-step batch. Finished episodes leave as Arrow tables, in batches.
+All contexts without an action are sent to a sampler in one call. The call returns the replies that
+are ready, the simulator steps those episodes, and calls the sampler again. A slow episode never
+blocks the others, and there is no lock-step batch. Finished episodes are sent as Arrow tables, in
+batches.
 
-Where a model answers for the task (an oracle, a buyer), a step may take seconds: those steps run in
-threads, and the model's engine batches what they ask.
+If a model answers for the task (an oracle, a buyer), a step may take seconds. Such steps run in
+threads, and the model's engine batches their requests.
 """
 
 import os
@@ -41,11 +42,11 @@ from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
 ENGINE_FAILURES = 3
-"""Failures of engines, without an answer in between, after which a job gives up."""
+"""Largest number of engine failures, without a reply in between, that a job tolerates."""
 
 
 class _Batch:
-    """The episodes of a job: those that run, those that are done, and those that failed."""
+    """The running, finished and failed episodes of a job."""
 
     def __init__(
         self,
@@ -79,7 +80,7 @@ class _Batch:
         job = self.job
         env = make(job.task, **job.options)
         if self.oracle is not None:
-            # Beside the options, not among them: the record names the model in its info.
+            # Not a part of `options`: the record names the model in its info.
             env = make(job.task, **job.options, **{env.oracle_option: ChatOracle(self.oracle)})
         self.running[key] = Episode(env, seed, self.codec, self.max_context, job.task, job.options)
         if job.player:
@@ -90,7 +91,7 @@ class _Batch:
         return [(k, episode) for k, episode in self.running.items() if k not in self.stepping]
 
     def advance(self, key: int, reply: Reply | str) -> None:
-        """Apply an answer, in a thread if a model answers for the task."""
+        """Apply an action, in a thread if a model answers for the task."""
         episode = self.running[key]
 
         def step() -> None:
@@ -102,28 +103,28 @@ class _Batch:
         if self.threads is not None:
             self.stepping[key] = self.threads.submit(step)
             return
-        now: Future[None] = Future()
+        finished: Future[None] = Future()
         try:
             step()
-            now.set_result(None)
+            finished.set_result(None)
         except Exception as error:
-            now.set_exception(error)
-        self._stepped(key, now)
+            finished.set_exception(error)
+        self._stepped(key, finished)
 
-    def collect(self, patient: bool) -> None:
-        """Take in the steps that threads have finished; wait for one if `patient`."""
+    def collect(self, block: bool) -> None:
+        """Process the steps that threads have finished; wait for at least one if `block`."""
         if not self.stepping:
             return
-        wait(self.stepping.values(), None if patient else 0, FIRST_COMPLETED)
+        wait(self.stepping.values(), None if block else 0, FIRST_COMPLETED)
         for key in [key for key, future in self.stepping.items() if future.done()]:
             self._stepped(key, self.stepping.pop(key))
 
     def _stepped(self, key: int, step: Future[None]) -> None:
-        """Look at an episode after its step; one that ended makes room for the next."""
+        """Process an episode after its step; if it ended, start the next one."""
         episode = self.running[key]
         try:
             step.result()
-        except Exception as error:  # the task's fault: this episode fails, the run goes on
+        except Exception as error:  # an error of the task: this episode fails, the run continues
             self.failures.append(_failure(episode.seed, error))
         else:
             if not episode.done:
@@ -133,26 +134,27 @@ class _Batch:
         self._fill()
 
     def take(self) -> Finished:
-        """Hand over what has ended so far."""
+        """Return, and remove, the episodes that have ended so far."""
         usage = asdict(self.oracle.take_usage()) if self.oracle else {}
         finished = Finished(to_table(self.done), self.failures, usage)
         self.done, self.failures = [], []
         return finished
 
 
-# A thread of its own answers whether the actor is alive, while another plays.
+# `state` has a thread of its own, so that it responds while another thread plays.
 @ray.remote(max_restarts=-1, max_task_retries=0, concurrency_groups={"health": 1})
 class Simulator:
-    """Plays episodes.
+    """An actor that plays episodes.
 
     Args:
-        samplers: actors; the first is this simulator's own, the others stand in when it fails.
-        checkpoint: directory whose tokenizer the policy uses.
-        max_context: most tokens of a context.
-        config: of the simulators.
-        chat: the model that answers for the task; None is the task's own scripted one.
-        chat_samplers: actors that serve it, if no endpoint does.
-        chat_version: of its weights.
+        samplers: sampler actors. The first one is used; the others replace it when it fails.
+        checkpoint: checkpoint directory with the policy's tokenizer.
+        max_context: largest number of tokens of a context.
+        config: settings of the simulators.
+        chat: settings of the model that answers for the task; None is the task's own scripted
+            oracle or buyer.
+        chat_samplers: sampler actors that serve this model, if it has no endpoint.
+        chat_version: version of the model's weights.
     """
 
     def __init__(
@@ -172,11 +174,15 @@ class Simulator:
 
     @ray.method(concurrency_group="health")
     def state(self) -> dict[str, Any]:
-        """Return the process, once the actor is up."""
+        """Return the process id, once the actor has started."""
         return {"pid": os.getpid()}
 
     def play(self, job: Job) -> Iterator[Finished]:
-        """Yield the job's episodes as they finish, in batches; order is not kept."""
+        """Yield the job's episodes in batches, in the order in which they finish.
+
+        Raises:
+            RunError: if no sampler answers.
+        """
         self.jobs += 1
         with ExitStack() as stack:
             threads = (
@@ -197,12 +203,12 @@ class Simulator:
         while batch.running:
             for key, episode in batch.idle():
                 yield key, batch.players[key](episode.observation)
-            batch.collect(patient=True)
+            batch.collect(block=True)
 
     def _sampled(self, job: Job, batch: "_Batch") -> Iterator[tuple[int, Reply]]:
-        """Yield answers for running episodes until none is left; the caller applies each.
+        """Yield actions for running episodes until none is left; the caller applies each of them.
 
-        After a sampler failed, everything that it had not answered is asked again elsewhere.
+        If a sampler fails, its pending requests are sent to another one.
 
         Raises:
             RunError: if no sampler answers.
@@ -224,7 +230,7 @@ class Simulator:
                 if key not in asked
             ]
             if not new and not asked:
-                batch.collect(patient=True)  # every episode waits for the task's model
+                batch.collect(block=True)  # every episode waits for the task's model
                 continue
             sampler, client = self.samplers[own], f"{name}/{attempt}"
             try:
@@ -251,8 +257,9 @@ class Simulator:
                         f"no sampler answers (simulator.patience is {patience:g} s); the last "
                         f"error: {getattr(error, 'cause', error)}"
                     ) from error
-                # Dead, restarting, silent, or without weights: another sampler, or the same one
-                # later. A new client name, so that late answers to the old one are never taken.
+                # The sampler is dead, restarting, unresponsive, or without weights: use another
+                # one, or the same one later. The client name changes, so that late replies to the
+                # old name are never used.
                 own = (own + 1) % len(self.samplers)
                 attempt += 1
                 asked.clear()
@@ -265,7 +272,7 @@ class Simulator:
                 asked.discard(key)
                 if key in batch.running:
                     yield key, reply
-            batch.collect(patient=False)
+            batch.collect(block=False)
 
 
 def _failure(seed: int, error: Exception) -> Failure:

@@ -1,9 +1,10 @@
 """`ValueGuidedForCausalLM`: a vLLM model that samples from softmax(log π_start + β min Q).
 
-It holds two inner models of any causal architecture that vLLM knows, the start policy and the trunk
-of the value network, runs both, and joins their hidden states; the heads meet in `compute_logits`.
-Batching, prefix caching and weight updates are vLLM's own. `learners.checkpoints.guided` writes the
-checkpoints and has the same logits in plain PyTorch.
+It has two inner models of any causal architecture that vLLM supports: the start policy, and the
+trunk of the value network. It runs both and concatenates their hidden states. `compute_logits`
+applies the policy's output embedding and the Q heads. Batching, prefix caching and weight updates
+are vLLM's own. `learners.checkpoints.guided` writes the checkpoints, and
+`learners.networks.guidance` computes the same logits in plain PyTorch.
 """
 
 from collections.abc import Iterable
@@ -23,9 +24,10 @@ class ValueGuidedForCausalLM(nn.Module):
     """The start policy, a critic's trunk, and one or two Q heads.
 
     Args:
-        vllm_config: of the engine; the model's config has `lmrl_base`, the inner architecture, and
-            `lmrl_value_guidance`, the fields of `learners.algorithms.base.ValueGuidance`.
-        prefix: of the layers' names.
+        vllm_config: configuration of the engine. The model's config has `lmrl_base`, the inner
+            architecture, and `lmrl_value_guidance`, the fields of
+            `learners.algorithms.base.ValueGuidance`.
+        prefix: prefix of the layers' names.
     """
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
@@ -53,7 +55,7 @@ class ValueGuidedForCausalLM(nn.Module):
         self.make_empty_intermediate_tensors = self.policy.make_empty_intermediate_tensors
 
     def embed_input_ids(self, input_ids: Tensor) -> Tensor:
-        """Return the policy's embeddings; the critic looks up its own."""
+        """Return the policy's embeddings; the critic uses its own."""
         embedded: Tensor = self.policy.embed_input_ids(input_ids)
         return embedded
 
@@ -64,7 +66,14 @@ class ValueGuidedForCausalLM(nn.Module):
         intermediate_tensors: Any = None,
         inputs_embeds: Tensor | None = None,
     ) -> Tensor:
-        """Return both models' hidden states side by side `[tokens, 2 H]`."""
+        """Return both models' hidden states, concatenated `[tokens, 2 H]`.
+
+        Args:
+            input_ids: token ids `[tokens]`.
+            positions: position of each token in its sequence `[tokens]`.
+            intermediate_tensors: outputs of an earlier pipeline stage.
+            inputs_embeds: embeddings to use instead of token ids `[tokens, H]`.
+        """
         return torch.cat(
             [
                 self.policy(input_ids, positions, intermediate_tensors, inputs_embeds),
@@ -84,7 +93,7 @@ class ValueGuidedForCausalLM(nn.Module):
         return guided_logits(base.float(), q, self.guidance)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        """Load `policy.*`, `critic.*` and the heads; any part of them may come."""
+        """Load `policy.*`, `critic.*` and the heads, or any part of them."""
         parts: dict[str, list[tuple[str, Tensor]]] = {"policy": [], "critic": []}
         for name, tensor in weights:
             part, _, rest = name.partition(".")
@@ -95,11 +104,11 @@ class ValueGuidedForCausalLM(nn.Module):
                 loader = getattr(parameter, "weight_loader", None)
                 if loader is None:
                     parameter.data.copy_(tensor)
-                else:  # within an update of weights vLLM wraps it
+                else:  # during a weight update vLLM wraps the parameter
                     loader(parameter, tensor)
         for part, named in parts.items():
             if named:
                 inner: Any = self.get_submodule(part)
                 inner.load_weights(named)
-        # The critic's output embedding may be missing: nobody reads it.
+        # The critic's output embedding may be missing, since it is not used.
         return {name for name, _ in self.named_parameters()}

@@ -1,10 +1,12 @@
-"""How weights get into a running vLLM engine.
+"""Loading of weights into a running vLLM engine.
 
-Weights arrive through vLLM's own weight-transfer interface, with an engine of ours registered as
-`object_store`: buckets of bytes that Ray mapped from shared memory. On CPU vLLM repacks linear
-layers after loading, so weights go through its layer-wise reload, never into parameters directly,
-and the output embedding is repacked by hand at the end: with tied embeddings vLLM leaves it stale
-without an error, and every log-probability is then wrong by nats.
+Weights are loaded through vLLM's own weight-transfer interface. The transfer engine of this file is
+registered as `object_store`; it loads buckets of bytes that Ray mapped from shared memory.
+
+On CPU vLLM repacks linear layers after loading. So weights go through its layer-wise reload, never
+into parameters directly. The output embedding is repacked separately at the end. Without that, vLLM
+keeps the old one if embeddings are tied, without an error, and log-probabilities are wrong by whole
+nats.
 """
 
 from dataclasses import dataclass
@@ -14,7 +16,7 @@ BACKEND = "object_store"
 
 
 def register_weight_transfer() -> None:
-    """Register our weight-transfer engine with vLLM, once per process."""
+    """Register the weight-transfer engine with vLLM, once per process."""
     import torch
     from vllm.distributed.weight_transfer.base import (
         WeightTransferEngine,
@@ -30,7 +32,7 @@ def register_weight_transfer() -> None:
 
     @dataclass
     class Nothing(WeightTransferInitInfo):
-        """Our transport needs no rendezvous."""
+        """Initialisation message without content: the object store needs no connection."""
 
     @dataclass
     class Update(WeightTransferUpdateInfo):
@@ -56,7 +58,7 @@ def register_weight_transfer() -> None:
             """Load the tensors of a bucket."""
             data = update_info.data
             if not data.flags.writeable:
-                # torch warns about read-only memory; nothing below writes to it.
+                # torch would warn about read-only memory, but nothing below writes to it.
                 data = data.view()
             whole = torch.frombuffer(memoryview(data), dtype=torch.uint8)
             weights = []
@@ -67,7 +69,7 @@ def register_weight_transfer() -> None:
             self.model.load_weights(weights)
 
         def finish_weight_update(self) -> None:
-            """Finish the reload, and repack output embeddings, which it leaves stale when tied."""
+            """Finish the reload, then repack output embeddings, since it skips tied ones."""
             finalize_layerwise_reload(self.model, self.model_config)
             for module in self.model.modules():
                 if isinstance(module, ParallelLMHead):

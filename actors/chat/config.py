@@ -1,4 +1,4 @@
-"""What is asked of an instruct model, what it answers, and how it is configured."""
+"""Instruct models: messages, replies, errors, usage, and configuration."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from lmrl.errors import RunError
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
 
 Message = Mapping[str, str]
-"""`role` (system, user, assistant) and `content`."""
+"""A message with `role` (system, user, assistant) and `content`."""
 
 
 class ReplyTimeout(RunError):
-    """A model did not answer within its time, however often it was asked.
+    """A model did not reply in time, after all retries.
 
     Args:
-        message: for the user.
-        retries: how often it was asked again.
+        message: text for the user.
+        retries: number of retries.
     """
 
     def __init__(self, message: str, retries: int = 0) -> None:
@@ -26,15 +26,15 @@ class ReplyTimeout(RunError):
 
 
 class RequestRefused(RunError):
-    """A server refuses a request, and would refuse it again."""
+    """A server refused a request, and would refuse it again."""
 
 
 class ChatReply(NamedTuple):
-    """What came of asking a model.
+    """A reply of a model.
 
     Attributes:
-        text: of the reply; empty if it had none.
-        retries: how often it was asked again.
+        text: text of the reply; empty if the reply had none.
+        retries: number of retries before the reply came.
     """
 
     text: str
@@ -49,20 +49,20 @@ class ChatConfig:
     """An instruct model.
 
     Attributes:
-        model: a checkpoint directory, a `.gguf` file or `smollm2`: served by sampler actors of its
-            own. With `endpoint` it is the model's name there.
-        endpoint: base URL of a server with OpenAI's API, like `http://localhost:8000/v1`; its key
-            is read from OPENAI_API_KEY.
-        max_tokens: longest reply.
-        temperature: 0 is greedy, and makes equal prompts get equal replies.
-        context: most tokens of prompt and reply.
-        timeout: seconds for one reply.
-        retries: how often a reply that did not come is asked for again. An endpoint is asked after
-            the pause that it names, or else after pauses of 0.5 to 8 seconds, each twice as long.
-        cache: replies that are kept for equal prompts; only greedy ones are.
-        at_once: replies that a simulator waits for at one time.
-        cpus, gpus: of a sampler actor for it.
-        sampler: the engine that serves it.
+        model: checkpoint directory, `.gguf` file or `smollm2`, which sampler actors of its own
+            serve. With `endpoint` it is the model's name on that server.
+        endpoint: base URL of a server with OpenAI's API, like `http://localhost:8000/v1`. The API
+            key is read from OPENAI_API_KEY. None serves the model here.
+        max_tokens: largest number of tokens of a reply.
+        temperature: sampling temperature; 0 is greedy, which gives equal replies to equal prompts.
+        context: largest number of tokens of prompt and reply together.
+        timeout: time limit of one reply, in seconds.
+        retries: number of retries of a missing reply. With an endpoint, the pause before a retry is
+            the one that the server asks for, or else 0.5 to 8 seconds, doubled each time.
+        cache: number of replies that are cached for equal prompts; only greedy replies are cached.
+        at_once: number of replies that a simulator waits for at one time.
+        cpus, gpus: number of CPUs and GPUs of one sampler actor for this model.
+        sampler: settings of the engine that serves it.
     """
 
     model: str = ""
@@ -82,12 +82,12 @@ class ChatConfig:
 
     @property
     def served(self) -> bool:
-        """Whether sampler actors of this run serve it."""
+        """Whether sampler actors of this run serve the model."""
         return bool(self.model) and self.endpoint is None
 
 
 class ChatModel(Protocol):
-    """Answers messages. Calls may come from many threads."""
+    """A model that replies to messages. It may be called from many threads."""
 
     name: str
     version: str
@@ -95,27 +95,31 @@ class ChatModel(Protocol):
     def reply(self, messages: Sequence[Message], seed: int = 0) -> ChatReply:
         """Return one reply.
 
+        Args:
+            messages: chat, oldest message first.
+            seed: seed of the sampling.
+
         Raises:
-            ReplyTimeout: if none came in time.
-            RequestRefused: if asking again is of no use.
+            ReplyTimeout: if no reply came in time.
+            RequestRefused: if the server refused the request.
         """
         ...
 
     def size(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens messages have, or an estimate that is seldom too low."""
+        """Return the number of tokens of messages, or an estimate that is rarely too low."""
         ...
 
 
 @dataclass
 class ChatUsage:
-    """What was asked of a model.
+    """Counts of a model's replies.
 
     Attributes:
-        replies: given, those from the cache included.
-        cached: of these, from the cache.
-        retries: replies that were asked for again.
-        timeouts: replies that never came.
-        empty: replies without a text, like that of a model which spent its limit on thoughts.
+        replies: number of requested replies, including those from the cache.
+        cached: number of replies from the cache.
+        retries: number of retries.
+        timeouts: number of replies that never came.
+        empty: number of replies without text, for example if all allowed tokens were thoughts.
     """
 
     replies: int = 0

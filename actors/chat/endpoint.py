@@ -1,4 +1,4 @@
-"""Instruct models behind any server that speaks OpenAI's API."""
+"""Instruct models behind any server with OpenAI's API."""
 
 import logging
 import re
@@ -12,7 +12,7 @@ from actors.chat.served import TURN_TOKENS
 log = logging.getLogger(__name__)
 
 _PIECE = re.compile(r"\d|[^\W\d]{1,5}|[^\w\s]|\n")
-"""What is about a token in the usual tokenizers: five letters, a digit, a mark."""
+"""Text that is about one token in common tokenizers: up to five letters, a digit, or a mark."""
 
 
 REPLACED: Mapping[str, str | None] = {
@@ -20,7 +20,7 @@ REPLACED: Mapping[str, str | None] = {
     "temperature": None,
     "seed": None,
 }
-"""Parameters that not every model takes, and what it takes instead; None is nothing."""
+"""Parameters that some models do not accept, and their replacement there; None has none."""
 
 _UNSUPPORTED = re.compile(
     r"unsupported|not support|not permitted|not allowed|extra_forbidden|unrecogni[sz]ed|unknown"
@@ -28,18 +28,19 @@ _UNSUPPORTED = re.compile(
     re.IGNORECASE,
 )
 _SHOWN = 300
-"""Letters of a server's words in a message."""
+"""Largest number of characters of a server's text in an error message."""
 
 
 class Endpoint:
-    """A model behind a server with OpenAI's API, asked by OpenAI's own client.
+    """A model behind a server with OpenAI's API, called through OpenAI's own client.
 
-    The client asks again after 408, 409, 429, 5xx and lost connections, as `ChatConfig.retries`
-    says, and honours Retry-After up to two minutes. Parameters that the model refuses by name are
-    left out or replaced (`REPLACED`) from then on; any other refusal ends the request.
+    After status 408, 409, 429, 5xx or a lost connection the client retries up to
+    `ChatConfig.retries` times. It obeys Retry-After up to two minutes. If the model refuses a
+    parameter by name, the parameter is left out or replaced (`REPLACED`) from then on. Any other
+    refusal ends the request.
 
     Args:
-        config: of the model; `endpoint` is given.
+        config: settings of the model, with `endpoint`.
     """
 
     def __init__(self, config: ChatConfig) -> None:
@@ -97,13 +98,13 @@ class Endpoint:
                 ) from error
 
     def _leave_out(self, parameter: str) -> None:
-        """Ask without a parameter from now on; requests of other threads may be on the way."""
+        """Leave a parameter out from now on; other threads may still have requests with it."""
         with self.lock:
             if parameter in self.refused:
                 return
             self.refused |= {parameter}
         log.warning(
-            "%s of %s refuses %s; it is asked %s from now on",
+            "%s of %s refuses %s; requests are sent %s from now on",
             self.name,
             self.config.endpoint,
             parameter,
@@ -111,10 +112,14 @@ class Endpoint:
         )
 
     def _text(self, answer: Any) -> str:
-        """Return the text of an answer with status 200, which still may be anything."""
+        """Return the text of an answer with status 200.
+
+        Raises:
+            RequestRefused: if the answer is not a chat completion.
+        """
         choices = getattr(answer, "choices", None)
         if isinstance(choices, list):
-            # No choice, or no content: the model said nothing, and whoever asked counts that.
+            # Without a choice or content the reply is empty, and the caller counts it as such.
             message = getattr(choices[0], "message", None) if choices else None
             content = getattr(message, "content", None)
             return content if isinstance(content, str) else ""
@@ -125,40 +130,40 @@ class Endpoint:
         )
 
     def size(self, messages: Sequence[Message]) -> int:
-        """Return an estimate: the tokenizer of the server is not known here."""
+        """Return an estimate of the number of tokens, without the tokenizer of the server."""
         return sum(TURN_TOKENS + len(_PIECE.findall(message["content"])) for message in messages)
 
 
 def _parameters(wanted: Mapping[str, Any], refused: frozenset[str]) -> dict[str, Any]:
-    """Return the parameters of a request, without those that are refused."""
+    """Return the parameters of a request, without refused ones or with their replacements."""
     named = ((REPLACED[n] if n in refused else n, value) for n, value in wanted.items())
     return {name: value for name, value in named if name}
 
 
 def _unsupported(error: Any) -> str | None:
-    """Return the parameter that a model does not take at all, by the server's error.
+    """Return the parameter that a model does not support, from the server's error.
 
-    A value out of range is no such case: leaving it out would ask for something else.
+    A value out of range does not count: without the parameter the request would be a different one.
     """
     if error.status_code not in (400, 422):
         return None
-    said = f"{error.code} {error.message}"
-    if not _UNSUPPORTED.search(said):
+    text = f"{error.code} {error.message}"
+    if not _UNSUPPORTED.search(text):
         return None
-    # Of the names in a message the first is refused; the next is what to use instead.
-    named = [name for name in REPLACED if re.search(rf"\b{name}\b", said)]
+    # The first name in a message is the refused one; the next one is its replacement.
+    named = [name for name in REPLACED if re.search(rf"\b{name}\b", text)]
     if error.param in REPLACED:
         return str(error.param)
-    return min(named, key=said.index, default=None)
+    return min(named, key=text.index, default=None)
 
 
 def _words(error: Any) -> str:
-    """Return what a server said with an error."""
-    said = error.body.get("message") if isinstance(error.body, dict) else None
-    return str(said or error.message)
+    """Return the message of a server's error."""
+    message = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(message or error.message)
 
 
 def _short(words: str) -> str:
-    """Return the begin of a server's words in one line."""
+    """Return the beginning of a server's text, in one line."""
     line = " ".join(words.split())
     return repr(line if len(line) <= _SHOWN else line[:_SHOWN] + "...")

@@ -1,4 +1,4 @@
-"""`RetryingChatModel`: replies cached, retried and counted, and the oracle that is made of one."""
+"""`RetryingChatModel`, which caches and counts replies, and the oracle that uses it."""
 
 import logging
 import threading
@@ -15,11 +15,11 @@ log = logging.getLogger(__name__)
 
 
 class RetryingChatModel:
-    """A model that is asked for as long as it may come, remembers greedy replies, and counts.
+    """A model with a cache of greedy replies and counts of all replies.
 
     Args:
-        model: to ask; it asks again by itself.
-        config: temperature and size of the cache.
+        model: model that replies and retries by itself.
+        config: settings, of which the temperature and the size of the cache are used.
     """
 
     def __init__(self, model: ChatModel, config: ChatConfig) -> None:
@@ -30,7 +30,7 @@ class RetryingChatModel:
         self.lock = threading.Lock()
 
     def reply(self, messages: Sequence[Message], seed: int = 0) -> str:
-        """Return the text of one reply; see `ChatModel`."""
+        """Return the text of one reply; arguments and errors are those of `ChatModel.reply`."""
         key = tuple(f"{message['role']}:{message['content']}" for message in messages)
         greedy = self.config.temperature == 0
         with self.lock:
@@ -39,43 +39,43 @@ class RetryingChatModel:
                 self.usage.cached += 1
                 self.known.move_to_end(key)
                 return self.known[key]
-        said = self._ask(messages, seed)
-        if greedy and said:  # nothing said may be the server's fault, which passes
+        text = self._ask(messages, seed)
+        if greedy and text:  # an empty reply may come from a temporary fault of the server
             with self.lock:
-                self.known[key] = said
+                self.known[key] = text
                 while len(self.known) > self.config.cache:
                     self.known.popitem(last=False)
-        return said
+        return text
 
     def _ask(self, messages: Sequence[Message], seed: int) -> str:
         try:
-            said = self.model.reply(messages, seed)
+            reply = self.model.reply(messages, seed)
         except ReplyTimeout as late:
             with self.lock:
                 self.usage.timeouts += 1
                 self.usage.retries += late.retries
             raise
         with self.lock:
-            self.usage.retries += said.retries
-            self.usage.empty += not said.text.strip()
-        return said.text
+            self.usage.retries += reply.retries
+            self.usage.empty += not reply.text.strip()
+        return reply.text
 
     def size(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens messages have; see `ChatModel`."""
+        """Return the number of tokens of messages; see `ChatModel.size`."""
         return self.model.size(messages)
 
     def take_usage(self) -> ChatUsage:
-        """Return what was asked since the last call."""
+        """Return the usage since the last call of this method."""
         with self.lock:
             taken, self.usage = self.usage, ChatUsage()
         return taken
 
 
 class ChatOracle:
-    """A model as the oracle or buyer of a task: from a prompt to a reply.
+    """A model as the oracle or buyer of a task: a function from a prompt to a reply.
 
     Args:
-        model: that answers.
+        model: model that replies.
     """
 
     def __init__(self, model: RetryingChatModel) -> None:
@@ -83,20 +83,20 @@ class ChatOracle:
         self.name, self.version = model.name, model.version
 
     def __call__(self, prompt: str, /) -> str:
-        """Return what the model says to a prompt, without its thoughts and marks of turns."""
+        """Return the reply to a prompt, without thoughts and turn marks."""
         return spoken(self.model.reply([{"role": "user", "content": prompt}]))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "ChatOracle":
-        return self  # a snapshot of a task shares it: it has no state of the episode
+        return self  # a snapshot of a task shares it, since it has no state of the episode
 
 
 def chat_model(config: ChatConfig, samplers: list[Any], version: str) -> RetryingChatModel:
-    """Return a model that is ready to answer.
+    """Return a model that is ready to reply.
 
     Args:
-        config: of the model.
-        samplers: actors that serve it; unused with an endpoint.
-        version: of the served weights.
+        config: settings of the model.
+        samplers: sampler actors that serve it; not used with an endpoint.
+        version: version of the served weights.
     """
     model: ChatModel = (
         Endpoint(config) if config.endpoint else ServedChatModel(config, samplers, version)

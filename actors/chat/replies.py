@@ -1,9 +1,12 @@
-"""What instruct models say, without what surrounds it: one parser for players and for oracles."""
+"""Parser of instruct models' replies, for players and oracles.
+
+It removes thoughts, turn marks, Markdown and labels.
+"""
 
 import re
 
 NOTHING = "(nothing)"
-"""Stands for an empty text, which not every server takes as a message."""
+"""Replacement of an empty text, which some servers do not accept as a message."""
 
 _THINK = r"(?:think|thinking|thought|thoughts|reasoning)"
 _THOUGHT = re.compile(rf"<({_THINK})>.*?</\1>", re.DOTALL | re.IGNORECASE)
@@ -24,7 +27,7 @@ _BOXED = re.compile(r"\\boxed\s*\{")
 _COMMAND = re.compile(r"\\(?:text|textbf|mathrm|mathbf|texttt)\s*\{(.*)\}", re.DOTALL)
 
 _LINE = re.compile(r"\r\n|\r|\n")
-"""What ends a line; `str.splitlines` also splits at U+2028, U+0085 and others, which do not."""
+"""End of a line. `str.splitlines` would also split at U+2028, U+0085 and others."""
 
 _FENCE = re.compile(r"```\w*")
 _LABEL = re.compile(
@@ -38,18 +41,18 @@ _CHOICE = re.compile(
     r"(?:\s+\d+)?(?:\s+is)?[*_\s]*:",
     re.IGNORECASE,
 )
-"""The line of a longer reply that has the action, like that after a line `Thought:`."""
+"""Beginning of the line of a longer reply that has the action, for example after `Thought:`."""
 
 _LIST = re.compile(r"(?:[-*•>]|#{1,6}|\d{1,2}[.)])\s+")
 _PAIRS = ("**", "__", "```", "`", "*", '"', "'", ("“", "”"), ("‘", "’"), ("«", "»"))
 
 
 def spoken(reply: str) -> str:
-    """Return what a reply says: without thoughts, marks of turns, and the tags of an answer.
+    """Return the text of a reply without thoughts, turn marks, and the tags of an answer.
 
-    Thoughts stand in `<think>` or a tag like it. Chat templates may write the opening tag into the
-    prompt, so that only the closing one is in the reply; one that is not closed was cut by the
-    limit of tokens, and nothing was said. What follows an end of turn is not this turn's.
+    Thoughts are inside `<think>` or a similar tag. If a chat template puts the opening tag into the
+    prompt, the reply has only the closing tag. If the tag is not closed, the thoughts were cut by
+    the token limit, and the text is empty. Text after the end of the turn is dropped.
     """
     text = _THOUGHT.sub("", reply)
     text = _THOUGHT_END.split(text)[-1]
@@ -63,25 +66,25 @@ def spoken(reply: str) -> str:
 def read_action(reply: str) -> str:
     r"""Return the action in a reply; empty if there is none.
 
-    It is what stands in the last `<answer>` or `\boxed{}`, or in the first line `Action:`, or else
-    in the first line that says something. Quotation marks, Markdown and labels are left out.
+    The action is the content of the last `<answer>` or `\boxed{}`, or of the first line `Action:`,
+    or else of the first line that is not empty. Quotation marks, Markdown and labels are removed.
     """
     text = spoken(reply)
     boxed = _boxed(text)
     lines = _LINE.split(text if boxed is None else boxed)
     first = next((i for i, line in enumerate(lines) if _CHOICE.match(line)), 0)
     for line in [*lines[first:], *lines[:first]]:
-        said = line.strip()
-        if _FENCE.fullmatch(said):
+        stripped = line.strip()
+        if _FENCE.fullmatch(stripped):
             continue
-        said = _bare(said)
-        if said:
-            return "" if said == NOTHING else said
+        action = _bare(stripped)
+        if action:
+            return "" if action == NOTHING else action
     return ""
 
 
 def _boxed(text: str) -> str | None:
-    r"""Return what is in the last `\boxed{}`, whose braces may hold others; None without one."""
+    r"""Return the content of the last `\boxed{}`, which may have inner braces; None without one."""
     found = list(_BOXED.finditer(text))
     if not found:
         return None
@@ -97,7 +100,7 @@ def _boxed(text: str) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Return a line without marks and labels around it, however they are nested."""
+    """Return a line without the marks and labels around it, which may be nested."""
     while True:
         before = text
         for pattern in (_LIST, _LABEL):

@@ -1,4 +1,4 @@
-"""Instruct models that sampler actors of the run serve."""
+"""Instruct models that this run's sampler actors serve."""
 
 import hashlib
 import threading
@@ -14,7 +14,7 @@ from actors.messages import Contexts, Decoding, Request, SamplerStale
 from lmrl.errors import UsageError
 
 TURN_TOKENS = 8
-"""What the role of a message and its marks cost, at most, in the usual chat templates."""
+"""Largest number of tokens of a message's role and marks in common chat templates."""
 
 
 def chat_name(model: str) -> str:
@@ -23,7 +23,11 @@ def chat_name(model: str) -> str:
 
 
 def weights_version(folder: Path) -> str:
-    """Return a fingerprint of a checkpoint's weights, 12 hexadecimal digits."""
+    """Return a fingerprint of a checkpoint's weights, 12 hexadecimal digits.
+
+    Raises:
+        UsageError: if the folder has no `.safetensors` file.
+    """
     digest = hashlib.sha256()
     files = sorted(folder.glob("*.safetensors"))
     if not files:
@@ -38,9 +42,10 @@ class ServedChatModel:
     """A model behind sampler actors.
 
     Args:
-        config: of the model; `model` is a directory.
-        samplers: actors that serve it; the first is asked, the others stand in when it fails.
-        version: of its weights, for the record.
+        config: settings of the model; `model` is a directory.
+        samplers: sampler actors that serve it. The first one is used; the others replace it when it
+            fails.
+        version: version of the model's weights, for the record.
     """
 
     def __init__(self, config: ChatConfig, samplers: list[Any], version: str) -> None:
@@ -54,7 +59,7 @@ class ServedChatModel:
         self.lock = threading.Lock()
 
     def reply(self, messages: Sequence[Message], seed: int = 0) -> ChatReply:
-        """Return one reply; see `ChatModel`."""
+        """Return one reply; arguments and errors are those of `ChatModel.reply`."""
         retries = 0
         while True:
             try:
@@ -65,26 +70,26 @@ class ServedChatModel:
                 retries += 1
 
     def _reply(self, messages: Sequence[Message], seed: int) -> str:
-        with self.lock:  # its padding and truncation state make the tokenizer one thread's
+        with self.lock:  # the tokenizer's padding and truncation state is not thread-safe
             ids = self._ids(messages)
-        room = self.config.context - self.config.max_tokens
-        contexts = Contexts.pack([Request(0, ids[-room:], seed)])
+        limit = self.config.context - self.config.max_tokens
+        contexts = Contexts.pack([Request(0, ids[-limit:], seed)])
         sampler, client = self._client()
         try:
             answer = sampler.generate.remote(client, contexts, self.decoding)
             replies = ray.get(answer, timeout=self.config.timeout)
         except (ray.exceptions.RayActorError, SamplerStale, ray.exceptions.GetTimeoutError) as bad:
             sampler.forget.remote(client)
-            # A new name elsewhere, so that a late answer to the old one is never taken.
+            # Use another sampler under a new name, so that a late reply to the old one is ignored.
             self.clients.attempt += 1
             raise ReplyTimeout(f"{self.name} did not answer: {bad}") from bad
-        ((_, said),) = replies.unpack()
+        ((_, reply),) = replies.unpack()
         with self.lock:
-            text: str = self.tokenizer.decode(said.ids, skip_special_tokens=True)
+            text: str = self.tokenizer.decode(reply.ids, skip_special_tokens=True)
         return text
 
     def size(self, messages: Sequence[Message]) -> int:
-        """Return how many tokens messages have."""
+        """Return the number of tokens of messages."""
         with self.lock:
             return len(self._ids(messages))
 
