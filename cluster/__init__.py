@@ -1,1 +1,4 @@
-"""Who runs where: the only package that imports both actors and learners."""
+"""Runs: experiments, placement of actors, weight pushes, training and evaluation.
+
+This is the only package that imports both actors and learners.
+"""

@@ -1,6 +1,6 @@
-"""The parts of an `Experiment` that belong to no actor and no learner.
+"""Configuration of data, rollouts, evaluation, placement, and weight pushes.
 
-Data, rollouts, evaluation, placement, and weight pushes.
+These are the parts of an `Experiment` that configure neither an actor nor a learner.
 """
 
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ class DataConfig:
     """Offline data.
 
     Attributes:
-        path: a data set: a folder of Parquet files, or one file; or a mixture of some, like
-            `data/a:0.5 data/b:0.5`, whose episodes are drawn by these weights. Without one, the
-            task's scripted players make one in the run directory.
-        episodes: how many to make.
-        player: which scripted player makes them.
-        batch: episodes of an update.
+        path: data set: a folder of Parquet files, or one file. A mixture of data sets is given like
+            `data/a:0.5 data/b:0.5`; its episodes are drawn with these weights. None lets the task's
+            scripted players make a data set in the run directory.
+        episodes: number of episodes that the scripted players make.
+        player: name of the scripted player that makes them.
+        batch: number of episodes per update.
     """
 
     path: Annotated[str | None, _USES_DATA] = None
@@ -42,11 +42,11 @@ class RolloutConfig:
     """Fresh episodes of an online update.
 
     Attributes:
-        turns: wanted per update. Episodes get shorter or longer as the policy changes, so their
-            number follows from the mean length of the last update.
-        min_episodes, max_episodes: bounds of the number of episodes.
-        max_tokens: longest action.
-        in_flight: most episodes that run at one time.
+        turns: wanted number of turns per update. Episodes get shorter or longer as the policy
+            changes, so their number is computed from the mean length in the last update.
+        min_episodes, max_episodes: bounds of the number of episodes per update.
+        max_tokens: largest number of tokens of an action.
+        in_flight: largest number of episodes that run at one time.
     """
 
     turns: Annotated[int, COUNT, _ROUNDS] = 2048
@@ -61,12 +61,14 @@ class EvaluationConfig:
     """Scores on fixed seeds.
 
     Attributes:
-        episodes: of the start policy and of the last one.
-        start_episodes: of the start policy, if they are to be fewer.
-        every: updates between evaluations on the way; 0 has none.
-        every_episodes: of those.
-        first_seed: the seeds are this and the following ones, for every policy.
-        temperature: of the policy; 1 is the benchmark's, 0 is greedy.
+        episodes: number of episodes that score the start policy and the last policy.
+        start_episodes: number of episodes that score the start policy, if it is another one; None
+            is `episodes`.
+        every: number of updates between evaluations during training; 0 makes none.
+        every_episodes: number of episodes of each evaluation during training.
+        first_seed: first seed of the scored episodes; the others follow it. It is the same for
+            every policy.
+        temperature: sampling temperature of the policy; 1 is the benchmark's, 0 is greedy.
         random: whether the task's random player is scored too.
     """
 
@@ -81,19 +83,20 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class PlacementConfig:
-    """Resources that the run asks of Ray.
+    """Resources that the run requests from Ray.
 
-    With `max_staleness` 0 samplers and learners work in turn, so on one machine they share cores:
-    the numbers below are shares for Ray's books, threads are set in `sampler` and `learner`.
+    With `max_staleness` 0 samplers and learners work in turn, so on one machine they share cores.
+    The numbers below are what Ray counts. The numbers of threads are set in `sampler` and
+    `learner`.
 
     Attributes:
-        device: `cpu`, `cuda`, or `auto`: cuda if Ray has enough of it.
-        sampler_cpus, simulator_cpus, learner_cpus: CPUs of one actor each.
-        sampler_gpus, learner_gpus: GPUs of one actor each, if the device is cuda.
-        timeout: seconds until actors that cannot be placed or started are an error, and until one
-            that starts again is replaced.
-        unresponsive: seconds without a sign of life after which a sampler or simulator that has
-            started is replaced.
+        device: `cpu`, `cuda`, or `auto`, which is cuda if Ray has enough GPUs.
+        sampler_cpus, simulator_cpus, learner_cpus: number of CPUs of one actor of each kind.
+        sampler_gpus, learner_gpus: number of GPUs of one actor of each kind, if the device is cuda.
+        timeout: time until actors that are not placed or started are an error, and until an actor
+            that restarts is replaced, in seconds.
+        unresponsive: time without a response after which a started sampler or simulator is
+            replaced, in seconds.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -111,12 +114,13 @@ class PushConfig:
     """Weight pushes.
 
     Attributes:
-        bucket_megabytes: size of one message.
-        deadline: seconds for each phase of a push, and for each table of episodes to arrive.
-        tolerance: largest difference of log-probs that the parity gate allows, in nats; None is
-            1e-3 in float32 and 2 in bfloat16. The limits of the mean and the 95 % quantile over
-            likely tokens are shares of it, see `cluster.weights.parity`.
-        probes: sequences that the gate compares.
+        bucket_megabytes: size of one message, in MB.
+        deadline: time limit of each phase of a push, and of the transfer of each table of episodes,
+            in seconds.
+        tolerance: largest difference of log-probabilities that the parity gate allows, in nats;
+            None is 1e-3 in float32 and 2 in bfloat16. The limits of the mean and the 95 % quantile
+            over likely tokens are shares of it, see `cluster.weights.parity`.
+        probes: number of token sequences on which the gate compares log-probabilities.
     """
 
     bucket_megabytes: Annotated[float, POSITIVE] = 64.0

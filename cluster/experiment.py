@@ -1,5 +1,7 @@
-"""`Experiment`: everything that defines a run, joined from the configs that live beside what they
-configure. A preset is one value of it; the command line changes fields of that value.
+"""`Experiment`: everything that defines a run.
+
+It joins the configs, each of which is defined beside the code that it configures. A preset is one
+value of `Experiment`, and the command line changes fields of that value.
 """
 
 import dataclasses
@@ -29,23 +31,35 @@ from lmrl.tasks import make
 
 @dataclass(frozen=True)
 class Experiment:
-    """A run.
+    """The definition of a run.
 
     Attributes:
-        task: name.
-        algorithm: what is learned, with its hyper-parameters.
-        options: of the task.
-        seed: everything random follows from it.
-        updates: of the learner.
-        start: preset whose result this run starts from if `model.path` is not given; it is trained
-            first if the run directory does not hold it yet.
-        max_staleness: versions that a sampled token may be behind the learner. 0 is synchronous.
-        oracle: the instruct model that answers for the task (its oracle or buyer); without one the
-            task's scripted one does.
-        failures: share of failed episodes that stops the run.
-        save_every: updates between checkpoints; 0 saves by time and the last one only.
-        save_minutes: minutes after which a checkpoint is saved in any case; 0 never does so.
-        keep: checkpoints that stay on disk, the best one not counted.
+        task: name of the task.
+        algorithm: algorithm with its hyper-parameters.
+        options: options of the task.
+        seed: seed from which every random choice is derived.
+        updates: number of updates of the learner.
+        start: name of the preset whose result is the start policy, if `model.path` is not given. It
+            is trained first, unless the run directory already has it.
+        max_staleness: largest number of versions that a sampled token may be behind the learner. 0
+            is synchronous training.
+        failures: share of failed episodes above which the run stops.
+        save_every: number of updates between checkpoints; 0 saves by time, and after the last
+            update.
+        save_minutes: time after which a checkpoint is saved in any case, in minutes; 0 does not
+            save by time.
+        keep: number of checkpoints that stay on disk, without the best one.
+        model: settings of the policy's network.
+        data: settings of the offline data.
+        rollouts: settings of fresh episodes.
+        evaluation: settings of scores.
+        sampler: settings of the samplers.
+        simulator: settings of the simulators.
+        learner: settings of the learner group.
+        push: settings of weight pushes.
+        oracle: instruct model that answers for the task as its oracle or buyer. Without a model,
+            the task's own scripted one answers.
+        placement: resources of the actors.
     """
 
     task: str
@@ -72,7 +86,7 @@ class Experiment:
 
     @property
     def tolerance(self) -> float:
-        """The parity gate's limit."""
+        """Limit of the parity gate, in nats."""
         if self.push.tolerance is not None:
             return self.push.tolerance
         both = {self.sampler.dtype, self.learner.optimiser.dtype}
@@ -80,7 +94,7 @@ class Experiment:
 
     @property
     def max_context(self) -> int:
-        """Most tokens of a turn's context: what the model has less the longest action."""
+        """Largest number of tokens of a turn's context: the model's context minus an action."""
         return self.model.context - self.rollouts.max_tokens
 
     @property
@@ -100,7 +114,7 @@ class Experiment:
 
     @property
     def draws_data(self) -> bool:
-        """Whether updates draw episodes of a data set."""
+        """Whether updates use episodes of a data set."""
         algorithm = self.algorithm
         return not algorithm.on_policy or algorithm.replay > 0 or algorithm.bc_coef > 0
 
@@ -111,12 +125,12 @@ class Experiment:
 
     @property
     def makes_data(self) -> bool:
-        """Whether scripted players make that data set."""
+        """Whether scripted players make the data set of this run."""
         return self.data.path is None and self.uses_data
 
     @property
     def names_player(self) -> bool:
-        """Whether a scripted player has a part in this run."""
+        """Whether this run uses the scripted player `data.player`."""
         return self.makes_data or (self.model.path is None and self.model.lines > 0)
 
     @property
@@ -126,13 +140,13 @@ class Experiment:
         return self.algorithm.guidance is not None or critic != "none"
 
     def check(self, training: bool = True) -> None:
-        """Refuse what cannot work, before anything expensive starts.
+        """Refuse an experiment that cannot work, before anything expensive starts.
 
         Args:
-            training: whether something is to be learned, or a checkpoint only played.
+            training: whether the experiment trains. If not, it only plays a checkpoint.
 
         Raises:
-            UsageError: with the field, its value and the remedy.
+            UsageError: if a field is invalid; the message has its value and the remedy.
         """
         env = make(self.task, **self.options)
         check_oracle(self.oracle, env, self.task)
@@ -146,9 +160,9 @@ class Experiment:
             )
         if self.max_context < 1:
             raise UsageError(
-                f"model.context {self.model.context} leaves no room for an action of "
-                f"{self.rollouts.max_tokens} tokens (rollouts.max_tokens); raise one or lower the "
-                "other"
+                f"model.context {self.model.context} leaves no space for an action of "
+                f"{self.rollouts.max_tokens} tokens (rollouts.max_tokens); raise model.context or "
+                "lower rollouts.max_tokens"
             )
         if self.model.path is None and self.model.width % self.model.heads:
             raise UsageError(
@@ -178,7 +192,7 @@ class Experiment:
                 )
         if self.algorithm.on_policy and self.learner.windows == "strided":
             raise UsageError(
-                f"{self.algorithm.name} learns from what its own policy saw; set "
+                f"{self.algorithm.name} learns from the contexts that its own policy had; set "
                 "learner.windows exact"
             )
         if self.data.path is not None:
@@ -188,7 +202,7 @@ class Experiment:
                     selected(self.algorithm, path)
         if self.max_staleness != 0:
             raise UsageError(
-                f"max_staleness is {self.max_staleness}; this release trains synchronously, set 0"
+                f"max_staleness is {self.max_staleness}; this release trains synchronously: set 0"
             )
         if self.algorithm.bc_coef and not self.data.path:
             raise UsageError(
@@ -196,8 +210,8 @@ class Experiment:
             )
 
     def _check_head_size(self) -> None:
-        """Refuse an attention head size that the samplers' CPU kernels do not know."""
-        # A cluster's GPUs are not known here; `cluster.startup.launch` looks again.
+        """Refuse an attention head size that the samplers' CPU kernels do not support."""
+        # A cluster's GPUs are not known here; `cluster.startup.launch` checks again.
         if self.placement.device == "cpu" or not (
             self.placement.device == "cuda"
             or torch.cuda.is_available()
@@ -206,10 +220,10 @@ class Experiment:
             self.check_head_size()
 
     def check_head_size(self) -> None:
-        """Refuse a model whose attention no sampler on CPU can run.
+        """Refuse a model whose attention head size samplers on CPU do not support.
 
         Raises:
-            UsageError: with the head size and the known ones.
+            UsageError: if so; the message has the head size and the supported ones.
         """
         path = self.model.path
         if path is None:
@@ -221,7 +235,7 @@ class Experiment:
             size, remedy = known, f"{path} needs a GPU (placement.device cuda)"
         if size not in CPU_HEAD_SIZES:
             raise UsageError(
-                f"the model's attention heads have size {size}, and samplers on CPU know "
+                f"the model's attention heads have size {size}, and samplers on CPU support "
                 f"{', '.join(map(str, CPU_HEAD_SIZES))}; {remedy}"
             )
 
@@ -231,7 +245,7 @@ class Experiment:
         start_experiment(self).check()
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values; the algorithm carries its name."""
+        """Return plain JSON values, with the algorithm's name among its fields."""
         plain = dataclasses.asdict(self)
         plain["algorithm"] = as_json(self.algorithm)
         return plain

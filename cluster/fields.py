@@ -18,14 +18,14 @@ from lmrl.errors import UsageError
 from lmrl.limits import check_used
 
 RECORD = "experiment.json"
-"""The file of a checkpoint that holds the experiment it is of."""
+"""Name of the file of a checkpoint that holds the experiment which made it."""
 
 
 def _parser(exp: Experiment) -> ArgumentParser:
     parser = ArgumentParser(exit_on_error=False)
     hints = typing.get_type_hints(Experiment)
     for field in dataclasses.fields(exp):
-        if field.name == "options":  # the library would turn "no" and "10" into other values
+        if field.name == "options":  # the library would convert "no" and "10" to other types
             continue
         value = getattr(exp, field.name)
         kind = type(value) if dataclasses.is_dataclass(value) else hints[field.name]
@@ -40,8 +40,14 @@ def _build(parser: ArgumentParser, parsed: Any, options: dict[str, Any]) -> Expe
 
 
 def _options(arguments: Sequence[str], options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the task's options after `--options JSON` and `--options.name VALUE`, and the other
-    arguments. A value that is JSON is what it is there; any other is a text.
+    """Return the task's options, changed by `--options JSON` and `--options.name VALUE`, and the
+    other arguments.
+
+    A value that is valid JSON is parsed; any other value is a text.
+
+    Args:
+        arguments: arguments of the command line.
+        options: options before the change.
 
     Raises:
         UsageError: if `--options` is not a JSON object, or has no value.
@@ -73,8 +79,8 @@ def change(exp: Experiment, arguments: Sequence[str]) -> Experiment:
     """Return an experiment with fields changed by `--dotted.name value` arguments.
 
     Raises:
-        UsageError: for an unknown field (with the nearest known one), a value of another type, or
-            a field that has no effect in the result.
+        UsageError: if a field is unknown (the message has the nearest known name), a value has
+            another type, or a changed field has no effect in the result.
     """
     if not arguments:
         return exp
@@ -100,9 +106,10 @@ def _group(name: str, known: list[str]) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> UsageError:
-    # First a field that exists deeper (--learner.lr for --learner.optimiser.lr), then a like one.
-    room, _, leaf = name.rpartition(".")
-    near = [full for full in known if full.startswith(room) and full.rpartition(".")[2] == leaf]
+    # First try a field that is nested deeper (--learner.lr for --learner.optimiser.lr), then a
+    # similar name.
+    group, _, leaf = name.rpartition(".")
+    near = [full for full in known if full.startswith(group) and full.rpartition(".")[2] == leaf]
     near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"; did you mean '--{near[0]}'?" if near else ""
     return UsageError(
@@ -118,12 +125,12 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
     """Return the experiment of a JSON file.
 
     Args:
-        path: a run's config.json, or a file with some of its fields.
-        base: the experiment whose fields the file changes; None takes task and algorithm from it.
+        path: config.json of a run, or a file with some of its fields.
+        base: experiment whose fields the file changes; None takes task and algorithm from the file.
 
     Raises:
-        UsageError: if the file is missing, not JSON, has fields that do not exist, or changes one
-            of `base` that has no effect in the result.
+        UsageError: if the file is missing or not JSON, has fields that do not exist, or changes a
+            field of `base` that has no effect in the result.
     """
     try:
         plain = json.loads(path.read_text())
@@ -160,8 +167,10 @@ def read_config(path: Path, base: Experiment | None = None) -> Experiment:
 
 
 def recorded(checkpoint: Path) -> Experiment | None:
-    """Return the experiment that made a checkpoint: the one that it carries, or that of the run
-    directory it lies in, as a start policy does. None if there is neither.
+    """Return the experiment that made a checkpoint; None if it is not recorded.
+
+    The record is in the checkpoint. A start policy has none; then it is the configuration of the
+    run directory in which the checkpoint lies.
 
     Raises:
         UsageError: if the record cannot be read.
@@ -188,5 +197,5 @@ def flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def describe_fields(exp: Experiment) -> str:
-    """Return every field with its value, a line each."""
+    """Return every field with its value, one per line."""
     return "\n".join(f"--{name:<36} {value}" for name, value in flat(exp))

@@ -1,6 +1,6 @@
-"""`Fleet`: the actors of a run, and what they have to hold.
+"""`Fleet`: the actors of a run, and the weights that its samplers have to serve.
 
-Types only: `cluster.startup.launch` starts the actors.
+This file has types only: `cluster.startup.launch` starts the actors.
 """
 
 from dataclasses import dataclass, field
@@ -17,12 +17,13 @@ from lmrl.trajectory import Ids
 
 @dataclass
 class Weights:
-    """The version that samplers have to hold.
+    """The weight version that samplers have to serve.
 
     Attributes:
         version: number of the version.
         buckets: references to its buckets in the object store.
-        sent: what the parity gate compares the samplers with.
+        sent: log-probabilities and checksums of the learner, which the parity gate compares with
+            those of the samplers.
     """
 
     version: int
@@ -35,14 +36,14 @@ class Fleet:
     """The actors of a run.
 
     Attributes:
-        experiment: what they were started for.
+        experiment: experiment of the run.
         samplers, simulators: actor handles.
-        learners: the learner group; None when a checkpoint is only evaluated.
+        learners: learner group; None if a checkpoint is only evaluated.
         probes: fixed token sequences for the parity gate.
-        ledger: where the episodes went.
-        weights: what the samplers have to hold; None before the first push.
-        failures: called with each failed episode.
-        starting: actors whose process was lost and whose next one has not answered yet.
+        ledger: counts of the run's episodes.
+        weights: weight version that the samplers have to serve; None before the first push.
+        failures: function that is called with each failed episode; None calls none.
+        starting: actors whose process was lost and whose new process has not responded yet.
     """
 
     experiment: Experiment
@@ -57,6 +58,6 @@ class Fleet:
 
 
 def replace_actor(fleet: Fleet, actor: Any) -> None:
-    """End an actor's process, also one that is stopped; Ray starts it again."""
+    """Kill an actor's process, even if it is suspended; Ray restarts it."""
     fleet.starting.add(actor)
     ray.kill(actor, no_restart=False)

@@ -1,5 +1,7 @@
-"""`LearnerGroup`: the DeepSpeed ranks as one object. Every call goes to all ranks, since most of
-them are collectives, and every wait has a deadline that names the rank that did not answer.
+"""`LearnerGroup`: the DeepSpeed ranks as one object.
+
+Every call goes to all ranks, since most calls are collectives. Every wait has a time limit, and the
+error names the ranks that did not finish.
 """
 
 import socket
@@ -19,22 +21,23 @@ from lmrl.trajectory import Ids
 
 @ray.remote
 class _Host:
-    """Finds an address for rank 0 on the node where rank 0 will be."""
+    """An actor that finds an address on the node where rank 0 will run."""
 
     def endpoint(self) -> tuple[str, int]:
+        """Return the node's IP address and a free port."""
         with socket.socket() as probe:
             probe.bind(("", 0))
             return ray.util.get_node_ip_address(), probe.getsockname()[1]
 
 
 class LearnerGroup:
-    """N ranks.
+    """The ranks of the learner.
 
     Args:
-        exp: the experiment.
-        checkpoint: start policy.
+        exp: experiment of the run.
+        checkpoint: checkpoint directory of the start policy.
         device: `cpu` or `cuda`.
-        slots: actor options of each rank.
+        slots: Ray options of each rank's actor.
     """
 
     def __init__(
@@ -65,23 +68,29 @@ class LearnerGroup:
         ]
 
     def ready(self) -> list[Any]:
-        """Return references that resolve once the ranks are up."""
+        """Return references whose values are available once the ranks have started."""
         return [rank.ready.remote() for rank in self.ranks]
 
     def update(self, tables: list[Any], auxiliary: list[Any] | None = None) -> Metrics:
-        """Learn from episodes; see `Learner.update`. Tables are put once and mapped by all."""
+        """Learn from episodes and return metrics; see `Learner.update`.
+
+        Tables are put into the object store once, and all ranks map them.
+        """
         shared = ray.put(tables)
         extra = ray.put(auxiliary) if auxiliary else None
         metrics: Metrics = self._all("update", lambda rank: rank.update.remote(shared, extra))[0]
         return metrics
 
     def probe(self, probes: list[Ids]) -> list[Any]:
-        """Return log-probs of probes under the current weights."""
+        """Return log-probabilities of probes under the current weights; see `Learner.probe`."""
         result: list[Any] = self._all("probe", lambda rank: rank.probe.remote(probes))[0]
         return result
 
     def buckets(self, size: int) -> Iterator[Any]:
-        """Yield references to weight buckets, owned by this process, as rank 0 makes them.
+        """Yield references to weight buckets, which this process owns, as rank 0 makes them.
+
+        Args:
+            size: largest number of bytes of a bucket.
 
         Raises:
             RunError: if a rank does not make its next bucket in time.
@@ -110,14 +119,14 @@ class LearnerGroup:
         self._all("save", lambda rank: rank.save.remote(str(folder)))
 
     def load(self, folder: Path) -> None:
-        """Go back to a checkpoint."""
+        """Restore a checkpoint."""
         self._all("load", lambda rank: rank.load.remote(str(folder)))
 
     def _all(self, what: str, call: Callable[[Any], Any]) -> list[Any]:
         """Call every rank and wait; the first error is raised at once.
 
-        The other ranks may then wait in a collective that will never complete; the caller ends the
-        group, which is the only way out for them.
+        The other ranks may then wait in a collective that will never complete. Only the end of the
+        group, which is up to the caller, stops them.
         """
         calls = [call(rank) for rank in self.ranks]
         deadline = time.monotonic() + self.exp.learner.timeout

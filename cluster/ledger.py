@@ -1,6 +1,6 @@
-"""`Ledger`: where every started episode went. Nothing is lost without being counted.
+"""`Ledger`: counts of started episodes by their use. Every lost episode is counted.
 
-started = trained + evaluated + stale + failed, in every run that has ended.
+In every run that has ended, started = trained + evaluated + stale + failed.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,16 @@ class Ledger:
     """Counts of episodes.
 
     Attributes:
-        started: handed to a simulator; an episode that is played again after its simulator died
-            is not counted again.
-        trained: reached the learner.
-        evaluated: made a score.
-        stale: dropped because their tokens were sampled too many versions ago.
-        failed: ended by an error, which `failures.jsonl` has with the seed.
-        resubmitted: how often an episode was handed out again after an actor died.
-        oracle: what was asked of the model that answers for the task, if one does; see
+        started: number of episodes given to a simulator. An episode that is played again after its
+            simulator died is not counted again.
+        trained: number of episodes that the learner used.
+        evaluated: number of episodes that were scored.
+        stale: number of episodes that were dropped because a token was sampled too many versions
+            ago.
+        failed: number of episodes that ended with an error; `failures.jsonl` has seed and error.
+        resubmitted: number of times that an episode was given to a simulator again after an actor
+            died.
+        oracle: usage of the model that answers for the task, if there is one, as the fields of
             `actors.chat.config.ChatUsage`.
     """
 
@@ -34,11 +36,11 @@ class Ledger:
 
     @property
     def open(self) -> int:
-        """Episodes that have started and not yet ended in one of the four ways."""
+        """Number of episodes that have started and are not yet counted in one of the four ways."""
         return self.started - self.trained - self.evaluated - self.stale - self.failed
 
     def asked(self, usage: Mapping[str, int]) -> None:
-        """Add what was asked of the task's model."""
+        """Add usage of the model that answers for the task."""
         for name, count in usage.items():
             self.oracle[name] = self.oracle.get(name, 0) + count
 

@@ -29,12 +29,15 @@ def chat_actors(
     """Start the samplers that serve a model.
 
     Args:
-        config: of the model.
+        config: settings of the model.
         device: `cpu` or `cuda`.
         slots: Ray options of each actor.
 
     Returns:
-        The config with the model's directory, the actors, and the version of the weights.
+        Settings with the model's directory, the actors, and the version of the weights.
+
+    Raises:
+        UsageError: if there is no such model.
     """
     folder = resolve(config.model)
     config = replace(config, model=str(folder), context=min(config.context, context_of(folder)))
@@ -50,17 +53,17 @@ def chat_actors(
 
 
 def check_model(config: ChatConfig, option: str) -> None:
-    """Refuse a model that cannot be asked, before anything expensive starts.
+    """Refuse a model that cannot be used, before anything expensive starts.
 
     Args:
-        config: of the model.
-        option: what the user calls it, for messages.
+        config: settings of the model.
+        option: name of the model's option, for messages.
 
     Raises:
-        UsageError: with what is wrong.
+        UsageError: if the settings are invalid, or there is no such model.
     """
     if config.endpoint and not config.model:
-        raise UsageError(f"{option}.endpoint needs {option}.model, the model's name there")
+        raise UsageError(f"{option}.endpoint needs {option}.model, the model's name on that server")
     if config.max_tokens < 1 or config.max_tokens >= config.context:
         raise UsageError(
             f"{option}.max_tokens is {config.max_tokens}; give 1 or more, less than the context "
@@ -74,12 +77,12 @@ def check_oracle(config: ChatConfig, env: TextEnv, task: str) -> None:
     """Refuse a model that cannot answer for a task.
 
     Args:
-        config: of the model; one without a name is none, and fits every task.
-        env: the task.
-        task: its name.
+        config: settings of the model; without a name there is no model, which suits every task.
+        env: task.
+        task: name of the task.
 
     Raises:
-        UsageError: with what is wrong.
+        UsageError: if the task has no oracle or buyer, or the model cannot be used.
     """
     if (config.model or config.endpoint) and not env.oracle_option:
         raise UsageError(
@@ -91,11 +94,11 @@ def check_oracle(config: ChatConfig, env: TextEnv, task: str) -> None:
 
 @contextmanager
 def serving_oracle(config: ChatConfig, timeout: float = 300.0) -> Iterator[RetryingChatModel]:
-    """Yield a model that answers; its actors, if it has any, end with the block.
+    """Yield a model that is ready to reply; its actors, if it has any, end with the block.
 
     Args:
-        config: of the model.
-        timeout: seconds for its actors to come up.
+        config: settings of the model.
+        timeout: time limit for the start of its actors, in seconds.
     """
     with serving_oracle_at(config, timeout) as at:
         yield at(config.temperature)
@@ -105,11 +108,13 @@ def serving_oracle(config: ChatConfig, timeout: float = 300.0) -> Iterator[Retry
 def serving_oracle_at(
     config: ChatConfig, timeout: float = 300.0
 ) -> Iterator[Callable[[float], RetryingChatModel]]:
-    """Yield what makes the model that answers at a temperature, all of them by the same actors.
+    """Yield a function from a temperature to a model that is ready to reply.
+
+    All these models use the same actors, which end with the block.
 
     Args:
-        config: of the model.
-        timeout: seconds for its actors to come up.
+        config: settings of the model.
+        timeout: time limit for the start of its actors, in seconds.
     """
     if config.endpoint:
         yield lambda temperature: chat_model(replace(config, temperature=temperature), [], "")
@@ -128,18 +133,27 @@ def serving_oracle_at(
 
 
 def answered(task: str, options: Mapping[str, Any], oracle: RetryingChatModel | None) -> TextEnv:
-    """Return a task in which a model answers; None leaves the task's own scripted oracle."""
+    """Return a task in which a model answers; None keeps the task's own scripted oracle."""
     env = make(task, **options)
     if oracle is None:
         return env
-    # Beside the options, not among them: the record names the model in its info.
+    # Not a part of `options`: the record names the model in its info.
     return make(task, **options, **{env.oracle_option: ChatOracle(oracle)})
 
 
 def scripted(
     model: RetryingChatModel, task: str, options: dict[str, Any], player: str, seeds: Iterable[int]
 ) -> Iterator[Trajectory]:
-    """Yield the episodes of a scripted player against a model, several at a time, in order.
+    """Yield the episodes of a scripted player in a task in which a model answers.
+
+    Several episodes are played at one time; they are yielded in order of `seeds`.
+
+    Args:
+        model: model that answers.
+        task: name of the task.
+        options: options of the task.
+        player: name of the scripted player.
+        seeds: seeds of the episodes.
 
     Raises:
         ReplyTimeout: if the model does not answer.

@@ -1,7 +1,7 @@
-"""`Progress`: what a run counts, keeps and tells, so that the loop does not have to.
+"""`Progress`: metrics, scores, checkpoints and terminal output of a run.
 
-Metrics to the run directory, a live line and a bar with the time that is left to the terminal,
-scores, the best checkpoint, and the state that a resumed run goes on from.
+It writes metrics to the run directory, and a line and a bar with the remaining time to the
+terminal. It also keeps the scores, the best checkpoint, and the state from which a run is resumed.
 """
 
 import json
@@ -33,11 +33,11 @@ from lmrl.scoring.text import interval
 
 
 class Progress:
-    """The books of a run.
+    """Metrics, scores and checkpoints of a run.
 
     Args:
-        exp: the experiment.
-        log: its run directory.
+        exp: experiment of the run.
+        log: log of its run directory.
         start_label: name of the start policy's score.
     """
 
@@ -59,10 +59,10 @@ class Progress:
             disable=not self.console.is_terminal,
         )
         self.row = self.bar.add_task(exp.algorithm.name, total=exp.updates, line="")
-        self.began = 0.0  # of the loop, for the time that is left
-        self.saved = 0.0  # when the last checkpoint was written
+        self.began = 0.0  # time at which the loop began, for the remaining time
+        self.saved = 0.0  # time at which the last checkpoint was written
         self.first = 0
-        self.told = 0.0
+        self.printed = 0.0  # time at which the last line was printed
 
     def __enter__(self) -> "Progress":
         self.bar.start()
@@ -78,7 +78,7 @@ class Progress:
         self.log.close()
 
     def pushed(self, report: PushReport) -> None:
-        """Count a push."""
+        """Record a push."""
         self.pushes += 1
         self.parity = max(self.parity, report.max_abs)
         self.last_push = report
@@ -88,7 +88,14 @@ class Progress:
     def updated(
         self, update: int, fleet: Fleet, batch: UpdateBatch, metrics: dict[str, float]
     ) -> None:
-        """Record an update: metrics, episodes, status, and a line on the terminal."""
+        """Record an update: metrics, episodes, status, and a line on the terminal.
+
+        Args:
+            update: number of the update.
+            fleet: actors of the run.
+            batch: episodes of the update.
+            metrics: metrics of the learner.
+        """
         record = {f"learner/{name}": value for name, value in metrics.items()}
         if batch.trained:
             mean, length = mean_return(batch.tables)
@@ -105,9 +112,9 @@ class Progress:
         if self.last_push is not None:
             record |= self.last_push.metrics()
         self.log.metrics(update, record)
-        self._tell(update, fleet, record)
+        self._report(update, fleet, record)
 
-    def _tell(self, update: int, fleet: Fleet, record: dict[str, float]) -> None:
+    def _report(self, update: int, fleet: Fleet, record: dict[str, float]) -> None:
         shown = [
             ("return", record.get("rollout/return"), "{:.1f}"),
             ("loss", record.get("learner/loss"), "{:.3f}"),
@@ -124,8 +131,8 @@ class Progress:
         self.bar.update(self.row, completed=update, line=line)
         now = time.monotonic()
         last = update == self.exp.updates
-        if not self.console.is_terminal and (now - self.told > 5.0 or last):
-            self.told = now
+        if not self.console.is_terminal and (now - self.printed > 5.0 or last):
+            self.printed = now
             self.console.print(
                 f"{self.exp.algorithm.name} {update}/{self.exp.updates}  {left:.0f} s left  {line}",
                 soft_wrap=True,
@@ -140,16 +147,23 @@ class Progress:
         )
 
     def ready(self) -> None:
-        """Start the clock for the time that is left: from here on there are only updates."""
+        """Start the clock for the remaining time: from now on there are only updates."""
         self.began = self.saved = time.monotonic()
 
     def evaluation_due(self, update: int) -> int:
-        """Return how many episodes are to be scored after an update; 0 is none."""
+        """Return the number of episodes to score after an update; 0 scores none."""
         sizes = self.exp.evaluation
         return sizes.every_episodes if sizes.every and update % sizes.every == 0 else 0
 
     def scored(self, label: str, score: Score, table: pa.Table, update: int) -> None:
-        """Record a score; the last one of a label stays in the summary."""
+        """Record a score; the summary has the last score of each label.
+
+        Args:
+            label: name of the policy.
+            score: score.
+            table: scored episodes.
+            update: number of updates after which the policy was scored.
+        """
         self.scores[label] = score.to_json()
         self.log.trajectories("evaluation", evaluated(label, update), table)
         self.log.line(SCORES, {"policy": label, "update": update, **score.to_json()})
@@ -161,7 +175,13 @@ class Progress:
         )
 
     def selected(self, score: Score, table: pa.Table, update: int) -> None:
-        """Record a score on the way, and remember the best one."""
+        """Record a score during training, and keep the best one.
+
+        Args:
+            score: score.
+            table: scored episodes.
+            update: number of updates after which the policy was scored.
+        """
         label = self.exp.algorithm.name
         self.log.trajectories("selection", evaluated(label, update), table)
         record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
@@ -177,13 +197,13 @@ class Progress:
             self.best = (score.return_mean, update)
 
     def best_checkpoint(self) -> tuple[int, Path] | None:
-        """Return update and folder of the best policy on the way; None if it is the last one."""
+        """Return update and folder of the best policy so far; None if it is the last one."""
         if self.best is None or self.best[1] == self.exp.updates:
             return None
         return self.best[1], checkpoint(self.log.folder, BEST).resolve()
 
     def save_due(self, update: int) -> bool:
-        """Return whether a checkpoint follows this update."""
+        """Return whether to save a checkpoint after this update."""
         every = self.exp.save_every
         improved = self.best is not None and self.best[1] == update
         late = time.monotonic() - self.saved > 60.0 * self.exp.save_minutes > 0.0
@@ -191,12 +211,18 @@ class Progress:
         return update == self.exp.updates or improved or due or late
 
     def save(self, update: int, fleet: Fleet, source: Source) -> None:
-        """Write a checkpoint, whole or not at all."""
+        """Write a checkpoint, which appears only when complete.
+
+        Args:
+            update: number of the last update.
+            fleet: actors of the run.
+            source: source of episodes, whose position is saved.
+        """
         assert fleet.learners is not None
         with self.log.phase("save"):
             with self.log.checkpoint(update) as folder:
                 fleet.learners.save(folder)
-                # So that a checkpoint is scored as here, wherever it is moved to.
+                # So that a checkpoint that was moved is scored with the same settings.
                 write_json(folder / RECORD, self.exp.to_json())
                 write_json(folder / "state.json", self._state(update, fleet, source))
             if self.best is not None and self.best[1] == update:
@@ -218,9 +244,13 @@ class Progress:
         }
 
     def restore(self, fleet: Fleet, source: Source) -> int:
-        """Go back to the last checkpoint and return its update; 0 if there is none yet.
+        """Restore the last checkpoint and return its update; 0 if there is none yet.
 
-        What was recorded after it is deleted, since it is recorded again.
+        Records after that update are deleted, since they are made again.
+
+        Args:
+            fleet: actors of the run, whose learners and ledger are restored.
+            source: source of episodes, whose position is restored.
 
         Raises:
             UsageError: if the last checkpoint has been moved or deleted.

@@ -1,5 +1,6 @@
-"""Where an update's episodes come from: fresh rollouts, or a data set. The loop cannot tell them
-apart.
+"""Sources of an update's episodes: fresh rollouts, or a data set.
+
+Both have the same interface, so the training loop is the same for online and offline learning.
 """
 
 import time
@@ -31,13 +32,13 @@ from lmrl.trajectory import Trajectory
 
 @dataclass
 class SourceState:
-    """How far a source has come; saved with every checkpoint, so that a resumed run goes on there.
+    """Position of a source. Every checkpoint has it, so that a resumed run continues there.
 
     Attributes:
-        next_seed: of the next fresh episode.
-        mean_length: turns per episode in the last round; 0 before the first.
-        taken: episodes of the data set that have been used.
-        cloned: episodes that a behaviour-cloning term has used of its data set.
+        next_seed: distance of the next fresh episode's seed from the run's first seed.
+        mean_length: mean number of turns per episode in the last round; 0 before the first round.
+        taken: number of episodes of the data set that have been used.
+        cloned: number of episodes that a behaviour-cloning term has used of its data set.
     """
 
     next_seed: int = 0
@@ -48,18 +49,18 @@ class SourceState:
 
 @dataclass(frozen=True)
 class UpdateBatch:
-    """What one update learns from.
+    """Episodes of one update.
 
     Attributes:
-        tables: episodes in Arrow form.
+        tables: episodes as Arrow tables.
         data: episodes of a data set for a behaviour-cloning term, one table for each optimiser
-            step; None without one.
-        replayed: what is learned from beside the tables: episodes of a data set, or of earlier
-            rounds, which were counted then.
-        trained: how many episodes of this run's own are in `tables`.
-        staleness: versions between the learner and the oldest token.
-        tokens: that the policy said.
-        seconds: that it took to get them.
+            step; None without such a term.
+        replayed: further episodes to learn from, from a data set or from earlier rounds. The ledger
+            does not count them again.
+        trained: number of fresh episodes in `tables`.
+        staleness: number of versions between the learner and the oldest token.
+        tokens: number of tokens that the policy sampled.
+        seconds: time that the rollouts took, in seconds.
     """
 
     tables: list[pa.Table]
@@ -72,7 +73,7 @@ class UpdateBatch:
 
 
 class Source(Protocol):
-    """Batches, one at a time."""
+    """A source of batches, one per update."""
 
     position: SourceState
 
@@ -82,10 +83,14 @@ class Source(Protocol):
 
 
 def batches(exp: Experiment, folder: Path) -> Source:
-    """Return the source of an experiment; a data set that is needed and not given is made.
+    """Return the source of an experiment. If it needs a data set and none is given, one is made.
+
+    Args:
+        exp: experiment of the run.
+        folder: run directory.
 
     Raises:
-        DataError: if a given data set is missing, cut off or not ours.
+        DataError: if a given data set is missing, cut off, or in another format.
     """
     if exp.algorithm.on_policy:
         return OnlineSource(exp, folder)
@@ -95,7 +100,12 @@ def batches(exp: Experiment, folder: Path) -> Source:
 
 
 class OfflineSource:
-    """Batches of a data set for ever, shuffled by the experiment's seed."""
+    """Endless batches of a data set, shuffled by the experiment's seed.
+
+    Args:
+        exp: experiment of the run.
+        parts: weights of the data sets of a mixture, by their paths.
+    """
 
     def __init__(self, exp: Experiment, parts: Mapping[Path, float]) -> None:
         for path in parts:
@@ -108,7 +118,11 @@ class OfflineSource:
         return UpdateBatch([to_table(self.next())])
 
     def next(self, count: int | None = None) -> list[Trajectory]:
-        """Return the next episodes, `data.batch` if no number is given, from the saved position."""
+        """Return the next episodes.
+
+        Args:
+            count: number of episodes; None is `data.batch`.
+        """
         if self.stream is None:
             self.stream = load_mixture(self.parts, self.exp.seed, self._keep())
             for _ in islice(self.stream, self.position.taken):
@@ -118,16 +132,20 @@ class OfflineSource:
         return batch
 
     def _keep(self) -> dict[Path, NDArray[np.bool_]] | None:
-        """Return which episodes of each data set the algorithm learns from; None is all."""
+        """Return masks of the episodes that the algorithm learns from, by data set; None is all."""
         if not self.exp.algorithm.selects:
             return None
         return {path: selected(self.exp.algorithm, path) for path in self.parts}
 
 
 class OnlineSource:
-    """Rounds of fresh episodes: one for each push, sampled by the pushed version.
+    """Rounds of fresh episodes, one after each push, sampled by the pushed version.
 
-    A round has about `rollouts.turns` turns: when episodes get shorter, more of them are played.
+    A round has about `rollouts.turns` turns. When episodes get shorter, more of them are played.
+
+    Args:
+        exp: experiment of the run.
+        folder: run directory.
     """
 
     def __init__(self, exp: Experiment, folder: Path) -> None:
@@ -164,7 +182,7 @@ class OnlineSource:
             fleet.ledger.stale += finished.table.num_rows - fresh.num_rows
             tables.append(fresh)
             ages.append(int(age[age <= exp.max_staleness].max(initial=0)))
-        # In order of their seeds: what is learned does not depend on which simulator was the first.
+        # Sorted by seed, so that learning does not depend on which simulator finished first.
         table = pa.concat_tables(tables)
         tables = [table.take(pc.sort_indices(table, [("seed", "ascending")]))]
         if table.num_rows:
@@ -180,7 +198,7 @@ class OnlineSource:
         )
 
     def _cloned(self, tables: list[pa.Table]) -> list[pa.Table] | None:
-        """Return episodes to clone in each optimiser step of an update."""
+        """Return the episodes to clone in each optimiser step; None without cloning."""
         if self.data is None:
             return None
         self.data.position.taken = self.position.cloned
@@ -190,7 +208,7 @@ class OnlineSource:
         return drawn
 
     def _replayed(self, fresh: int) -> list[pa.Table]:
-        """Return episodes to learn from beside so many fresh ones."""
+        """Return the episodes to replay with this number of fresh ones."""
         share = self.exp.algorithm.replay
         if self.replay is None or not fresh:
             return []
@@ -211,11 +229,13 @@ class OnlineSource:
 
 
 def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
-    """Return the oldest weight version in each episode `[rows]`, as the engine told it per token.
+    """Return the oldest weight version in each episode `[rows]`.
+
+    The engine reports the version of every token.
 
     Args:
-        table: episodes in Arrow form.
-        default: for an episode without sampled tokens.
+        table: episodes as an Arrow table.
+        default: version of an episode without sampled tokens.
     """
     turns = table["turns"].combine_chunks()
     per_turn = turns.values.field("versions")
@@ -227,10 +247,10 @@ def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
 
 
 def segments(table: pa.Table) -> int:
-    """Return how many rows for the network some episodes make, see `learners.batch`.
+    """Return the number of segments of some episodes, see `learners.batch`.
 
     Args:
-        table: episodes in Arrow form, none of whose contexts is cut to the model's.
+        table: episodes as an Arrow table, without contexts that are cut to the model's context.
     """
     turns = table["turns"].combine_chunks()
     spans = turns.values.field("span").to_numpy()
@@ -248,7 +268,7 @@ def _action_tokens(table: pa.Table) -> int:
 
 
 def data_set(exp: Experiment, folder: Path) -> Path:
-    """Return the data set that the task's scripted players make in `folder`, once."""
+    """Return the data set of the task's scripted players in `folder`; make it if it is missing."""
     if not folder.exists():
         env = make(exp.task, **exp.options)
         made = scripted(
@@ -264,9 +284,11 @@ def data_set(exp: Experiment, folder: Path) -> Path:
 
 
 def sample_texts(exp: Experiment) -> list[str]:
-    """Return what the task says and hears in some episodes, for a tokenizer: a few random ones for
-    its letters and words, many more, half of them of the player whose data are learned from, if
-    whole lines are to be tokens."""
+    """Return observations and actions of some episodes, from which a tokenizer is made.
+
+    For letters and words 50 episodes of the random player are enough. If whole lines become tokens,
+    there are 1,000 episodes of the random player and 1,000 of the player that makes the data.
+    """
     env = make(exp.task, **exp.options)
     first = tokenizer_seed(exp.seed)
     many = {"random": 1000, exp.data.player: 1000}

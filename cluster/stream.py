@@ -1,7 +1,7 @@
-"""`episodes`: seeds in, finished episodes out, whatever happens to the actors in between.
+"""`episodes`: finished episodes for given seeds, even if actors die.
 
-The dictionary of running jobs is the only buffer: a seed is in it until its episode has arrived, so
-what a dead simulator owed is known exactly and is handed out again.
+The dictionary of running jobs is the only buffer. A seed is in it until its episode has arrived. So
+the pending episodes of a dead simulator are known exactly and are played again.
 """
 
 import logging
@@ -23,13 +23,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Assignment:
-    """A job that a simulator works on, and the seeds that it still owes.
+    """A job of a simulator, and its pending seeds.
 
     Attributes:
-        simulator: index.
-        job: what was asked.
-        pending: seeds without an episode.
-        again: asked after the simulator's process was lost, and nothing has come of it yet.
+        simulator: index of the simulator.
+        job: job that was submitted.
+        pending: seeds whose episodes have not arrived.
+        again: whether the job was submitted after the simulator's process was lost, and no result
+            has arrived since.
     """
 
     simulator: int
@@ -39,15 +40,19 @@ class Assignment:
 
 
 def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
-    """Yield the episodes of a job as they finish, dealt over all simulators.
+    """Yield the episodes of a job as they finish; the seeds are divided among all simulators.
 
-    A job that needs the policy waits until a sampler holds weights. An actor that dies or does not
-    respond is replaced, and what it had not finished is asked for again. Failed episodes are
-    counted, reported to `fleet.failures` and not yielded; everything else that started is yielded
-    once.
+    A job that needs the policy waits until a sampler has weights. An actor that dies or does not
+    respond is replaced, and its pending episodes are submitted again. Failed episodes are counted,
+    reported to `fleet.failures` and not yielded. Every other started episode is yielded once.
+
+    Args:
+        fleet: actors of the run.
+        job: episodes to play.
 
     Raises:
-        RunError: if more than the experiment's share of episodes fails, or no sampler answers.
+        RunError: if a larger share of episodes fails than the experiment allows, or no sampler
+            answers.
     """
     fleet.ledger.started += len(job.seeds)
     monitor = ActorMonitor(fleet)
@@ -79,9 +84,9 @@ def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
                     ) from None
                 continue
             except ActorLost:
-                # Whatever had arrived is kept; the rest starts over, as the same episodes.
+                # Episodes that have arrived are kept; the others start again with the same seeds.
                 del running[stream]
-                if not assignment.again:  # once for each process, not for each try while it starts
+                if not assignment.again:  # once per process, not for each try while it starts
                     log.warning(
                         "simulator %d died; %d episodes are played again",
                         assignment.simulator,
@@ -124,14 +129,28 @@ def _report(fleet: Fleet, failures: list[Failure], failed: int, total: int) -> N
 
 
 def training_job(fleet: Fleet, seeds: list[int], update: int, label: str) -> Job:
-    """Return the job of an online update."""
+    """Return the job of an online update.
+
+    Args:
+        fleet: actors of the run.
+        seeds: seeds of the episodes.
+        update: number of the update, which changes the sampling seed.
+        label: name of the policy, for the record.
+    """
     exp = fleet.experiment
     decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=decoding_seed(exp.seed, update))
     return Job(exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight)
 
 
 def evaluation_job(fleet: Fleet, seeds: list[int], label: str, player: str = "") -> Job:
-    """Return the job of an evaluation: the same seeds and sampling seeds for every policy."""
+    """Return the job of an evaluation. Its sampling seeds are the same for every policy.
+
+    Args:
+        fleet: actors of the run.
+        seeds: seeds of the episodes.
+        label: name of the policy, for the record.
+        player: name of a scripted player that plays instead; empty is the policy.
+    """
     exp = fleet.experiment
     decoding = Decoding(
         max_tokens=exp.rollouts.max_tokens,

@@ -1,13 +1,13 @@
-"""`train`: the loop. Push, take episodes, update, push, evaluate, save.
+"""`train`: the training loop: push, take episodes, update, push, evaluate, save.
 
     Fleet        the actors of the run (cluster.fleet)
     source       rounds of fresh episodes, or batches of a data set (cluster.source)
     learners     the DeepSpeed ranks as one object (cluster.learner_group)
-    push         learner weights into every sampler, with a parity gate (cluster.weights.push)
-    evaluate     fixed seeds to a score (cluster.evaluation.fixed_seeds)
-    Progress     what the run counts, keeps and tells (cluster.progress)
+    push         transfer of weights to every sampler, with a parity gate (cluster.weights.push)
+    evaluate     score on fixed seeds (cluster.evaluation.fixed_seeds)
+    Progress     metrics, scores, checkpoints and terminal output (cluster.progress)
 
-Online and offline differ in where the episodes come from; the loop cannot tell them apart.
+Online and offline training differ in the source of episodes only; the loop is the same.
 """
 
 from contextlib import ExitStack
@@ -37,15 +37,17 @@ def train(
     """Run an experiment to its end and return its summary.
 
     Args:
-        exp: the experiment.
-        log: of the run directory.
-        resume: go on from the last checkpoint in it; without one, from the start.
-        overwrite: replace a run that is there, once this one has saved a checkpoint.
-        verbose: let the actors' logs through.
+        exp: experiment to run.
+        log: log of the run directory.
+        resume: whether to continue from the last checkpoint of the run directory; if there is none,
+            the run begins at the start.
+        overwrite: whether to replace an existing run, once this one has saved a checkpoint.
+        verbose: whether to print the actors' logs.
 
     Raises:
-        UsageError: for what cannot work, before any actor starts; nothing of the run is left. Also
-            if the run directory holds another run or foreign files, or another process uses it.
+        UsageError: if the experiment cannot work; no actor has started, and nothing of the run is
+            left. Also if the run directory has another run or foreign files, or another process
+            uses it.
         RunError: if the run has to stop; its last checkpoint stays.
     """
     exp.check()
@@ -84,7 +86,7 @@ def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dic
         fleet.ledger.trained += batch.trained
         episodes = progress.evaluation_due(update)
         if exp.algorithm.on_policy or episodes or update == exp.updates:
-            # Before the next round starts, so that every token of it is of this version.
+            # Before the next round starts, so that all of its tokens have this version.
             progress.pushed(push(fleet, update))
         progress.updated(update, fleet, batch, metrics)
         if episodes:
@@ -96,7 +98,7 @@ def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dic
 
 
 def _baselines(fleet: Fleet, progress: Progress) -> None:
-    """Score the random player and the start policy, on the seeds that every policy gets."""
+    """Score the random player and the start policy, on the same seeds as every policy."""
     sizes = fleet.experiment.evaluation
     if sizes.random:
         _score(fleet, progress, "random", sizes.episodes, 0, player="random")
@@ -106,14 +108,14 @@ def _baselines(fleet: Fleet, progress: Progress) -> None:
 
 
 def _select(fleet: Fleet, progress: Progress, count: int, update: int) -> None:
-    """Score the policy on the way, on seeds that no final score is of."""
+    """Score the policy during training, on seeds that no final score uses."""
     with progress.log.phase("evaluate"):
         score, table = evaluate(fleet, count, fleet.experiment.algorithm.name, selecting=True)
     progress.selected(score, table, update)
 
 
 def _finals(fleet: Fleet, progress: Progress) -> None:
-    """Score the last policy, and the best one on the way if that is another."""
+    """Score the last policy, and the best policy during training if it is another one."""
     exp = fleet.experiment
     _score(fleet, progress, exp.algorithm.name, exp.evaluation.episodes, exp.updates)
     best = progress.best_checkpoint()

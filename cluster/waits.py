@@ -1,5 +1,7 @@
-"""Waits for remote answers: each has a deadline, and an error that names who did not answer, in one
-sentence. What an actor raised goes on as the cause, with its trace, for the run's status file.
+"""Waits for remote results, with a time limit and an error that names the actor in one sentence.
+
+An error that an actor raised becomes the cause of that error, with its trace, for the run's status
+file.
 """
 
 from collections.abc import Iterator
@@ -21,15 +23,15 @@ class ActorLost(RunError):
 
 @contextmanager
 def answers_of(who: str) -> Iterator[None]:
-    """Raise what an actor raised in the block as one sentence.
+    """Convert errors of an actor in the block to errors with a one-sentence message.
 
     Args:
         who: subject of the sentence, such as `learner rank 0`.
 
     Raises:
-        UsageError: if the actor raised one.
+        UsageError: if the actor raised a `UsageError`.
         ActorLost: if its process ended.
-        RunError: for anything else that it raised.
+        RunError: if the actor raised any other error.
     """
     try:
         yield
@@ -38,7 +40,7 @@ def answers_of(who: str) -> Iterator[None]:
         if isinstance(cause, UsageError | RunError):
             kind = UsageError if isinstance(cause, UsageError) else RunError
             raise kind(str(cause)) from error
-        first = (str(cause).strip().splitlines() or ["without a word"])[0]
+        first = (str(cause).strip().splitlines() or ["without a message"])[0]
         raise RunError(
             disk_full(cause)
             or f"{who} raised {type(cause).__name__}: {first} (the trace is in the run directory's "
@@ -47,8 +49,8 @@ def answers_of(who: str) -> Iterator[None]:
     except ray.exceptions.RayActorError as error:
         raise ActorLost(
             f"the process of {who} ended: it was killed, ran out of memory or crashed; Ray's "
-            "worker logs may tell which. A training run goes on from its last checkpoint with "
-            "--resume"
+            "worker logs may show the reason. A training run continues from its last checkpoint "
+            "with --resume"
         ) from error
 
 
@@ -56,13 +58,14 @@ def fetch(refs: Any, seconds: float, who: str) -> Any:
     """Return the value of a reference, or the values of a list of them.
 
     Args:
-        refs: one reference or a list.
-        seconds: deadline.
+        refs: one reference or a list of references.
+        seconds: time limit, in seconds.
         who: subject of the error's sentence, such as `the sampler`.
 
     Raises:
-        NoAnswer: past the deadline.
-        UsageError, RunError: see `answers_of`.
+        NoAnswer: if the time limit is exceeded.
+        UsageError, ActorLost, RunError: if the actor raised an error or its process ended, see
+            `answers_of`.
     """
     try:
         with answers_of(who):

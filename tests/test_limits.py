@@ -91,7 +91,7 @@ def test_a_value_out_of_range_is_refused(
         ("maze-fo-ppo", ["--start", "maze-fo-bcc"], "did you mean 'maze-fo-bc'"),
         ("maze-fo-ppo", ["--start", "maze-fo-ilql"], "value-guided policy"),
         ("maze-fo-bc", ["--model.width", "66", "--model.heads", "4"], "not a multiple"),
-        ("maze-fo-bc", ["--model.heads", "4"], "heads have size 16, and samplers on CPU know 32"),
+        ("maze-fo-bc", ["--model.heads", "4"], "size 16, and samplers on CPU support 32"),
         ("maze-fo-bc-gpt2", [], "is for pretrained weights; give a checkpoint directory with"),
         (
             "maze-fo-ppo",

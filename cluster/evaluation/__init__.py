@@ -1,1 +1,1 @@
-"""Scores of policies without training: fixed seeds, sweeps, suites, human partners."""
+"""Evaluation of policies: fixed seeds, sweeps of settings, suites of variants, human partners."""

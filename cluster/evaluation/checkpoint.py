@@ -24,8 +24,6 @@ from lmrl.errors import RunError, UsageError
 from lmrl.schema import from_table
 from lmrl.tasks import make
 
-# -- checkpoints ----------------------------------------------------------------------------------
-
 
 def serving_experiment(
     checkpoint: Path,
@@ -40,19 +38,20 @@ def serving_experiment(
     """Return the experiment in which a checkpoint is only served.
 
     Args:
-        checkpoint: a Hugging Face checkpoint directory.
-        task: name.
-        options: of the task.
-        sizes: episodes, first seed and temperature.
-        max_tokens: longest action.
-        context: most tokens of context and action; less if the model has fewer positions. None is
-            what the checkpoint was trained with, or 1024 where that is not known.
-        share: of the resources that one such experiment takes by itself.
-        oracle: the model that answers for the task; None is the one that the checkpoint was trained
-            with, or the task's own scripted one.
+        checkpoint: Hugging Face checkpoint directory.
+        task: name of the task.
+        options: options of the task.
+        sizes: number of episodes, first seed and temperature.
+        max_tokens: largest number of tokens of an action.
+        context: largest number of tokens of context and action together, or the model's number of
+            positions if it is smaller. None is the number that the checkpoint was trained with, or
+            1024 if that is not recorded.
+        share: share of the resources that one such experiment takes, above 0 and at most 1.
+        oracle: model that answers for the task; None is the one that the checkpoint was trained
+            with, or else the task's own scripted one.
 
     Raises:
-        UsageError: for a checkpoint that is none, or what `Experiment.check` refuses.
+        UsageError: if the path is not a checkpoint, or `Experiment.check` refuses the experiment.
     """
     positions = context_of(checkpoint)
     made = recorded(checkpoint) or Experiment(task, BC(), model=ModelConfig(context=1024))
@@ -87,10 +86,11 @@ class Checkpoint:
     """A checkpoint that a sampler serves.
 
     Attributes:
-        fleet: its actors. They serve any options of the task: what is played follows from the
-            experiment.
-        codec: of the checkpoint.
-        label: for the record.
+        fleet: actors that serve it. They can play the task with any options, which are those of the
+            fleet's experiment.
+        codec: tokenizer of the checkpoint.
+        label: name of the policy, for the record.
+        asked: usage of the model that answers for the task.
     """
 
     fleet: Fleet
@@ -122,10 +122,10 @@ class Checkpoint:
 
 @contextmanager
 def _guided(fleet: Fleet, beta: float | None) -> Iterator[None]:
-    """Let a value-guided policy sample with β; None leaves it as it is.
+    """Let a value-guided policy sample with β in the block; None does not change β.
 
     Raises:
-        RunError: if a sampler restarted in the block: it came back with the checkpoint's own β.
+        RunError: if a sampler restarted in the block, since it then used the checkpoint's own β.
     """
     if beta is None:
         yield
@@ -158,25 +158,25 @@ def checkpoint_target(
     """Serve a checkpoint; Ray and the sampler start once.
 
     Args:
-        checkpoint: a Hugging Face checkpoint directory.
-        task: name.
-        options: of the task.
-        sizes: episodes, first seed and temperature.
-        max_tokens: longest action.
-        context: most tokens of context and action; less if the model has fewer positions. None is
-            what the checkpoint was trained with, or 1024 where that is not known.
-        oracle: the model that answers for the task; None is the task's own scripted one.
-        guided: whether β is to be changed.
+        checkpoint: Hugging Face checkpoint directory.
+        task: name of the task.
+        options: options of the task.
+        sizes: number of episodes, first seed and temperature.
+        max_tokens: largest number of tokens of an action.
+        context: largest number of tokens of context and action together; see `serving_experiment`.
+        oracle: model that answers for the task; None is the one that the checkpoint was trained
+            with, or else the task's own scripted one.
+        guided: whether β will be changed.
 
     Raises:
-        UsageError: for a checkpoint that is none, or has no β that could be changed, what
-            `Experiment.check` refuses, or a context that is too short for the task.
+        UsageError: if the path is not a checkpoint, β will be changed and the policy has none,
+            `Experiment.check` refuses the experiment, or the context is too short for the task.
     """
     exp = serving_experiment(checkpoint, task, options, sizes, max_tokens, context, oracle=oracle)
     if guided and read_guidance(checkpoint) is None:
         raise UsageError(
             f"{checkpoint} is a plain policy, so it has no beta; --beta is for value-guided ones, "
-            "such as ILQL and MC train"
+            "like those that ILQL and MC train"
         )
     codec = Codec.load(checkpoint)
     with ray_session(), launch(exp, checkpoint.resolve(), learners=False) as fleet:
@@ -194,19 +194,18 @@ def score_checkpoint(
     """Return the score of a checkpoint and its episodes for each entry of a suite.
 
     Args:
-        checkpoint: a Hugging Face checkpoint directory.
-        task: name.
-        suite: options of the task by name; see `score_suite`.
-        sizes: episodes, first seed and temperature.
-        max_tokens: longest action.
-        context: most tokens of context and action; less if the model has fewer positions. None is
-            what the checkpoint was trained with, or 1024 where that is not known.
+        checkpoint: Hugging Face checkpoint directory.
+        task: name of the task.
+        suite: options of the task by the name of the entry; see `score_suite`.
+        sizes: number of episodes, first seed and temperature.
+        max_tokens: largest number of tokens of an action.
+        context: largest number of tokens of context and action together; see `serving_experiment`.
 
     Raises:
-        UsageError: for a checkpoint that is none, what `Experiment.check` refuses, or a context
-            that is too short for the first entry.
+        UsageError: if the path is not a checkpoint, `Experiment.check` refuses the experiment, or
+            the context is too short for the first entry.
         RunError: if too many episodes of the first entry fail.
     """
     options = next(iter(suite.values()))
-    with checkpoint_target(checkpoint, task, options, sizes, max_tokens, context) as contestant:
-        return score_suite(contestant, suite, Setting())
+    with checkpoint_target(checkpoint, task, options, sizes, max_tokens, context) as target:
+        return score_suite(target, suite, Setting())

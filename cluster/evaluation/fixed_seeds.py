@@ -16,17 +16,17 @@ from lmrl.tasks import make
 def evaluate(
     fleet: Fleet, count: int, label: str, player: str = "", selecting: bool = False
 ) -> tuple[Score, pa.Table]:
-    """Return the score of `count` episodes and the episodes, in order of their seeds.
+    """Return the score of some episodes, and the episodes in order of their seeds.
 
     Args:
-        fleet: of the run.
-        count: episodes; the seeds are the experiment's first one and those after it.
-        label: who plays, for the record.
-        player: a scripted player; empty is the policy that the samplers hold.
-        selecting: play other seeds, on which a checkpoint may be chosen for its return.
+        fleet: actors of the run.
+        count: number of episodes; the first seed is the experiment's, the others follow it.
+        label: name of the policy, for the record.
+        player: name of a scripted player; empty is the policy that the samplers serve.
+        selecting: whether to play other seeds, on which a checkpoint may be selected by its return.
 
     Raises:
-        RunError: if every episode failed.
+        RunError: if every episode failed, or more than the allowed share.
     """
     exp = fleet.experiment
     played = evaluation_seeds(exp.evaluation.first_seed, count, selecting)
@@ -44,7 +44,7 @@ def evaluate(
 
 
 def mean_return(tables: list[pa.Table]) -> tuple[float, float]:
-    """Return mean return and mean length of episodes in Arrow form."""
+    """Return the mean return and the mean number of turns of episodes in Arrow tables."""
     returns = np.concatenate([table_returns(table) for table in tables])
     lengths = np.concatenate([pc.list_value_length(table["turns"]).to_numpy() for table in tables])
     return float(returns.mean()), float(lengths.mean())

@@ -1,4 +1,4 @@
-"""Checkpoints as the partners of a person: one sampler each, asked for one action at a time."""
+"""Checkpoints as the partners of a person: each has one sampler and gives one action at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,14 @@ from lmrl.seeds import request_seed
 class ServedPartner:
     """A checkpoint that a sampler serves.
 
-    It samples from the same contexts with the same seeds as `lmrl evaluate` does.
+    It samples from the same contexts with the same seeds as `lmrl evaluate`.
+
+    Attributes:
+        sampler: actor that serves the checkpoint.
+        codec: tokenizer of the checkpoint.
+        max_context: largest number of tokens of a context.
+        decoding: sampling settings.
+        timeout: time limit of one action, in seconds.
     """
 
     sampler: Any
@@ -34,7 +41,14 @@ class ServedPartner:
     timeout: float
 
     def start(self, env: TextEnv, seed: int, task: str, options: Mapping[str, Any]) -> Game:
-        """Begin an episode."""
+        """Start an episode and return it as a game.
+
+        Args:
+            env: task to play.
+            seed: seed of the episode.
+            task: name of the task, for the record.
+            options: options of the task, for the record.
+        """
         episode = Episode(env, seed, self.codec, self.max_context, task, options)
         return Game(episode, lambda: episode.reply(self._sample(episode)))
 
@@ -59,17 +73,19 @@ def serving_partners(
     temperature: float,
     max_tokens: int,
 ) -> Iterator[dict[str, ServedPartner]]:
-    """Serve checkpoints, all at once and sharing what one of them would take, by their names.
+    """Serve several checkpoints at one time, and yield them by their names.
+
+    Together they take the resources that one of them would take alone.
 
     Args:
         checkpoints: Hugging Face checkpoint directories.
-        task: name.
-        options: of the task.
-        temperature: of sampling; 0 is greedy.
-        max_tokens: longest action.
+        task: name of the task.
+        options: options of the task.
+        temperature: sampling temperature; 0 is greedy.
+        max_tokens: largest number of tokens of an action.
 
     Raises:
-        UsageError: for a checkpoint that is none, or does not fit the task.
+        UsageError: if a path is not a checkpoint, or a checkpoint does not suit the task.
     """
     # Rounded down: Ray counts resources in ten-thousandths.
     share = 1000 // len(checkpoints) / 1000

@@ -23,21 +23,20 @@ from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
-# -- prompted models ------------------------------------------------------------------------------
-
 
 @dataclass
 class PromptedModel:
     """An instruct model that plays.
 
     Attributes:
-        at: makes the model of a temperature.
-        config: of the model.
-        task: name.
-        sizes: episodes and first seed.
-        shots: example episodes in its prompt.
-        data: where these are taken from; None lets the optimal player make them.
-        oracle: the model that answers for the task; None is the task's own scripted one.
+        at: function from a temperature to the model.
+        config: settings of the model.
+        task: name of the task.
+        sizes: number of episodes and first seed.
+        shots: number of example episodes in the prompt.
+        data: data set of the examples; None lets the optimal player make them.
+        oracle: model that answers for the task; None is the task's own scripted one.
+        asked: usage of the models.
     """
 
     at: Callable[[float], RetryingChatModel]
@@ -82,20 +81,21 @@ def prompted_target(
     data: Path | None = None,
     oracle: ChatConfig | None = None,
 ) -> Iterator[PromptedModel]:
-    """Make an instruct model ready to play; Ray starts if we serve a model ourselves.
+    """Make an instruct model ready to play. Ray starts if a model is served here.
 
     Args:
-        config: of the model.
-        task: name.
-        options: of the task.
-        sizes: episodes and first seed.
-        shots: example episodes in its prompt.
-        data: where these are taken from; None lets the task's optimal player make them.
-        oracle: the model that answers for the task; None is the task's own scripted one.
+        config: settings of the model.
+        task: name of the task.
+        options: options of the task.
+        sizes: number of episodes and first seed.
+        shots: number of example episodes in the prompt.
+        data: data set of the examples; None lets the task's optimal player make them.
+        oracle: model that answers for the task; None is the task's own scripted one.
 
     Raises:
-        UsageError: if the task is unknown, a model is none, the oracle cannot answer for the task,
-            or there are not as many examples.
+        UsageError: if the task is unknown, a model does not exist, or the oracle cannot answer for
+            the task.
+        DataError: if the data set has too few episodes of the task.
     """
     make(task, **options)
     if shots < 0:

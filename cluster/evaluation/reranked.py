@@ -27,21 +27,23 @@ def score_reranked(
     task's own measures of it (the move accuracy of the fully observed maze).
 
     Args:
-        checkpoint: plain or value-guided.
-        task: name; it needs a finite set of actions.
-        options: of the task.
-        how: Q values of an action's tokens become its score.
-        seeds: of the episodes.
-        greedy: whether the best action is taken, or one is drawn from the softmax of the scores.
+        checkpoint: checkpoint directory of a plain or value-guided policy.
+        task: name of the task, which needs a finite set of actions.
+        options: options of the task.
+        how: rule that makes a score of the Q values of an action's tokens, see
+            `learners.rerank.Reranker`.
+        seeds: seeds of the episodes.
+        greedy: whether the best action is taken; if not, one is drawn from the softmax of the
+            scores.
 
     Raises:
         UsageError: if the task has no finite set of actions, or the checkpoint cannot be read.
     """
     env = make(task, **options)
     policy = Reranker(checkpoint, env.actions, how, greedy)
-    room = context_of(checkpoint) - max(len(action) for action in policy.actions)
+    limit = context_of(checkpoint) - max(len(action) for action in policy.actions)
     played = [
-        rollout(Episode(env, seed, policy.codec, room, task, options), policy, f"rerank {how}")
+        rollout(Episode(env, seed, policy.codec, limit, task, options), policy, f"rerank {how}")
         for seed in seeds
     ]
     return (score(played, env.score_range), to_table(played)), env.diagnostics(policy.best)

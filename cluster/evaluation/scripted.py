@@ -30,15 +30,15 @@ from lmrl.trajectory import Trajectory
 def answering_model(
     config: ChatConfig | None, task: str, options: Mapping[str, Any]
 ) -> Iterator[RetryingChatModel | None]:
-    """Yield the model that answers for a task; Ray starts if we serve it ourselves.
+    """Yield the model that answers for a task. Ray starts if the model is served here.
 
     Args:
-        config: of the model; None yields None.
-        task: name.
-        options: of the task.
+        config: settings of the model; None yields None.
+        task: name of the task.
+        options: options of the task.
 
     Raises:
-        UsageError: if it cannot answer for the task.
+        UsageError: if the model cannot answer for the task.
     """
     if config is None:
         yield None
@@ -53,7 +53,13 @@ def answering_model(
 def count_oracle(
     asked: ChatUsageReport, oracle: RetryingChatModel | None, episodes: Iterable[Trajectory]
 ) -> None:
-    """Count what was asked of the model that answers for the task, if one does."""
+    """Add the usage of the model that answers for the task to a report.
+
+    Args:
+        asked: report.
+        oracle: model that answers for the task; None adds nothing.
+        episodes: episodes in which the model answered.
+    """
     if oracle is not None:
         usage = asdict(oracle.take_usage())
         asked.count("oracle", oracle.name, usage, malformed(episodes))
@@ -64,10 +70,11 @@ class Player:
     """A scripted player of the task.
 
     Attributes:
-        player: name.
-        task: name.
-        sizes: episodes and first seed.
-        oracle: the model that answers for the task; None is the task's own scripted one.
+        player: name of the player.
+        task: name of the task.
+        sizes: number of episodes and first seed.
+        oracle: model that answers for the task; None is the task's own scripted one.
+        asked: usage of that model.
     """
 
     player: str
@@ -96,17 +103,17 @@ def scripted_target(
     sizes: EvaluationConfig,
     oracle: ChatConfig | None = None,
 ) -> Iterator[Player]:
-    """Make a scripted player ready, without Ray unless it serves the oracle.
+    """Make a scripted player ready. Ray starts only if it has to serve the oracle.
 
     Args:
-        player: name.
-        task: name.
-        options: of the task.
-        sizes: episodes and first seed.
-        oracle: the model that answers for the task; None is the task's own scripted one.
+        player: name of the player.
+        task: name of the task.
+        options: options of the task.
+        sizes: number of episodes and first seed.
+        oracle: model that answers for the task; None is the task's own scripted one.
 
     Raises:
-        UsageError: if the task or the player is unknown, or the oracle cannot answer for it.
+        UsageError: if the task or the player is unknown, or the oracle cannot answer for the task.
     """
     players = make(task, **options).players
     if player not in players:
@@ -120,11 +127,17 @@ def score_player(
 ) -> dict[str, Scored | str]:
     """Return the scores of a scripted player for each entry of a suite, without Ray.
 
+    Args:
+        player: name of the player.
+        task: name of the task.
+        suite: options of the task by the name of the entry; see `score_suite`.
+        sizes: number of episodes and first seed.
+
     Raises:
         UsageError: if the task or the player is unknown.
     """
-    with scripted_target(player, task, next(iter(suite.values())), sizes) as contestant:
-        return score_suite(contestant, suite, Setting())
+    with scripted_target(player, task, next(iter(suite.values())), sizes) as target:
+        return score_suite(target, suite, Setting())
 
 
 def answered_episodes(
@@ -135,18 +148,18 @@ def answered_episodes(
     seeds: Iterable[int],
     asked: ChatUsageReport,
 ) -> Iterator[Trajectory]:
-    """Yield episodes of a scripted player in which a model answers, in order of their seeds.
+    """Yield episodes of a scripted player in which a model answers, in order of `seeds`.
 
     Args:
-        config: of the model.
-        task: name.
-        options: of the task.
-        player: name.
-        seeds: of the episodes.
-        asked: what was asked of the model is counted there.
+        config: settings of the model.
+        task: name of the task.
+        options: options of the task.
+        player: name of the player.
+        seeds: seeds of the episodes.
+        asked: report to which the model's usage is added.
 
     Raises:
-        UsageError: at once, if the model cannot answer for the task.
+        UsageError: at the call, if the model cannot answer for the task.
     """
     answering.check_oracle(config, make(task, **options), task)
 

@@ -1,6 +1,6 @@
 """Scores of an evaluation target: one setting, a suite of task variants, or a sweep of settings.
 
-While a target stays started it plays its task with any options and any sampling settings.
+A target is started once, and then plays its task with any options and any sampling settings.
 """
 
 from collections import Counter
@@ -20,7 +20,12 @@ Scored = tuple[Score, pa.Table]
 
 
 class Setting(NamedTuple):
-    """How a policy samples: its temperature, and β of a value-guided one; None is its own."""
+    """Sampling settings of a policy.
+
+    Attributes:
+        temperature: sampling temperature; None is the policy's own.
+        beta: weight β of the values of a value-guided policy; None is the policy's own.
+    """
 
     temperature: float | None = None
     beta: float | None = None
@@ -29,25 +34,33 @@ class Setting(NamedTuple):
 def settings(
     temperatures: Sequence[float | None], betas: Sequence[float | None] = ()
 ) -> list[Setting]:
-    """Return every combination."""
+    """Return every combination of temperatures and values of β."""
     return [Setting(*pair) for pair in product(temperatures, betas or [None])]
 
 
 @dataclass
 class ChatUsageReport:
-    """What was asked of the models of an evaluation.
+    """Usage of the models of an evaluation.
 
     Attributes:
-        models: by what they are for (`oracle`: answers for the task; `model`: plays), their counts:
-            those of `ChatUsage`, and `malformed`, replies that could not be read.
-        names: of the models, likewise.
+        models: counts of each model by its role (`oracle`: answers for the task; `model`: plays).
+            They are the fields of `ChatUsage`, and `malformed`, the number of replies that could
+            not be read.
+        names: names of the models by their roles.
     """
 
     models: dict[str, Counter[str]] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
 
     def count(self, what: str, name: str, usage: Mapping[str, int], malformed: int) -> None:
-        """Add counts of a model."""
+        """Add counts of a model.
+
+        Args:
+            what: role of the model, `oracle` or `model`.
+            name: name of the model.
+            usage: counts to add, as the fields of `ChatUsage`.
+            malformed: number of replies that could not be read.
+        """
         self.names[what] = name
         self.models.setdefault(what, Counter()).update({**usage, "malformed": malformed})
 
@@ -57,12 +70,17 @@ class ChatUsageReport:
 
 
 def malformed(episodes: Iterable[Trajectory], fact: str = "oracle_malformed") -> int:
-    """Return how many replies in episodes could not be read."""
+    """Return the number of replies in episodes that could not be read.
+
+    Args:
+        episodes: episodes in which a model replied.
+        fact: key of `Trajectory.info` that has the number.
+    """
     return sum(int(episode.info.get(fact, 0)) for episode in episodes)
 
 
 class EvaluationTarget(Protocol):
-    """Plays a task."""
+    """A policy or player that can be evaluated."""
 
     asked: ChatUsageReport
 
@@ -70,39 +88,39 @@ class EvaluationTarget(Protocol):
         """Return the score and the episodes, in order of their seeds.
 
         Args:
-            options: of the task.
-            setting: of the sampling.
-            lenient: score what is there, however many episodes fail.
+            options: options of the task.
+            setting: sampling settings.
+            lenient: whether to score the finished episodes, however many others fail.
 
         Raises:
-            UsageError: if it cannot play the task with these options.
+            UsageError: if the target cannot play the task with these options.
             RunError: if too many episodes fail.
         """
         ...
 
 
 def score_suite(
-    contestant: EvaluationTarget, suite: Mapping[str, dict[str, Any]], setting: Setting
+    target: EvaluationTarget, suite: Mapping[str, dict[str, Any]], setting: Setting
 ) -> dict[str, Scored | str]:
     """Return the score of each entry of a suite.
 
-    The first entry has to work; of another one that cannot be played, because its texts do not fit
-    the model's context for example, the reason is returned instead.
+    The first entry has to work. If another entry cannot be played, for example because its texts do
+    not fit the model's context, the reason is returned instead of a score.
 
     Args:
-        contestant: who plays.
-        suite: options of the task by name.
-        setting: of the sampling.
+        target: policy or player.
+        suite: options of the task by the name of the entry.
+        setting: sampling settings.
 
     Raises:
         UsageError: if the first entry cannot be played.
         RunError: if too many episodes of the first entry fail.
     """
     (first, options), *others = suite.items()
-    found: dict[str, Scored | str] = {first: contestant.score(options, setting)}
+    found: dict[str, Scored | str] = {first: target.score(options, setting)}
     for name, changed in others:
         try:
-            found[name] = contestant.score(changed, setting, lenient=True)
+            found[name] = target.score(changed, setting, lenient=True)
         except (RunError, UsageError) as error:
             found[name] = str(error)
     return found

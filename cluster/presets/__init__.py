@@ -1,4 +1,4 @@
-"""`PRESETS`: named experiments. Each is one literal that its name finds, in the file of its task.
+"""`PRESETS`: named experiments. Each is one literal in the file of its task; search for its name.
 
 The tiny size (2 layers, width 64 or 128) trains on two CPU cores in minutes. The names that end in
 `-gpt2` have the size of the paper's model (arXiv 2311.18232). Their hyper-parameters are not the

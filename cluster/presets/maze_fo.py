@@ -23,7 +23,7 @@ PRESETS: dict[str, Preset] = {
             data=DataConfig(batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(start_episodes=25),
-            # Steps of a model this small take less time than two threads need to synchronise.
+            # A step of such a small model takes less time than two threads need to synchronise.
             sampler=SamplerConfig(threads=1),
             learner=LearnerConfig(
                 threads=1, optimiser=OptimiserConfig(lr=0.001, decay="linear"), micro_tokens=8192
@@ -34,9 +34,9 @@ PRESETS: dict[str, Preset] = {
     "maze-fo-ppo": Preset(
         Experiment(
             task="maze-fo",
-            # The KL weight keeps rare tokens rare: with a tenth of it, illegal moves cost the
-            # middle of the run. The warm-up lets the first round take many small steps before
-            # its KL bound is reached.
+            # The KL weight keeps rare tokens rare: with a tenth of it, illegal moves lower the
+            # return in the middle of the run. With the warm-up the first round takes many small
+            # steps before it reaches its KL bound.
             algorithm=PPO(value_scale=10.0, value_start=-30.0, kl_coef=0.05, minibatch=512),
             updates=24,
             start="maze-fo-bc",
@@ -115,7 +115,7 @@ PRESETS: dict[str, Preset] = {
     "maze-fo-online-ilql": Preset(
         Experiment(
             task="maze-fo",
-            # Each pass over a round carries bootstraps one token further.
+            # Each pass over a round propagates bootstrapped values by one token.
             algorithm=OnlineILQL(
                 gamma=0.95,
                 mc_updates=6,
@@ -147,8 +147,8 @@ PRESETS: dict[str, Preset] = {
     "maze-fo-mc": Preset(
         Experiment(
             task="maze-fo",
-            # No value begins above -1 / (1 - gamma), the lowest return: a token that was never
-            # tried would look good.
+            # Values begin at -1 / (1 - gamma), the lowest return, or below. Otherwise a token that
+            # was never tried would look good.
             algorithm=MC(
                 gamma=0.95,
                 cql_weight=0.05,
@@ -177,8 +177,8 @@ PRESETS: dict[str, Preset] = {
     "maze-fo-ilql": Preset(
         Experiment(
             task="maze-fo",
-            # A move is three tokens, and each of them bootstraps: the value of the goal travels
-            # over some sixty steps of the target network, so that network follows quickly.
+            # A move is three tokens, and each of them bootstraps. The value of the goal propagates
+            # over some sixty steps of the target network, so its step size is large.
             algorithm=ILQL(
                 gamma=0.95,
                 mc_updates=600,
@@ -209,9 +209,9 @@ PRESETS: dict[str, Preset] = {
     "maze-fo-qsft": Preset(
         Experiment(
             task="maze-fo",
-            # A step further from the goal multiplies a value by gamma, and an error of the start
-            # policy's frequencies multiplies it too: gamma has to be the smaller factor. The
-            # start policy's tail is cut off, as beta times a value is many nats.
+            # Each step away from the goal multiplies a value by gamma. An error of the start
+            # policy's probabilities multiplies it too, so gamma has to be the smaller factor. The
+            # start policy's tail is cut off, since beta times a value is many nats.
             algorithm=QSFT(
                 gamma=0.8,
                 lowest=-5.0,

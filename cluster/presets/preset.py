@@ -1,4 +1,4 @@
-"""`Preset`: a named experiment, and what it reached when it was measured."""
+"""`Preset`: a named experiment, and its measured results."""
 
 from typing import NamedTuple
 
@@ -6,13 +6,14 @@ from cluster.experiment import Experiment
 
 
 class Measured(NamedTuple):
-    """What the runs of a preset reached.
+    """Results of the runs of a preset.
 
     Attributes:
         result: name of the committed file in `benchmarks/results` that holds the runs.
         returns: mean return of the last policy, one number for each seed.
-        minutes: wall time of one run, the median over seeds. Other work may have run beside.
-        commit: of the measured code.
+        minutes: wall time of one run, median over seeds, in minutes. Other work may have run on the
+            machine at the same time.
+        commit: commit of the measured code.
     """
 
     result: str
@@ -25,8 +26,8 @@ class Preset(NamedTuple):
     """A named experiment.
 
     Attributes:
-        experiment: the fields of the run; each can be changed on the command line.
-        measured: what it reached; None for a preset that nobody has measured.
+        experiment: definition of the run; each field can be changed on the command line.
+        measured: measured results; None if the preset has not been measured.
     """
 
     experiment: Experiment

@@ -84,7 +84,7 @@ PRESETS: dict[str, Preset] = {
     "twenty-questions-mc": Preset(
         Experiment(
             task="twenty-questions",
-            # No win in twenty questions is worth -12.8 at this discount.
+            # At this discount, an episode without a win in twenty questions returns -12.8.
             algorithm=MC(gamma=0.95, cql_weight=0.05, value_start=-12.9, value_scale=5.0, beta=2.0),
             options={"things": 40},
             updates=500,

@@ -18,8 +18,8 @@ PRESETS: dict[str, Preset] = {
         Experiment(
             task="wordle",
             algorithm=BC(observation_weight=1.0),
-            # A hundred words are what a model of this size learns to tell apart in minutes, from
-            # players that choose well a third of the time.
+            # A model of this size learns to distinguish a hundred words in minutes, from players
+            # that choose well a third of the time.
             options={"words": 100},
             updates=4000,
             # Guesses and answers are one token each: an episode has at most 13 tokens.
@@ -111,7 +111,7 @@ PRESETS: dict[str, Preset] = {
     "wordle-ilql": Preset(
         Experiment(
             task="wordle",
-            # An episode has six turns of one token: V needs no slow copy.
+            # An episode has six turns of one token, so V does not need a slow copy.
             algorithm=ILQL(
                 gamma=0.95,
                 tau=0.8,

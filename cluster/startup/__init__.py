@@ -1,1 +1,1 @@
-"""Everything before the first update: Ray, the start policy, and the actors."""
+"""Preparation of a run: Ray, the start policy, and the actors."""

@@ -1,8 +1,6 @@
-"""Start the actors of a run: counts in, a `Fleet` of handles out. Local mode and cluster alike.
+"""Start the actors of a run and return a `Fleet` of their handles, locally and on a cluster.
 
-On a machine of its own a run starts a private Ray and ends it. Inside a submitted job, or with
-RAY_ADDRESS set, it joins that cluster. Everything that can be known to fail is checked first: no
-actor starts for a run that cannot be placed.
+All checks come first: no actor starts for a run that cannot be placed.
 """
 
 import logging
@@ -35,7 +33,13 @@ log = logging.getLogger(__name__)
 
 
 def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
-    """Return the resources of each actor: learner ranks, samplers, oracles, simulators."""
+    """Return the resources of each actor: learner ranks, samplers, oracles, simulators.
+
+    Args:
+        exp: experiment of the run.
+        device: `cpu` or `cuda`.
+        learners: whether there is a learner group.
+    """
     place = exp.placement
 
     def bundle(cpus: float, gpus: float = 0.0) -> dict[str, float]:
@@ -52,10 +56,15 @@ def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[st
 
 
 def choose_device(exp: Experiment, resources: dict[str, float], learners: bool = True) -> str:
-    """Return `cpu` or `cuda`, and refuse a placement that these resources cannot hold.
+    """Return `cpu` or `cuda`, and refuse a placement that exceeds the resources.
+
+    Args:
+        exp: experiment of the run.
+        resources: resources of the Ray cluster, by name.
+        learners: whether there is a learner group.
 
     Raises:
-        UsageError: naming the resource, what is needed and what there is.
+        UsageError: if a resource is too small; the message has the needed and the existing amount.
     """
     device = exp.placement.device
     if device == "auto":
@@ -78,7 +87,7 @@ def choose_device(exp: Experiment, resources: dict[str, float], learners: bool =
 
 
 def _check_cache(exp: Experiment) -> None:
-    """Refuse a key-value cache that no machine can hold."""
+    """Refuse a key-value cache that exceeds the memory of every machine."""
     memory = [node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"]]
     largest = max(memory) / 2**30
     if exp.sampler.kv_gigabytes > largest:
@@ -89,7 +98,13 @@ def _check_cache(exp: Experiment) -> None:
 
 
 def probe_texts(exp: Experiment, codec: Codec, env: TextEnv) -> list[Ids]:
-    """Return sequences for the parity gate: episodes of the run's task, cut to the context."""
+    """Return token sequences for the parity gate: episodes of the task, cut to the context.
+
+    Args:
+        exp: experiment of the run.
+        codec: tokenizer of the policy.
+        env: task of the run.
+    """
     probes = []
     for seed in range(exp.push.probes):
         episode = play(env, "random", seed, exp.task, exp.options, codec)
@@ -101,8 +116,13 @@ def probe_texts(exp: Experiment, codec: Codec, env: TextEnv) -> list[Ids]:
 def check_context(exp: Experiment, codec: Codec, env: TextEnv) -> None:
     """Refuse a context that is too short for one turn of the task.
 
+    Args:
+        exp: experiment of the run.
+        codec: tokenizer of the policy.
+        env: task of the run.
+
     Raises:
-        UsageError: with the tokens needed.
+        UsageError: if it is too short; the message has the needed number of tokens.
     """
     text, _ = env.reset(seed=exp.seed)
     needed = len(codec.encode(text))
@@ -121,14 +141,14 @@ def launch(
     """Start a run's actors on the Ray that is initialised, and end them with the block.
 
     Args:
-        exp: a checked experiment.
-        checkpoint: start policy; a directory that every node can read.
-        learners: whether there is a learner group. Without, the samplers serve the checkpoint.
-        served: directory that the samplers start with, if it is another one.
+        exp: experiment, already checked.
+        checkpoint: checkpoint directory of the start policy, which every node can read.
+        learners: whether there is a learner group. Without one the samplers serve the checkpoint.
+        served: checkpoint directory with which samplers start; None is `checkpoint`.
 
     Raises:
-        UsageError: if the placement or the context cannot work.
-        RunError: if actors do not come up in time.
+        UsageError: if the placement exceeds the resources, or the context is too short.
+        RunError: if actors are not placed or started in time.
     """
     codec = Codec.load(checkpoint)
     env = make(exp.task, **exp.options)
@@ -163,7 +183,7 @@ def launch(
         if exp.oracle.served:
             places = [_slot(group, slots) for _ in range(exp.oracle.sampler.count)]
             chat, oracles, version = chat_actors(exp.oracle, device, places)
-        # Kept by the driver: a simulator that is restarted needs its arguments again.
+        # The driver keeps these: Ray needs a simulator's arguments again to restart it.
         simulators = [
             Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
                 samplers[i % len(samplers) :] + samplers[: i % len(samplers)],
@@ -182,7 +202,7 @@ def launch(
         _await_actors(waits, learner_group, exp)
         yield Fleet(exp, samplers, simulators, learner_group, probe_texts(exp, codec, env))
     finally:
-        # Removing the group ends its actors, whatever state the run is in.
+        # The end of the placement group ends its actors, whatever the state of the run.
         ended_in_time(lambda: remove_placement_group(group))
 
 
@@ -214,6 +234,6 @@ def _await_actors(waits: list[Any], learners: LearnerGroup | None, exp: Experime
         ray.get(ready)  # raises what a constructor raised
     if late:
         raise RunError(
-            f"{len(late)} of {len(waits)} actors were not up within {exp.placement.timeout:g} s; "
+            f"{len(late)} of {len(waits)} actors did not start within {exp.placement.timeout:g} s; "
             "see the worker logs in Ray's session directory, or raise placement.timeout"
         )

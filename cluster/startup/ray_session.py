@@ -16,14 +16,18 @@ from lmrl.errors import RunError
 from lmrl.interrupt import sigterm_raises, terminated
 
 CLEAN_UP = 5.0
-"""Seconds of each step of the clean-up after SIGTERM."""
+"""Time limit of each step of the clean-up after SIGTERM, in seconds."""
 
 
 @contextmanager
 def ray_session(verbose: bool = False) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start a private local Ray and end it.
 
-    SIGTERM raises `lmrl.errors.Terminated` in the block.
+    Inside a submitted job Ray sets RAY_ADDRESS. SIGTERM raises `lmrl.errors.Terminated` in the
+    block.
+
+    Args:
+        verbose: whether to print the actors' logs.
 
     Raises:
         UsageError: if there is no cluster at RAY_ADDRESS.
@@ -34,7 +38,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
         return
     address = ray_address()
     local = address == "local"
-    # Ray starts workers at the lowest priority; here they are the whole work of the machine.
+    # Ray starts workers at the lowest priority, but here they are the main work of the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
     with sigterm_raises():
         try:
@@ -47,7 +51,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
             )
         except (RuntimeError, OSError) as error:
             raise RunError(f"Ray cannot be {'started' if local else 'joined'}: {error}") from error
-        # Ray's own handler ends the processes below this one first, which then cannot end cleanly.
+        # Ray's own handler would end the child processes first, and they could not end cleanly.
         with sigterm_raises():
             try:
                 yield
@@ -58,10 +62,10 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
 
 
 def ended_in_time(step: Callable[[], None]) -> bool:
-    """Run a step of the clean-up, and return whether it came to its end.
+    """Run a step of the clean-up, and return whether it finished.
 
-    SIGTERM may have reached the whole process group, as from a batch system. Ray's processes then
-    end too, and a call to them does not return; so after SIGTERM a step gets some seconds only.
+    A batch system may send SIGTERM to the whole process group. Ray's processes then end too, and a
+    call to them does not return. So after SIGTERM a step has a time limit.
     """
     if not terminated():
         step()

@@ -1,4 +1,4 @@
-"""Where a run starts from: a given checkpoint, the result of another preset, or random weights."""
+"""Start policies: a given checkpoint, the result of another preset, or random weights."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,13 +26,14 @@ class Start(NamedTuple):
 def starting_point(
     exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool
 ) -> Start:
-    """Return the start policy of a run, making it first where that is needed.
+    """Return the start policy of a run; make it first if it is missing.
 
     Args:
-        exp: the experiment.
-        folder: of the run. What is made goes into `start/` and is used again by a resumed run.
-        train: runs another experiment, for `exp.start`.
-        verbose: for `train`.
+        exp: experiment of the run.
+        folder: run directory. A start policy is made in its `start/`, and a resumed run uses it
+            again.
+        train: function that runs another experiment, for `exp.start`.
+        verbose: whether `train` prints the actors' logs.
     """
     if exp.model.path is not None:
         return Start(Path(exp.model.path), "start")
@@ -45,7 +46,15 @@ def starting_point(
 
 
 def served(exp: Experiment, start: Start, log: RunLog) -> Path:
-    """Return what samplers start with: the start policy, or a value-guided form of it."""
+    """Return the checkpoint directory with which samplers start.
+
+    It is the start policy, or its value-guided form, which is made in the run directory.
+
+    Args:
+        exp: experiment of the run.
+        start: start policy.
+        log: log of the run directory.
+    """
     if exp.algorithm.guidance is None:
         return start.path
     folder = log.folder / GUIDED
@@ -59,7 +68,7 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: 
     first = start_experiment(exp)
     log = RunLog(folder)
     if not log.finished:
-        # What an earlier start of this run was interrupted in goes on.
+        # If an earlier training of the start policy was interrupted, it is continued.
         train(first, log, resume=log.holds_run, verbose=verbose)
     return Start(checkpoint(folder, LAST).resolve(), first.algorithm.name)
 
@@ -68,7 +77,7 @@ def start_experiment(exp: Experiment) -> Experiment:
     """Return the preset `exp.start` with this run's task, size, seed and placement.
 
     Raises:
-        UsageError: for an unknown preset, or one whose result cannot be trained on.
+        UsageError: if the preset is unknown, or its result cannot be trained further.
     """
     base = preset(exp.start or "")
     if base.algorithm.guidance is not None:

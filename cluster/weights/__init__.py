@@ -1,1 +1,1 @@
-"""The learner's weights in the samplers: pushed, compared, and restored after a restart."""
+"""Transfer of the learner's weights to the samplers: pushes, parity checks, and monitoring."""

@@ -1,4 +1,4 @@
-"""`ActorMonitor`: watches samplers and simulators while episodes are played."""
+"""`ActorMonitor`: monitoring of samplers and simulators while episodes are played."""
 
 import logging
 import time
@@ -15,16 +15,18 @@ from lmrl.errors import RunError
 log = logging.getLogger(__name__)
 
 REPLACEMENTS = 3
-"""How often one actor is replaced within a job before the run stops."""
+"""Largest number of replacements of one actor within a job; one more stops the run."""
 
 
 class ActorMonitor:
-    """Watches samplers and simulators while episodes are played. Samplers that came back without
-    weights get the current ones; an actor that does not respond is replaced.
+    """A monitor of samplers and simulators while episodes are played.
+
+    Samplers that restarted without weights get the current ones. An actor that does not respond is
+    replaced.
 
     Args:
-        fleet: the actors of the run.
-        every: seconds between two polls.
+        fleet: actors of the run.
+        every: time between two polls, in seconds.
     """
 
     def __init__(self, fleet: Fleet, every: float = 1.0) -> None:
@@ -35,15 +37,15 @@ class ActorMonitor:
         self.replaced: Counter[str] = Counter()
 
     def poll(self) -> None:
-        """Ask every actor for a sign of life, without waiting, and act on what was answered.
+        """Request the state of every actor, without waiting, and process the responses.
 
         Raises:
-            RunError: if an actor had to be replaced too often, or fails the gate twice.
+            RunError: if an actor had to be replaced too often, or a sampler fails the gate twice.
         """
         now = time.monotonic()
         if now - self.polled < self.every:
             return
-        # Nothing could be answered while this process itself was stopped or busy.
+        # The time that this process was suspended or busy does not count against the actors.
         passed = min(now - self.polled, 2 * self.every)
         self.polled = now
         for actor in self.fleet.samplers + self.fleet.simulators:
@@ -58,7 +60,7 @@ class ActorMonitor:
                 continue
             self.silent[actor] += passed
             if self.silent[actor] > self._allowed(actor):
-                self._replace(actor, f"gave no sign of life for {self.silent[actor]:.0f} s")
+                self._replace(actor, f"did not respond for {self.silent[actor]:.0f} s")
 
     def _answered(self, actor: Any, ref: Any) -> None:
         weights = self.fleet.weights
@@ -71,17 +73,17 @@ class ActorMonitor:
                 load_again(self.fleet, actor)
                 gate(self.fleet, [actor])
                 log.warning(
-                    "%s was restarted and holds version %d again",
+                    "%s was restarted and has version %d again",
                     self._name(actor),
                     weights.version,
                 )
         except LOST:
-            self.fleet.starting.add(actor)  # dead or restarting: asked again at the next poll
+            self.fleet.starting.add(actor)  # dead or restarting: the next poll tries again
         except NoAnswer as error:
             self._replace(actor, str(error))
 
     def _allowed(self, actor: Any) -> float:
-        """Return how many seconds an actor may be silent: one that starts has not failed."""
+        """Return how long an actor may be unresponsive, in seconds: longer while it starts."""
         placement = self.fleet.experiment.placement
         if actor in self.fleet.starting:
             return max(placement.timeout, placement.unresponsive)

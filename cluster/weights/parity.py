@@ -1,15 +1,15 @@
-"""`compare`: whether a sampler holds the learner's weights, or something else.
+"""`compare`: a check that a sampler has the learner's weights.
 
-Rounding and wrong weights both change log-probs, and in bfloat16 rounding alone moves a rare token
-by half a nat. So the gate looks at four criteria:
+Rounding and wrong weights both change log-probabilities. In bfloat16 rounding alone changes the one
+of a rare token by half a nat. So the gate has four criteria:
 
-- the checksum of every tensor that arrived, which rounding does not touch;
-- the mean and the 95 % quantile of the differences over likely tokens, which a wrong matrix moves
+- the checksum of every received tensor, which does not depend on rounding;
+- the mean and the 95 % quantile of the differences over likely tokens, which a wrong matrix changes
   and a rare token does not;
-- the maximum over all tokens, which is also exceeded where only some tokens are wrong.
+- the maximum over all tokens, which also detects errors in a few tokens only.
 
-Measured on healthy pushes of SmolLM2-135M and of the tiny models, trained weights and perturbed
-ones, on the probes of Wordle, Guess My City and the maze (largest of each, in nats):
+Measured on correct pushes of SmolLM2-135M and of the tiny models, with trained and with perturbed
+weights, on the probes of Wordle, Guess My City and the maze (largest of each, in nats):
 
 | type     | mean    | quantile | maximum |
 |----------|---------|----------|---------|
@@ -28,17 +28,17 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 2.0}
 """Limit of the maximum, by the type of the weights, in nats."""
 
 MEAN, QUANTILE = 0.05, 0.15
-"""Limits of the mean and the quantile over likely tokens, as a share of that of the maximum."""
+"""Limits of mean and quantile over likely tokens, as a share of the limit of the maximum."""
 
 SHOWN = 3
-"""Names of tensors that an error lists."""
+"""Largest number of tensor names in an error message."""
 
 
 class Fingerprint(NamedTuple):
-    """What tells weights apart.
+    """Numbers that differ between different weights.
 
     Attributes:
-        logprobs: log-prob of every token but the first of each probe.
+        logprobs: log-probability of every token but the first of each probe, in nats.
         checksums: checksum of each tensor, by name.
     """
 
@@ -51,13 +51,14 @@ class Parity:
     """The differences between a sampler and the learner.
 
     Attributes:
-        mean, quantile: of the differences of log-probs over likely tokens, in nats. Likely is the
-            half of the probes' tokens that the learner gives the higher log-prob.
-        maximum: over all tokens, in nats; not a number if one of them is not.
-        mean_all: mean over all tokens, in nats.
-        tensors: names of tensors that arrived with other bytes, or not at all.
-        worst: probe, position and token of the largest difference.
-        tolerance: limit of the maximum.
+        mean, quantile: mean and 95 % quantile of the differences of log-probabilities over likely
+            tokens, in nats. Likely tokens are the half of the probes' tokens with the higher
+            log-probability in the learner.
+        maximum: largest difference over all tokens, in nats; NaN if one of them is NaN.
+        mean_all: mean difference over all tokens, in nats.
+        tensors: names of tensors that arrived with wrong bytes, or not at all.
+        worst: probe, position and token id of the largest difference.
+        tolerance: limit of the maximum, in nats.
     """
 
     mean: float
@@ -70,7 +71,7 @@ class Parity:
 
     @property
     def refused(self) -> list[str]:
-        """A sentence part for each criterion that refuses the sampler; none if it is right."""
+        """Part of a sentence for each criterion that fails; empty if all are met."""
         found = []
         if self.tensors:
             names = ", ".join(self.tensors[:SHOWN])
@@ -82,12 +83,12 @@ class Parity:
             ("maximum", self.maximum, 1.0),
         ):
             limit = share * self.tolerance
-            if not value <= limit:  # also for what is not a number
+            if not value <= limit:  # also true for NaN
                 found.append(f"the {name} is {value:.3g} nats (limit {limit:.3g})")
         return found
 
     def sentence(self) -> str:
-        """Return which criteria refuse the sampler, and where the largest difference is."""
+        """Return a sentence with the failed criteria and the place of the largest difference."""
         probe, position, token = self.worst
         advice = (
             "the sampler's weights are not the learner's"
@@ -111,10 +112,10 @@ def compare(
     """Return the differences between a sampler and the learner.
 
     Args:
-        sent: what the learner sent.
-        held: what the sampler holds.
-        probes: the token sequences whose log-probs are compared.
-        tolerance: largest difference of log-probs that is allowed, in nats.
+        sent: log-probabilities and checksums of the learner.
+        held: log-probabilities and checksums of the sampler.
+        probes: token sequences whose log-probabilities are compared.
+        tolerance: largest allowed difference of log-probabilities, in nats.
     """
     expected = np.concatenate(sent.logprobs).astype(np.float64)
     gaps = [np.abs(a - b) for a, b in zip(held.logprobs, sent.logprobs, strict=True)]

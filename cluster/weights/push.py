@@ -1,10 +1,16 @@
-"""`push`: the learner's weights into every sampler, under a version, with a parity gate after it.
+"""`push`: transfer of the learner's weights to every sampler, followed by a parity gate.
 
-Phases: open the update on all samplers; hand each bucket over as the learner makes it; close the
-update under the new version; compare log-probs on fixed probes. Each phase has a deadline and an
-error that names the phase and who did not answer. A sampler that died, or missed a phase, has no
-version and answers nobody; `ActorMonitor` pushes to it again once it is back. One that does not
-respond while others do is replaced: its process ends, and Ray starts it again.
+The phases of a push:
+
+1. Open the update on all samplers.
+2. Send each bucket as soon as the learner has made it.
+3. Close the update under the new version.
+4. Compare log-probabilities on fixed probes (the parity gate).
+
+Each phase has a time limit, and its error names the phase and the samplers that did not answer. A
+sampler that died or missed a phase has no version and serves nothing. `ActorMonitor` pushes to it
+again once it has restarted. A sampler that does not respond while others do is replaced: its
+process is killed, and Ray restarts it.
 """
 
 import logging
@@ -24,20 +30,22 @@ from lmrl.errors import RunError
 log = logging.getLogger(__name__)
 
 LOST = (ray.exceptions.RayActorError, SamplerStale)
-"""A sampler that is dead, or that was restarted within a push and missed its beginning."""
+"""Errors of a sampler that is dead, or that restarted during a push and missed its beginning."""
 
 
 @dataclass(frozen=True)
 class PushReport:
-    """What a push did.
+    """Report of a push.
 
     Attributes:
-        version: that the samplers hold now.
-        push_ms: from the learner's first byte to the last sampler's new version.
-        gate_ms: the parity gate.
-        max_abs, mean_abs: differences of log-probs on the probes, over all samplers, in nats.
-        megabytes: of weights.
-        pushed_again: samplers that the gate refused once.
+        version: version that the samplers serve now.
+        push_ms: time from the learner's first byte to the last sampler's new version, in
+            milliseconds.
+        gate_ms: time of the parity gate, in milliseconds.
+        max_abs, mean_abs: largest and mean absolute difference of log-probabilities on the probes,
+            over all samplers, in nats.
+        megabytes: size of the weights, in MB.
+        pushed_again: number of samplers that the gate refused once.
     """
 
     version: int
@@ -49,16 +57,20 @@ class PushReport:
     pushed_again: int
 
     def metrics(self) -> dict[str, float]:
-        """Return the figures under metric names."""
+        """Return the numbers by metric names."""
         plain = asdict(self)
         return {f"push/{key}": float(value) for key, value in plain.items()}
 
 
 def push(fleet: Fleet, version: int) -> PushReport:
-    """Bring the learner's weights to every sampler that is alive, and check them.
+    """Send the learner's weights to every sampler that is alive, and check them.
+
+    Args:
+        fleet: actors of the run.
+        version: number of the new version.
 
     Raises:
-        RunError: if no sampler finishes a phase within its deadline, or one fails the gate twice.
+        RunError: if no sampler finishes a phase in time, or one fails the gate twice.
     """
     assert fleet.learners is not None
     began = time.perf_counter()
@@ -97,7 +109,7 @@ def push(fleet: Fleet, version: int) -> PushReport:
 
 
 def load_again(fleet: Fleet, sampler: Any) -> None:
-    """Bring the current version from the object store to one sampler, without the learner."""
+    """Send the current version from the object store to one sampler, without the learner."""
     weights = fleet.weights
     assert weights is not None
     _phase(fleet, "begin", [sampler], lambda s: s.begin_load.remote(), strict=True)
@@ -109,11 +121,16 @@ def load_again(fleet: Fleet, sampler: Any) -> None:
 def gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
     """Compare samplers with the learner; push again, once, to those that differ too much.
 
+    Args:
+        fleet: actors of the run.
+        samplers: samplers to check.
+
     Returns:
-        What was found of each sampler that answered, and how many were pushed to again.
+        Differences of each sampler that answered, and the number of samplers that got a second
+        push.
 
     Raises:
-        RunError: naming the criteria that refuse a sampler a second time.
+        RunError: if a sampler fails a second time; the message has the failed criteria.
     """
     assert fleet.weights is not None
     found: list[Parity] = []
@@ -166,11 +183,21 @@ def _phase(
 def await_all(
     fleet: Fleet, name: str, calls: list[tuple[Any, Any]], strict: bool = False
 ) -> dict[Any, Any]:
-    """Return the last answer of each sampler. One that is dead is left out, and so is one that does
-    not answer while others do, which is replaced; either is an error if `strict`.
+    """Return the last answer of each sampler.
+
+    A dead sampler is left out. A sampler that does not answer while others do is replaced and left
+    out.
+
+    Args:
+        fleet: actors of the run.
+        name: name of the phase, for messages.
+        calls: pairs of a sampler and the reference of its answer.
+        strict: whether a dead or unresponsive sampler is an error.
 
     Raises:
-        NoAnswer: if nobody answers within the deadline, naming the phase and the samplers.
+        NoAnswer: if no sampler answers in time, or, if `strict`, one does not; the message has the
+            phase and the samplers.
+        RayActorError, SamplerStale: if `strict`, and a sampler died or restarted.
     """
     deadline = fleet.experiment.push.deadline
     refs = [ref for _, ref in calls]
