@@ -1,1 +1,1 @@
-"""Measurements. They stand on top of everything, and nothing imports them."""
+"""Measurements. They import the other packages, and no other package imports them."""

@@ -2,9 +2,9 @@
 
     python -m benchmarks.decoding
 
-A guided policy runs two trunks a token: the start policy's and the critic's. The limit is what two
-plain models of that size give together on the same contexts, one after the other: tokens divided by
-the sum of their times. Each engine is measured in a process of its own, in turn and several times.
+A guided policy runs two trunks per token: the start policy's and the critic's. It is compared with
+two plain models of that size that run on the same contexts, one after the other: tokens divided by
+the sum of their times. Each engine is measured in its own process, in turn and several times.
 """
 
 import argparse
@@ -26,7 +26,13 @@ SEQUENCES, PROMPT, REPLY = 64, 64, 16
 
 
 def measure(folder: Path, threads: int, rounds: int) -> list[float]:
-    """Return the seconds of each round of `SEQUENCES` replies of `REPLY` tokens."""
+    """Return the time of each round of `SEQUENCES` replies of `REPLY` tokens, in seconds.
+
+    Args:
+        folder: checkpoint directory.
+        threads: number of CPU threads; 0 is every core.
+        rounds: number of rounds.
+    """
     from actors.config import SamplerConfig
     from actors.engine import VLLMEngine
     from actors.messages import Decoding, Request
@@ -46,7 +52,7 @@ def measure(folder: Path, threads: int, rounds: int) -> list[float]:
         while left:
             left -= len(engine.step())
         seconds.append(time.perf_counter() - began)
-    return seconds[1:]  # the first round allocates
+    return seconds[1:]  # without the first round, which allocates memory
 
 
 def guided_checkpoint(start: Path, folder: Path) -> None:
@@ -60,11 +66,17 @@ def guided_checkpoint(start: Path, folder: Path) -> None:
 def main() -> None:
     """Measure, print, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=0, help="0 is every core")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--repeats", type=int, default=2, help="processes of each kind, in turn")
-    parser.add_argument("--name", default="decoding", help="of the result; empty writes none")
-    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="number of CPU threads; 0 is every core"
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds of each process")
+    parser.add_argument(
+        "--repeats", type=int, default=2, help="number of processes of each engine, in turn"
+    )
+    parser.add_argument(
+        "--name", default="decoding", help="name of the result; empty writes no result"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
     shape = ["--threads", str(options.threads), "--rounds", str(options.rounds)]

@@ -1,8 +1,8 @@
-"""The demo in several seeds: BC to PPO in the fully observed maze, scores and seconds.
+"""The demo with several seeds: BC and then PPO in the fully observed maze, with scores and times.
 
     python -m benchmarks.demo --seeds 0 1 2
 
-runs the preset `maze-fo-ppo` once a seed, each as `lmrl train` in a process of its own, and writes
+runs the preset `maze-fo-ppo` once per seed, each as `lmrl train` in its own process, and writes
 `results/demo.json`.
 """
 
@@ -18,7 +18,13 @@ from benchmarks.record import save, train
 
 
 def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
-    """Run a preset and return its summary, its curve of returns, and its figures by phase."""
+    """Run a preset and return its summary, its returns by update, and its speeds and times.
+
+    Args:
+        preset: name of the preset.
+        seed: seed of the run.
+        folder: run directory.
+    """
     summary, wall = train(preset, seed, folder)
     lines = [json.loads(line) for line in (folder / METRICS).open()]
 
@@ -41,9 +47,9 @@ def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
 def main() -> None:
     """Run the seeds and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--preset", default="maze-fo-ppo")
-    parser.add_argument("--name", default="demo", help="of the result")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds to run")
+    parser.add_argument("--preset", default="maze-fo-ppo", help="name of the preset")
+    parser.add_argument("--name", default="demo", help="name of the result")
     options = parser.parse_args()
     runs: list[dict[str, Any]] = []
     command = f"python -m benchmarks.demo --preset {options.preset} --name {options.name} --seeds"
@@ -51,7 +57,7 @@ def main() -> None:
         for seed in options.seeds:
             runs.append(run(options.preset, seed, Path(folder) / f"seed-{seed}"))
             print(json.dumps({k: v for k, v in runs[-1].items() if k in ("seed", "wall_seconds")}))
-            # After every seed, so that an interrupted benchmark keeps what it has measured.
+            # After every seed, so that an interrupted benchmark keeps its results so far.
             done = " ".join(str(row["seed"]) for row in runs)
             path = save(options.name, f"{command} {done}", {"preset": options.preset, "runs": runs})
     print(path)

@@ -3,10 +3,10 @@
     python -m benchmarks.learner
     python -m benchmarks.learner --algorithms ilql plain --dtype float32 --json
 
-The load is that of a published figure: GPT-2 with 4 layers of width 256 and 50,257 tokens, batches
-of 8 rows with 256 tokens, every other 16 of which are an action. Each algorithm runs in a process
-of its own, whose peak memory includes the libraries. `plain` is the rival: an ILQL step written
-straight down in PyTorch, heads at action positions only, no chunks, no DeepSpeed.
+The load is that of a published measurement: GPT-2 with 4 layers of width 256 and 50,257 tokens,
+batches of 8 rows with 256 tokens. Observations and actions of 16 tokens alternate. Each algorithm
+runs in its own process, whose peak memory includes the libraries. `plain` is the comparison: an
+ILQL step in simple PyTorch, with heads at action positions only, no chunks, and no DeepSpeed.
 """
 
 import argparse
@@ -28,11 +28,11 @@ ALGORITHMS = ("bc", "ppo", "mc", "ilql", "plain")
 ROWS, LENGTH, TURN = 8, 256, 16
 VOCABULARY, WIDTH, LAYERS, HEADS = 50_257, 256, 4, 4
 PUBLISHED = 220
-"""Tokens/s of the published implementation's ILQL step on a machine with two such cores."""
+"""Speed of the published implementation's ILQL step on two such cores, in tokens/s."""
 
 
 def make_checkpoint(folder: Path) -> None:
-    """Write a random model of the load's size; its tokenizer is never asked."""
+    """Write a random model of the load's size; its tokenizer is never used."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -47,7 +47,13 @@ def make_checkpoint(folder: Path) -> None:
 
 
 def episodes(count: int, seed: int, fingerprint: str) -> Any:
-    """Return episodes of `LENGTH` tokens with random texts, in Arrow form."""
+    """Return episodes of `LENGTH` random tokens as an Arrow table.
+
+    Args:
+        count: number of episodes.
+        seed: seed of the tokens.
+        fingerprint: fingerprint of the tokenizer.
+    """
     from lmrl.schema import to_table
     from lmrl.trajectory import TERMINATED, Trajectory, Turn
 
@@ -80,7 +86,14 @@ def episodes(count: int, seed: int, fingerprint: str) -> Any:
 
 
 def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Callable[[int], None]:
-    """Return a function that takes the learner's own step on a fresh batch."""
+    """Return a function from a seed that takes the learner's step on a new batch.
+
+    Args:
+        name: name of the algorithm.
+        checkpoint: checkpoint directory.
+        dtype: type of matrix products.
+        threads: number of CPU threads; 0 is every core.
+    """
     from learners.algorithms.registry import algorithm_class
     from learners.config import LearnerConfig, OptimiserConfig
     from learners.learner import Learner
@@ -102,7 +115,7 @@ def learner_step(name: str, checkpoint: Path, dtype: str, threads: int) -> Calla
 
 
 def plain_step(checkpoint: Path, threads: int) -> Callable[[int], None]:
-    """Return a function that takes an ILQL step written straight down."""
+    """Return a function from a seed that takes an ILQL step in simple PyTorch."""
     import copy
 
     import torch
@@ -153,13 +166,21 @@ def plain_step(checkpoint: Path, threads: int) -> Callable[[int], None]:
 
 
 def measure(name: str, checkpoint: Path, dtype: str, threads: int, steps: int) -> dict[str, float]:
-    """Return the figures of an algorithm, in this process."""
+    """Measure an algorithm in this process; return its speed, its times, and its peak memory.
+
+    Args:
+        name: name of the algorithm, or `plain`.
+        checkpoint: checkpoint directory.
+        dtype: type of matrix products.
+        threads: number of CPU threads; 0 is every core.
+        steps: number of measured steps.
+    """
     step = (
         plain_step(checkpoint, threads)
         if name == "plain"
         else learner_step(name, checkpoint, dtype, threads)
     )
-    step(0)  # allocates, and lets DeepSpeed build what it has to
+    step(0)  # allocates memory, and DeepSpeed compiles its extensions
     began, cpu = time.perf_counter(), time.process_time()
     for index in range(steps):
         step(index + 1)
@@ -186,10 +207,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--algorithms", nargs="+", choices=ALGORITHMS, default=list(ALGORITHMS))
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16")
-    parser.add_argument("--threads", type=int, default=0, help="0 is every core")
-    parser.add_argument("--steps", type=int, default=5)
-    parser.add_argument("--name", default="learner", help="of the result; empty writes none")
-    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="number of CPU threads; 0 is every core"
+    )
+    parser.add_argument("--steps", type=int, default=5, help="number of measured steps")
+    parser.add_argument(
+        "--name", default="learner", help="name of the result; empty writes no result"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     parser.add_argument("--inside", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.inside:

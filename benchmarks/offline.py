@@ -1,11 +1,11 @@
-"""Offline learning in several seeds: the same data and the same start policy for each algorithm.
+"""Offline learning with several seeds: the same data and the same start policy for each algorithm.
 
     python -m benchmarks.offline --task maze-fo --algorithms filtered-bc mc ilql --seeds 0 1 2
 
-runs the presets `TASK-ALGORITHM`, each as `lmrl train` in a process of its own, and writes
-`results/offline-TASK.json`. Within a seed data and cloned start policy are made once, by the first
-run, and copied to the others. With `--temperatures 0 0.5` the start policy is scored at these too,
-on the same episodes: values sharpen a policy, and so does a low temperature.
+runs the presets `TASK-ALGORITHM`, each as `lmrl train` in its own process, and writes
+`results/offline-TASK.json`. For each seed the first run makes the data and the cloned start policy,
+which are copied to the others. With `--temperatures 0 0.5` the start policy is scored at these
+temperatures too, on the same episodes: values sharpen a policy, and so does a low temperature.
 """
 
 import argparse
@@ -30,10 +30,11 @@ def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any
     """Run a preset and return its scores and seconds.
 
     Args:
-        name: of the preset.
-        seed: of the run.
-        folder: of the run.
-        first: a finished run of the same seed whose data and start policy are taken over.
+        name: name of the preset.
+        seed: seed of the run.
+        folder: run directory.
+        first: directory of a finished run with the same seed, whose data and start policy are
+            copied; None makes them.
     """
     if first is not None:
         with RunLog(folder).locked():
@@ -60,7 +61,14 @@ def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any
 
 
 def sharpened(name: str, seed: int, run: Path, temperatures: list[float]) -> list[dict[str, Any]]:
-    """Return scores of a run's start policy at other temperatures, on the run's episodes."""
+    """Return scores of a run's start policy at other temperatures, on the run's episodes.
+
+    Args:
+        name: name of the preset.
+        seed: seed of the run.
+        run: run directory.
+        temperatures: sampling temperatures.
+    """
     exp = preset(name)
     start = checkpoint(run / START, LAST).resolve()
     command = [sys.executable, "-m", "lmrl", "evaluate", "--checkpoint", str(start)]
@@ -70,13 +78,13 @@ def sharpened(name: str, seed: int, run: Path, temperatures: list[float]) -> lis
     command += ["--max-tokens", str(exp.rollouts.max_tokens)]
     found = []
     for temperature in temperatures:
-        said = subprocess.run(
+        output = subprocess.run(
             [*command, "--temperature", str(temperature)],
             check=True,
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
-        score = json.loads(said[said.index("{") :])
+        score = json.loads(output[output.index("{") :])
         found.append({"seed": seed, "temperature": temperature, **_figures(score)})
     return found
 
@@ -86,14 +94,25 @@ def _figures(score: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run all and write the result, anew after every run."""
+    """Run all presets and seeds, and write the result after every run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", default="maze-fo")
-    parser.add_argument("--algorithms", nargs="+", default=["filtered-bc", "mc", "ilql"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--temperatures", type=float, nargs="*", default=[])
-    parser.add_argument("--jobs", type=int, default=1, help="seeds that run at one time")
-    parser.add_argument("--name", help="of the result (offline-TASK)")
+    parser.add_argument("--task", default="maze-fo", help="name of the task")
+    parser.add_argument(
+        "--algorithms",
+        nargs="+",
+        default=["filtered-bc", "mc", "ilql"],
+        help="algorithms, as in the names of the presets TASK-ALGORITHM",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds to run")
+    parser.add_argument(
+        "--temperatures",
+        type=float,
+        nargs="*",
+        default=[],
+        help="temperatures at which the start policy is scored too",
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="number of seeds that run at one time")
+    parser.add_argument("--name", help="name of the result (offline-TASK)")
     options = parser.parse_args()
     name = options.name or f"offline-{options.task}"
     command = (

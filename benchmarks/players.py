@@ -1,10 +1,10 @@
-"""What the scripted players earn in every task: the scale on which to read a model's score.
+"""Scores of the scripted players in every task, with which a model's score can be compared.
 
     python -m benchmarks.players
     python -m benchmarks.players --episodes 1000 --seconds 60 --json
 
-All players of a task play the seeds that `lmrl evaluate` scores on, from the first one on. A slow
-task gets fewer episodes than asked for: as many as fit the seconds; the result says how many.
+All players of a task play the first seeds on which `lmrl evaluate` scores. A slow task gets fewer
+episodes than requested: as many as fit the time limit. The result has their number.
 """
 
 import argparse
@@ -22,11 +22,19 @@ from lmrl.tasks import known, make
 
 PLAYERS = ("random", "mixture", "optimal")
 LEAST = 10
-"""Fewest episodes of a player, whatever they cost."""
+"""Smallest number of episodes of a player, however long they take."""
 
 
 def measure(env: TextEnv, name: str, player: str, episodes: int, seconds: float) -> dict[str, Any]:
-    """Return the score of a player over `episodes`, or what of them fits `seconds`."""
+    """Return the score of a player.
+
+    Args:
+        env: task to play.
+        name: name of the task.
+        player: name of the player.
+        episodes: number of episodes.
+        seconds: time after which no further episode begins, in seconds.
+    """
     began = perf_counter()
     played = []
     for seed in evaluation_seeds(FIRST_EVALUATION_SEED, episodes):
@@ -41,11 +49,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--episodes", type=int, default=200, help="of each player (200)")
     parser.add_argument(
-        "--seconds", type=float, default=30.0, help="for each player of a task (30)"
+        "--episodes", type=int, default=200, help="number of episodes of each player (200)"
     )
-    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="time limit of each player of a task (30)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     options = parser.parse_args()
     rows = {
         name: {

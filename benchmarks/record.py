@@ -1,4 +1,4 @@
-"""Write a result with what is needed to read it later: machine, versions, commit, date."""
+"""Write a result together with command, machine, versions, commit and date."""
 
 import json
 import os
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def processor() -> str:
-    """Return the processor's name, where the system tells it."""
+    """Return the processor's name; empty if the system does not report it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -29,7 +29,14 @@ def processor() -> str:
 
 
 def train(preset: str, seed: int, folder: Path, *fields: str) -> tuple[dict[str, Any], float]:
-    """Run `lmrl train` in a process of its own; return its summary and its seconds."""
+    """Run `lmrl train` in its own process; return its summary and its wall time in seconds.
+
+    Args:
+        preset: name of the preset.
+        seed: seed of the run.
+        folder: run directory.
+        fields: further arguments that change fields.
+    """
     began = time.perf_counter()
     command = [sys.executable, "-m", "lmrl", "train", preset, "--run-dir", str(folder)]
     command += ["--seed", str(seed), *fields]
@@ -40,7 +47,13 @@ def train(preset: str, seed: int, folder: Path, *fields: str) -> tuple[dict[str,
 
 
 def save(name: str, command: str, figures: dict[str, Any]) -> Path:
-    """Write `results/<name>.json` and return its path."""
+    """Write `results/<name>.json` and return its path.
+
+    Args:
+        name: name of the result.
+        command: command that makes the result.
+        figures: numbers of the result.
+    """
     path = RESULTS / f"{name}.json"
     write_json(
         path,
@@ -56,6 +69,6 @@ def save(name: str, command: str, figures: dict[str, Any]) -> Path:
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return a result that was written before."""
+    """Return the committed result of a name."""
     record: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
     return record

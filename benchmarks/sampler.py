@@ -1,12 +1,12 @@
-"""What a sampler delivers to a simulator, as a ratio against vLLM alone.
+"""Speed of a sampler with a simulator, as a ratio to vLLM alone.
 
     python -m benchmarks.sampler
     python -m benchmarks.sampler --checkpoint runs/demo/checkpoints/last --json
 
-Both sides work on the same machine, in the same run, on the same episodes: first a simulator actor
-plays through a sampler actor and the contexts are recorded; then the same contexts go to a vLLM
-engine in this process in batches of the same width, with no simulator, no Ray and no waiting. The
-ratio is what the actors cost.
+Both sides use the same machine, the same run, and the same episodes. First a simulator actor plays
+with a sampler actor, and the contexts are recorded. Then a vLLM engine in this process gets the
+same contexts in batches of the same width, without simulator, Ray and waits. The ratio shows the
+cost of the actors.
 """
 
 import argparse
@@ -37,7 +37,15 @@ from lmrl.trajectory import Ids
 def through_actors(
     checkpoint: str, task: str, width: int, episodes: int, max_tokens: int
 ) -> tuple[dict[str, float], list[Ids]]:
-    """Return figures of a simulator that plays through a sampler, and the contexts it asked for."""
+    """Return speeds of a simulator that plays with a sampler, and the contexts of the episodes.
+
+    Args:
+        checkpoint: checkpoint directory of the policy.
+        task: name of the task.
+        width: number of episodes that run at one time.
+        episodes: number of episodes.
+        max_tokens: largest number of tokens of an action.
+    """
     context = context_of(Path(checkpoint))
     codec = Codec.load(checkpoint)
     stop = codec.stop_ids("\n")
@@ -52,7 +60,7 @@ def through_actors(
         stream = simulator.play.options(num_returns="streaming").remote(job)
         return from_table(pa.concat_tables([ray.get(ref).table for ref in stream]))
 
-    play(list(range(10**6, 10**6 + 8)))  # warm
+    play(list(range(10**6, 10**6 + 8)))  # warm-up
     before = ray.get(sampler.state.remote())
     began = time.perf_counter()
     played = play(list(range(episodes)))
@@ -75,7 +83,14 @@ def through_actors(
 
 
 def alone(checkpoint: str, contexts: list[Ids], width: int, max_tokens: int) -> float:
-    """Return turns/s of the engine alone on recorded contexts, `width` at a time."""
+    """Return the speed of the engine alone on recorded contexts, in turns/s.
+
+    Args:
+        checkpoint: checkpoint directory of the policy.
+        contexts: token ids of each context.
+        width: number of contexts of a batch.
+        max_tokens: largest number of tokens of an action.
+    """
     codec = Codec.load(checkpoint)
     engine = VLLMEngine(
         checkpoint, SamplerConfig(), context_of(Path(checkpoint)), codec.stop_ids("\n"), "cpu"
@@ -84,7 +99,7 @@ def alone(checkpoint: str, contexts: list[Ids], width: int, max_tokens: int) -> 
     decoding = Decoding(max_tokens=max_tokens)
     began = 0.0
     for start in range(-width, len(contexts), width):
-        if start == 0:  # the first batch was to warm up
+        if start == 0:  # the first batch was a warm-up
             began = time.perf_counter()
         part = contexts[max(start, 0) : max(start, 0) + width]
         engine.submit("x", [Request(i, c, start + i) for i, c in enumerate(part)], decoding)
@@ -96,11 +111,21 @@ def alone(checkpoint: str, contexts: list[Ids], width: int, max_tokens: int) -> 
 def main() -> None:
     """Measure and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, help="policy; a random one if not given")
-    parser.add_argument("--task", default="maze-fo")
-    parser.add_argument("--widths", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--max-tokens", type=int, default=8)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--checkpoint", type=Path, help="checkpoint directory of the policy (a random model)"
+    )
+    parser.add_argument("--task", default="maze-fo", help="name of the task")
+    parser.add_argument(
+        "--widths",
+        type=int,
+        nargs="+",
+        default=[64, 256],
+        help="numbers of episodes that run at one time",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=8, help="largest number of tokens of an action"
+    )
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = options.checkpoint

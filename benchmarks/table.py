@@ -1,4 +1,4 @@
-"""Render tables into our pages from the committed results, so that no figure is typed by hand.
+"""Write the tables of README.md and docs/ from the committed results; none is typed by hand.
 
 python -m benchmarks.table
 """
@@ -43,7 +43,7 @@ def demo() -> str:
 
 
 def players() -> str:
-    """Return what the scripted players earn in every task as a table."""
+    """Return the scores of the scripted players in every task as a table."""
     record = load("players")
     rows = [
         "| task | random | mixture | optimal | normalised | episodes |",
@@ -67,7 +67,7 @@ def players() -> str:
 
 
 def data() -> str:
-    """Return what the data players' episodes are like, beside the published data sets."""
+    """Return statistics of the data players' episodes and of the published data sets as a table."""
     record = load("players")
     rows = [
         "| task | return | turns | success | published return | turns | success |",
@@ -90,7 +90,7 @@ def data() -> str:
 
 
 def offline(task: str) -> str:
-    """Return what offline learning reached in each seed as a table, a row an algorithm."""
+    """Return the scores of offline learning for each seed as a table, one row per algorithm."""
     record = load(f"offline-{task}")
     runs = record["runs"]
     seeds = sorted({run["seed"] for run in runs})
@@ -147,7 +147,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 
 def render(text: str) -> str:
-    """Return `text` with every marked table made anew."""
+    """Return `text` with new versions of all marked tables."""
     for name, table in TABLES.items():
         opening = f"<!-- table: {name} -->\n"
         if opening not in text:

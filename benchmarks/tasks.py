@@ -1,10 +1,10 @@
-"""What the tasks themselves cost: steps a second and milliseconds a reset, one process each alone.
+"""Speed of the tasks: steps per second and milliseconds per reset, in one process.
 
     python -m benchmarks.tasks
     python -m benchmarks.tasks --json
 
-The actions are those that the random player said in the same episodes before, so that the player
-costs nothing while the clock runs.
+The actions of the random player are recorded before the measurement and then repeated, so that the
+time of the player is not measured.
 """
 
 import argparse
@@ -19,14 +19,19 @@ from lmrl.rollout import play
 from lmrl.tasks import known, make
 
 RECORDING, TIMING = 0.3, 0.7
-"""Seconds a task; the last episode of each is played to its end."""
+"""Time of each task, in seconds; the last episode of each is played to its end."""
 
 Recorded = tuple[int, list[str]]
-"""An episode to be played again: its seed and its actions."""
+"""A recorded episode: its seed and its actions."""
 
 
 def record(env: TextEnv, seconds: float) -> list[Recorded]:
-    """Return episodes of the random player, as many as fit `seconds`, at least one."""
+    """Return recorded episodes of the random player, at least one.
+
+    Args:
+        env: task to play.
+        seconds: time after which no further episode begins, in seconds.
+    """
     episodes: list[Recorded] = []
     began = perf_counter()
     while not episodes or perf_counter() - began < seconds:
@@ -36,7 +41,13 @@ def record(env: TextEnv, seconds: float) -> list[Recorded]:
 
 
 def measure(env: TextEnv, episodes: list[Recorded], seconds: float) -> dict[str, Any]:
-    """Return the figures of playing the recorded episodes, in turn, for `seconds`."""
+    """Play the recorded episodes again and again; return speeds and counts.
+
+    Args:
+        env: task to play.
+        episodes: recorded episodes.
+        seconds: time after which no further episode begins, in seconds.
+    """
     resetting = stepping = 0.0
     steps = resets = 0
     for seed, actions in cycle(episodes):
@@ -64,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", action="store_true", help="print figures as JSON")
+    parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
     options = parser.parse_args()
     rows: dict[str, dict[str, Any]] = {}
     for name in sorted(known()):
