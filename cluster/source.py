@@ -170,7 +170,7 @@ class OnlineSource:
             else sizes.min_episodes
         )
         count = min(max(wanted, sizes.min_episodes), sizes.max_episodes)
-        # Seeds of different runs lie far apart, those of evaluations farther still.
+        # The seeds of different runs are far apart, and those of evaluations are even farther.
         first = first_training_seed(exp.seed) + position.next_seed
         position.next_seed += count
         seeds = list(range(first, first + count))

@@ -56,7 +56,7 @@ class ServedPartner:
         request = Request(
             0, episode.context, request_seed(self.decoding.seed, episode.seed, len(episode.turns))
         )
-        # A client of its own for each turn: an answer that nobody waited for is never taken.
+        # Each turn has a client name of its own, so that a late reply to another turn is not used.
         client = f"partner/{episode.seed}/{len(episode.turns)}/{id(episode)}"
         answer = self.sampler.generate.remote(client, Contexts.pack([request]), self.decoding)
         replies = fetch(answer, self.timeout, "the policy's sampler")

@@ -94,7 +94,7 @@ def convert(file: Path, folder: Path) -> Path:
                 str(file.parent),
                 gguf_file=file.name,
                 dtype=torch.bfloat16,
-                # Without this the model loads but cannot be saved.
+                # Without this the model can be loaded but not saved.
                 quantization_config=GgufConfig(dequantize=True),
             )
             tokenizer = AutoTokenizer.from_pretrained(str(file.parent), gguf_file=file.name)
@@ -105,7 +105,7 @@ def convert(file: Path, folder: Path) -> Path:
             tokenizer.save_pretrained(str(temporary))
             name_portable_class(temporary)
             for written in temporary.iterdir():
-                written.chmod(0o644)  # a server of another user may read it
+                written.chmod(0o644)  # so that a server that runs as another user can read it
     except (OSError, ValueError) as error:
         raise UsageError(f"{file} could not be converted: {error}") from error
     return folder

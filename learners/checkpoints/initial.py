@@ -73,7 +73,7 @@ def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: in
             n_embd=config.width,
             n_layer=config.layers,
             n_head=config.heads,
-            # The same function as GPT-2's own `gelu_new`, as one operation instead of seven.
+            # The same function as GPT-2's `gelu_new`, in one operation instead of seven.
             activation_function="gelu_pytorch_tanh",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
