@@ -12,9 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lmrl.runs.names import METRICS
-
 from benchmarks.record import save, train
+from lmrl.runs.names import METRICS
 
 
 def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:

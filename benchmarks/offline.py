@@ -19,11 +19,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from lmrl.runs.names import DATA, LAST, SCORES, START, checkpoint
-
 from benchmarks.record import save, train
 from cluster.presets import preset
 from lmrl.runs.log import RunLog
+from lmrl.runs.names import DATA, LAST, SCORES, START, checkpoint
 
 
 def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:

@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from lmrl.runs.names import SUMMARY
-
 from lmrl.files import write_json
 from lmrl.runs.log import provenance
+from lmrl.runs.names import SUMMARY
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from lmrl.runs.names import CONFIG, MARKER
 
 from cluster.experiment import Experiment
 from learners.algorithms.registry import algorithm_class, as_json
 from lmrl.errors import UsageError
 from lmrl.limits import check_used
+from lmrl.runs.names import CONFIG, MARKER
 
 RECORD = "experiment.json"
 """Name of the file of a checkpoint that holds the experiment which made it."""

@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-from lmrl.runs.names import BEST, CHECKPOINTS, LAST, SCORES, SUMMARY, checkpoint, evaluated, step
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -28,6 +27,7 @@ from cluster.weights.push import PushReport
 from lmrl.errors import UsageError
 from lmrl.files import write_json
 from lmrl.runs.log import RunLog
+from lmrl.runs.names import BEST, CHECKPOINTS, LAST, SCORES, SUMMARY, checkpoint, evaluated, step
 from lmrl.scoring.score import Score
 from lmrl.scoring.text import interval
 

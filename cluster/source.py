@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from lmrl.runs.names import DATA, TRAJECTORIES
 from numpy.typing import NDArray
 
 from cluster.evaluation.fixed_seeds import mean_return
@@ -24,6 +23,7 @@ from cluster.stream import episodes, training_job
 from learners.algorithms.selection import selected
 from lmrl.data.generate import episodes as scripted
 from lmrl.data.store import files, load_mixture, mixture, write_new
+from lmrl.runs.names import DATA, TRAJECTORIES
 from lmrl.schema import to_table
 from lmrl.seeds import first_training_seed, replay_rng, tokenizer_seed
 from lmrl.tasks import make

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from lmrl.runs.names import OWN
 
 from lmrl.data.store import load, write
 from lmrl.files import atomic_file, atomic_folder, atomic_link, write_json
 from lmrl.rollout import play
+from lmrl.runs.names import OWN
 from lmrl.tasks import make
 
 

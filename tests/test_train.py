@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from lmrl.runs.names import MARKER
 
 from lmrl.cli import main
 from lmrl.runs.log import RunLog
+from lmrl.runs.names import MARKER
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -5,8 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lmrl.runs.names import GUIDED, LAST, START, checkpoint
-
 from cluster.experiment import Experiment
 from cluster.presets import preset
 from cluster.source import sample_texts
@@ -14,6 +12,7 @@ from learners.checkpoints.guided import make_guided
 from learners.checkpoints.initial import make_start
 from lmrl.errors import UsageError
 from lmrl.runs.log import RunLog
+from lmrl.runs.names import GUIDED, LAST, START, checkpoint
 
 
 class Start(NamedTuple):
