@@ -59,7 +59,7 @@ class LearnerConfig:
         optimiser: settings of AdamW and ZeRO.
         micro_tokens: largest number of tokens of one forward pass, padding included.
         windows: rule that makes rows of histories longer than the task's window, see
-            `learners.batch.collate`; `strided` is for learning from data sets.
+            `learners.collate.collate`; `strided` is for learning from data sets.
         max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
         timeout: time until an unfinished collective is an error, in seconds.
     """

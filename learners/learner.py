@@ -30,9 +30,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
-from learners.batch import Batch, collate
+from learners.batch import Batch
 from learners.buckets import Bucket
 from learners.checkpoints.guided import copy_tokenizer, write_guided
+from learners.collate import collate
 from learners.config import LearnerConfig
 from learners.engine import DeepSpeedEngine
 from learners.micro_batch import MicroBatch, micro_batches

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 
 from learners.algorithms.bc import bc_loss
 from learners.algorithms.ppo import PPO
-from learners.batch import Batch, collate
+from learners.batch import Batch
+from learners.collate import collate
 from learners.micro_batch import MicroBatch, micro_batches
 from learners.networks.actor_critic import Network, ValueHead
 from learners.networks.causal_lm import CausalLM

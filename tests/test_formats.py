@@ -759,7 +759,7 @@ def codec(tmp_path_factory: pytest.TempPathFactory) -> Codec:
 def test_imported_episodes_are_trained_on(
     task: str, row: list[Row], tmp_path: Path, codec: Codec
 ) -> None:
-    from learners.batch import collate
+    from learners.collate import collate
 
     dump = as_groups if task == "car-dealer" else as_lines
     read = [codec.read(t) for t in imported(task, [save(tmp_path, row, dump)])]

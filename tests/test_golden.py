@@ -27,7 +27,8 @@ from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO, ppo_terms
 from learners.algorithms.returns import adapted_kl, gae, per_step, reward_to_go, whiten
 from learners.algorithms.sarsa import ConservativeSARSA, sarsa_terms
-from learners.batch import Batch, collate
+from learners.batch import Batch
+from learners.collate import collate
 from learners.config import OptimiserConfig
 from learners.engine import parameter_groups
 from learners.micro_batch import micro_batches

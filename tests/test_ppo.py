@@ -9,7 +9,8 @@ from torch import Tensor
 
 from learners.algorithms.base import OldOutputs
 from learners.algorithms.ppo import PPO, ppo_terms
-from learners.batch import Batch, collate
+from learners.batch import Batch
+from learners.collate import collate
 from learners.networks.outputs import Outputs
 from lmrl.errors import UsageError
 from lmrl.trajectory import TERMINATED, Trajectory, Turn

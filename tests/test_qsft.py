@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, ValueGuidance
 from learners.algorithms.qsft import QSFT, LikelihoodNetwork, qsft_terms
-from learners.batch import collate
+from learners.collate import collate
 from learners.micro_batch import micro_batches
 from learners.networks.causal_lm import CausalLM
 from learners.networks.guidance import action_values, guided_logits, likelihoods, ratios

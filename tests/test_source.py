@@ -8,7 +8,7 @@ import numpy as np
 from cluster.presets import preset
 from cluster.source import OnlineSource, SourceState, segments
 from learners.algorithms.ppo import PPO
-from learners.batch import collate
+from learners.collate import collate
 from lmrl.codec import Codec
 from lmrl.data.generate import episodes
 from lmrl.data.store import write

@@ -15,7 +15,8 @@ from learners.algorithms.ilql import ILQL
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.returns import lambda_returns, per_step, reward_to_go
-from learners.batch import Batch, collate
+from learners.batch import Batch
+from learners.collate import collate
 from learners.micro_batch import micro_batches
 from learners.networks.guidance import guided_logits
 from learners.networks.heads import Head
