@@ -118,8 +118,9 @@ class PushConfig:
         deadline: time limit of each phase of a push, and of the transfer of each table of episodes,
             in seconds.
         tolerance: largest difference of log-probabilities that the parity gate allows, in nats;
-            None is 1e-3 in float32 and 2 in bfloat16. The limits of the mean and the 95 % quantile
-            over likely tokens are shares of it, see `cluster.weights.parity`.
+            None is 1e-3 in float32 and 2 in bfloat16, and more where a large beta multiplies the
+            rounding of action values. The limits of the mean and the 95 % quantile over likely
+            tokens are shares of it, see `cluster.weights.parity`.
         probes: number of token sequences on which the gate compares log-probabilities.
     """
 

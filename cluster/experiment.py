@@ -16,7 +16,7 @@ from actors.chat.config import ChatConfig
 from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
 from cluster.config import DataConfig, EvaluationConfig, PlacementConfig, PushConfig, RolloutConfig
 from cluster.oracle import check_oracle
-from cluster.weights.parity import TOLERANCE
+from cluster.weights.parity import GUIDED_GAIN, TOLERANCE
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
 from learners.algorithms.selection import selected
@@ -90,7 +90,11 @@ class Experiment:
         if self.push.tolerance is not None:
             return self.push.tolerance
         both = {self.sampler.dtype, self.learner.optimiser.dtype}
-        return TOLERANCE["float32" if both == {"float32"} else "bfloat16"]
+        limit = TOLERANCE["float32" if both == {"float32"} else "bfloat16"]
+        guidance = self.algorithm.guidance
+        # The sampler multiplies the values, and so their rounding, by beta.
+        gain = guidance.beta * guidance.scale if guidance is not None else 0.0
+        return limit * max(1.0, gain / GUIDED_GAIN)
 
     @property
     def max_context(self) -> int:

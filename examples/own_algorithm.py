@@ -4,7 +4,7 @@
 
 Reward-weighted regression (Peters and Schaal 2007) in the form of a language model's loss: each
 action token is weighted by exp((G - best) / temperature), where G is the return from its turn on.
-`tests/test_algorithms.py` holds the contract that every algorithm has to satisfy.
+`tests/system/test_algorithms.py` holds the contract that every algorithm has to satisfy.
 """
 
 import argparse

@@ -4,7 +4,7 @@
     lmrl play examples.own_task:GuessNumber                       # play it yourself
     lmrl data generate examples.own_task:GuessNumber --episodes 100 --out data/numbers
 
-Any command that takes a task takes `module:Class`. `tests/test_tasks.py` holds the contract that
+Any command that takes a task takes `module:Class`. `tests/unit/test_tasks.py` holds the contract
 every task has to satisfy.
 """
 

@@ -2,7 +2,7 @@
 
 Each interval here is one that covers what it says for few values, which percentiles of a bootstrap
 do not: of three runs a percentile interval covers their mean's expectation in about two of three
-cases. `tests/test_intervals.py` measures the coverage.
+cases. `tests/unit/test_intervals.py` measures the coverage.
 
 Runs of a group share the seeds of their evaluation. The mean return of a run is then
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("lmrl", "learners", "actors", "cluster", "benchmarks")
 MAY_IMPORT = {
     "lmrl": {"lmrl"},

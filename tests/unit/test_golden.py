@@ -41,7 +41,7 @@ from learners.networks.values import ValueNetwork, ValueOutputs
 from lmrl.codec import Codec
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Ids, Trajectory, Turn
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("LMRL_GOLDEN", ROOT / "tests" / "golden"))
 
 Case = dict[str, Any]

@@ -9,7 +9,7 @@ from lmrl.data import write
 from lmrl.data.generate import episodes
 from lmrl.tasks import make
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def output(*arguments: str) -> str:

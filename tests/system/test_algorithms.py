@@ -13,7 +13,7 @@ from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import ALGORITHMS, algorithm_class, as_json
 from lmrl.errors import UsageError
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
 import json, sys

@@ -11,7 +11,7 @@ import pytest
 
 import lmrl
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("lmrl", "learners", "actors", "cluster", "benchmarks")
 # `lmrl` imports these inside functions, for what needs them.

@@ -33,7 +33,7 @@ from lmrl.tasks.twenty_questions import TwentyQuestions
 from lmrl.tasks.wordle import Wordle
 from lmrl.tasks.wordle.vocabulary import published_feedback, vocabulary
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("LMRL_TRACES", ROOT / "tests" / "traces"))
 DATA = Path(os.environ.get("LMRL_SPEC_DATA", ROOT / "tests" / "data"))
 """Folder with the published word lists, which are not part of this repository."""
@@ -533,4 +533,4 @@ def test_parity(name: str, record: Record) -> None:
 
 
 def test_every_trace_file_has_a_runner() -> None:
-    assert not others(), "write the runners in tests/test_parity.py"
+    assert not others(), "write the runners in tests/unit/test_parity.py"

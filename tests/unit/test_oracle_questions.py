@@ -12,7 +12,7 @@ from lmrl.tasks.guess_my_city.cities import cities
 from lmrl.tasks.questions.replies import NO, UNKNOWN, YES
 from lmrl.tasks.twenty_questions import TwentyQuestions, knowledge
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 FILES = ("oracle_questions.jsonl", "oracle_questions_held_out.jsonl")
 UNKNOWN_AT_MOST = {"twenty-questions": 0.2, "guess-my-city": 0.35}
 WRONG_AT_MOST = 0.05

@@ -17,7 +17,7 @@ import pytest
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(500)]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
 import json, sys

@@ -11,7 +11,7 @@ from benchmarks.table import PAGES, TABLES, render
 from cluster.presets import PRESETS
 from cluster.presets.preset import Measured
 
-RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 
 
 def test_every_table_is_on_a_page() -> None:

@@ -18,7 +18,7 @@ from lmrl.runs.names import MARKER
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 SMALL = [
     "--options", '{"max_steps": 12}', "--evaluation.episodes", "16",

@@ -19,7 +19,7 @@ from lmrl.runs.names import MARKER
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TABLE = to_table([play(make("maze-fo", max_steps=1), "optimal", 0, "maze-fo")])
 
 
