@@ -89,7 +89,7 @@ PRESETS: dict[str, Preset] = {
     "maze-po-ilql": Preset(
         Experiment(
             task="maze-po",
-            # beta was chosen on seed 3 and on other episodes than the scored ones. Not tuned otherwise.
+            # beta was chosen on seed 3, on other episodes than the scored ones.
             algorithm=ILQL(
                 gamma=0.95,
                 mc_updates=300,

@@ -48,6 +48,16 @@ if learner.group.rank == 0:
 """
 
 
+FREE_PORT = """
+import socket
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+"""
+
+
 def started(program: str, *arguments: Any) -> "subprocess.Popen[str]":
     """Start a program in a process of its own, where DeepSpeed can make its process group."""
     return subprocess.Popen(
@@ -68,8 +78,8 @@ def output(process: "subprocess.Popen[str]") -> str:
 
 
 def run(program: str, *arguments: Any) -> str:
-    """Run a program and return what it printed."""
-    return output(started(program, *arguments))
+    """Run a program, which may call `free_port`, and return what it printed."""
+    return output(started(FREE_PORT + program, *arguments))
 
 
 def learn(
@@ -143,7 +153,7 @@ algorithm = PPO(kl_coef=0.1, kl_target=0.01, epochs=2, minibatch=20)
 def fresh(port):
     config = LearnerConfig(optimiser=OptimiserConfig(lr=1e-2), threads=1)
     return Learner(algorithm, config, checkpoint, 56, port=port)
-learner = fresh(29731)
+learner = fresh(free_port())
 for table in tables[:2]:
     learner.update([table])
 learner.save(folder)
@@ -198,7 +208,7 @@ algorithm = PPO(
     critic="trunk", bc_coef=1.0, epochs=2, minibatch=0, value_scale=5.0, kl_coef=0.0, kl_stop=None
 )
 config = LearnerConfig(optimiser=OptimiserConfig(lr=2e-3), threads=1)
-learner = Learner(algorithm, config, sys.argv[1], 56, port=29741)
+learner = Learner(algorithm, config, sys.argv[1], 56, port=free_port())
 collate, sizes = learner._collate, []
 def counted(tables):
     sizes.append(sum(table.num_rows for table in tables))
@@ -240,7 +250,7 @@ for zero, dtype in ((0, "bfloat16"), (1, "bfloat16"), (3, "bfloat16"), (0, "floa
     optimiser = OptimiserConfig(lr=1e-2, eps=1e-1, zero=zero, zero_whole=0, dtype=dtype)
     config = LearnerConfig(optimiser=optimiser, micro_tokens=150, threads=1)
     algorithm = ILQL(value_start=-20.0, cql_weight=0.1, polyak=0.5)
-    learner = Learner(algorithm, config, sys.argv[1], 56, port=29761)
+    learner = Learner(algorithm, config, sys.argv[1], 56, port=free_port())
     kinds = []
     step = learner.engine.step
     def watched():
@@ -294,17 +304,17 @@ algorithms = [
     (ILQL(gamma=0.95, value_start=-20.0), "y", -20.0),
     (QSFT(gamma=0.95, lowest=-40.0, value_start=-20.0, support=0.5), "w", 0.5),
 ]
-for port, (algorithm, metric, expected) in enumerate(algorithms, 29751):
+for algorithm, metric, expected in algorithms:
     for budget in (10**6, 200):
         learner = Learner(algorithm, LearnerConfig(micro_tokens=budget, threads=1), sys.argv[1], 56,
-                          port=port)
+                          port=free_port())
         found = learner.update([table])[metric]
         assert abs(found - expected) < 1e-3 * abs(expected), (algorithm.name, budget, found)
 # Values that bootstraps use are as new in every epoch, in one pass and in many.
 algorithm = ILQL(gamma=0.95, value_start=-20.0, polyak=0.5, epochs=6)
 config = LearnerConfig(optimiser=OptimiserConfig(lr=1e-2, eps=1e-3), threads=1)
 first, second = (
-    Learner(algorithm, replace(config, micro_tokens=budget), sys.argv[1], 56, port=29756)
+    Learner(algorithm, replace(config, micro_tokens=budget), sys.argv[1], 56, port=free_port())
     .update([table])["y"]
     for budget in (10**6, 200)
 )

@@ -1,6 +1,7 @@
 """A step whose gradient is not finite changes nothing, on one rank and at every ZeRO stage."""
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ for zero in range(4):
     config = LearnerConfig(
         optimiser=OptimiserConfig(lr=1e-2, zero=zero), micro_tokens=100, threads=1, max_skips=3
     )
-    learner = Learner(algorithm, config, sys.argv[1], 56, port=29751)
+    learner = Learner(algorithm, config, sys.argv[1], 56, port=int(sys.argv[2]))
     assert np.isfinite(learner.update([table])["loss"])
     before = state(learner)
     for damage in ("gradient", "loss"):
@@ -101,8 +102,11 @@ print("whole")
 
 def test_a_step_that_is_not_finite_changes_nothing(checkpoint: Path) -> None:
     """Weights, the optimiser's state and the target network stay; the skips are counted."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(checkpoint)],
+        [sys.executable, "-c", PROGRAM, str(checkpoint), port],
         capture_output=True, text=True, cwd=ROOT, timeout=200,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
