@@ -35,6 +35,9 @@ unit of 5, correct weights differ by up to 4.9e-4 nats, with a 95 % quantile of 
 MEAN, QUANTILE = 0.05, 0.15
 """Limits of mean and quantile over likely tokens, as a share of the limit of the maximum."""
 
+BORDER = 0.05
+"""Largest share of a probe's tokens that may lie inside the nucleus on one side only."""
+
 SHOWN = 3
 """Largest number of tensor names in an error message."""
 
@@ -123,9 +126,9 @@ def compare(
         tolerance: largest allowed difference of log-probabilities, in nats.
     """
     expected = np.concatenate(sent.logprobs).astype(np.float64)
-    gaps = [np.abs(a - b) for a, b in zip(held.logprobs, sent.logprobs, strict=True)]
-    gap = np.concatenate(gaps).astype(np.float64)
-    likely = gap[expected >= np.median(expected)] if np.isfinite(expected).all() else gap
+    gaps = [_gap(a, b) for a, b in zip(held.logprobs, sent.logprobs, strict=True)]
+    gap = np.concatenate(gaps)
+    likely = gap[expected >= np.median(expected)]
     largest = [float(np.nan_to_num(part, nan=np.inf).max(initial=-1.0)) for part in gaps]
     probe = int(np.argmax(largest))
     position = int(np.argmax(np.nan_to_num(gaps[probe], nan=np.inf))) + 1
@@ -138,6 +141,26 @@ def compare(
         worst=(probe, position, int(probes[probe][position])),
         tolerance=tolerance,
     )
+
+
+def _gap(
+    held: NDArray[np.floating[Any]], sent: NDArray[np.floating[Any]]
+) -> NDArray[np.floating[Any]]:
+    """Return the difference of log-probabilities of each token of a probe, in nats.
+
+    A policy with a nucleus gives the tokens outside probability 0. Two such tokens are equal. A
+    token at the border of the nucleus may be inside on one side only, by rounding: these are not
+    counted either, unless they are more than `BORDER` of the tokens.
+    """
+    held, sent = held.astype(np.float64), sent.astype(np.float64)
+    outside, also = np.isneginf(held), np.isneginf(sent)
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(held - sent)
+    gap[outside & also] = 0.0
+    border = outside ^ also
+    if border.mean() <= BORDER:
+        gap[border] = 0.0
+    return gap
 
 
 def differing(sent: Mapping[str, int], held: Mapping[str, int]) -> tuple[str, ...]:

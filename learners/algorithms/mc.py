@@ -24,6 +24,7 @@ from learners.algorithms.returns import per_step, reward_to_go
 from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
 from learners.networks.values import ValueOutputs
+from lmrl.errors import UsageError
 
 
 def mc_terms(q: Float[Tensor, "N"], returns: Float[Tensor, "N"]) -> Float[Tensor, "N"]:
@@ -50,6 +51,18 @@ class MC(ValueBased):
     name: ClassVar[str] = "mc"
     q_heads: ClassVar[int] = 1
 
+    def __post_init__(self) -> None:
+        """Refuse a return that is infinite.
+
+        Raises:
+            UsageError: for an endless rest without a discount.
+        """
+        if self.endless and self.gamma >= 1.0:
+            raise UsageError(
+                f"algorithm.endless with algorithm.gamma {self.gamma:g} makes the return of a "
+                "truncated episode infinite; give a gamma below 1, or set endless to false"
+            )
+
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]
     ) -> tuple[Columns, Metrics, dict[str, float]]:
@@ -60,13 +73,20 @@ class MC(ValueBased):
         return {"returns": returns}, {}, {}
 
     def _tails(self, batch: Batch) -> np.ndarray:
-        """Return the value of the missing rest of each truncated episode `[K]`."""
+        """Return the value of the missing rest of each truncated episode `[K]`.
+
+        The rest is the episode's own mean turn for ever, so of reward r and n action tokens: a
+        geometric series whose first reward is n - 1 tokens away.
+        """
         last = np.flatnonzero(batch.next >= batch.actions)
         episodes = batch.episode[last]
         rewards = np.bincount(batch.episode, batch.reward, batch.episodes)[episodes]
         turns = np.bincount(batch.episode, batch.turn_end, batch.episodes)[episodes]
+        length = np.bincount(batch.episode, minlength=batch.episodes)[episodes] / turns
+        length = length if self.credit == "token" else np.ones_like(length)
+        series = self.gamma ** (length - 1.0) / (1.0 - self.gamma**length)
         tails = np.zeros(batch.entries - batch.actions)
-        tails[batch.next[last] - batch.actions] = rewards / turns / max(1.0 - self.gamma, 1e-6)
+        tails[batch.next[last] - batch.actions] = rewards / turns * series
         return tails
 
     def loss(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ pytestmark = [
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_samplers_and_learner_agree_on_a_gpu(checkpoint: Path, dtype: str) -> None:
+def test_samplers_and_learner_agree_on_a_gpu(checkpoint: Path, dtype: Any) -> None:
     from cluster.presets import preset
     from cluster.startup.launch import launch
     from cluster.startup.ray_session import ray_session

@@ -50,6 +50,20 @@ def test_the_criterion_that_refuses_is_named(change: np.ndarray, words: str) -> 
     assert "push.tolerance 2" in found.sentence()
 
 
+def test_tokens_outside_a_nucleus_are_equal() -> None:
+    """A nucleus gives probability 0 to what is outside, on both sides, or by rounding on one."""
+
+    def cut(outside: np.ndarray) -> Fingerprint:
+        return Fingerprint([np.where(outside, -np.inf, LOGPROBS)] * 2, SENT.checksums)
+
+    tokens = np.arange(200)
+    sent = cut(tokens % 7 == 0)
+    alike = compare(sent, sent, PROBES, 1.0)
+    assert not alike.refused and alike.maximum == 0.0
+    assert not compare(sent, cut((tokens % 7 == 0) & (tokens != 14)), PROBES, 1.0).refused
+    assert compare(sent, cut(tokens < 0), PROBES, 1.0).refused
+
+
 def test_another_byte_is_named_by_its_tensor() -> None:
     for sums in ({"a": 1, "b": 3}, {"a": 1}, {"a": 1, "b": 2, "c": 3}):
         found = compare(SENT, held(np.zeros(200), sums), PROBES, 1.0)
@@ -159,6 +173,9 @@ def test_every_injected_fault_is_found_and_no_healthy_push_is_refused(
     def one(name: str, change: Callable[[torch.Tensor], torch.Tensor]) -> Named:
         return [(key, change(t) if key == name else t) for key, t in now]
 
+    def stale(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda _: before[name]
+
     def swapped(a: str, b: str) -> Named:
         other = {a: tensors[b], b: tensors[a]}
         return [(key, other.get(key, t)) for key, t in now]
@@ -169,7 +186,7 @@ def test_every_injected_fault_is_found_and_no_healthy_push_is_refused(
 
     faults: dict[str, Named] = {}
     for name in matrices:
-        faults[f"stale {name}"] = one(name, lambda _, name=name: before[name])
+        faults[f"stale {name}"] = one(name, stale(name))
         faults[f"zeroed row of {name}"] = one(name, zeroed)
         faults[f"half {name}"] = one(name, lambda t: t / 2)
         faults[f"negated {name}"] = one(name, torch.neg)

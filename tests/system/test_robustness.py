@@ -296,6 +296,7 @@ def test_differences_are_paired_by_seed() -> None:
     assert found is not None and found.pairs == 45
     assert found.mean == pytest.approx(-1.0 - 23 / 45)
     # The spread between episodes is no part of it: every pair differs by one or two.
+    assert found.ci95 is not None
     assert -2.0 < found.ci95[0] < found.mean < found.ci95[1] < -1.0
     assert found.ci95 == mean_interval([-1.0 - (seed % 2) for seed in reversed(range(5, 50))])
     assert difference(other, [episode(99, 0.0)]) is None

@@ -23,6 +23,7 @@ from actors.messages import (  # noqa: E402
     Contexts,
     Decoding,
     EngineFailed,
+    Failure,
     Job,
     Request,
     SamplerStale,
@@ -227,7 +228,7 @@ def test_a_sampler_that_missed_the_beginning_of_a_push_stays_silent(fleet: Fleet
 
 
 def test_a_raising_task_fails_its_episode_and_not_the_run(fleet: Fleet) -> None:
-    failures = []
+    failures: list[Failure] = []
     fleet.failures = failures.append
     with fresh_ledger(fleet) as ledger:
         work = job(fleet, list(range(12)), task="tests.faulty:Faulty")

@@ -45,7 +45,7 @@ kinds = pytest.mark.parametrize("kind", [*KINDS, "mixed"])
 
 def test_an_action_that_the_task_did_not_apply_is_not_learned_from() -> None:
     """The maze's limit: the last reward counts in the score, and its action led nowhere."""
-    codec = Spelled()
+    codec: Any = Spelled()
     env = make("maze-fo", max_steps=3)
     episode = Episode(env, 5, codec, name="maze-fo")
     while not episode.done:
@@ -96,7 +96,7 @@ def random_episode(rng: np.random.Generator, kind: str, turns: int | None = None
     def ids(low: int = 1) -> Ids:
         return rng.integers(0, VOCAB, size=rng.integers(low, 4)).astype(np.int32)
 
-    made = []
+    made: list[Turn] = []
     *context_spans, final_span = spans(kind, count + 1, rng)
     for span in context_spans:
         action = ids()
@@ -236,7 +236,7 @@ def test_observation_tokens_are_seen_once_with_all_that_comes_before(seed: int, 
                 (context[:end].tolist(), int(context[end]))
                 for end in range(max(before, 1), len(context))  # nothing predicts a first token
             ]
-    observation = [
+    found = [
         (row_of(batch, segment)[: position + 1], token)
         for segment, position, token in zip(
             batch.observation_segment,
@@ -245,7 +245,7 @@ def test_observation_tokens_are_seen_once_with_all_that_comes_before(seed: int, 
             strict=True,
         )
     ]
-    assert observation == expected
+    assert found == expected
     assert len(collate(episodes).observation_token) == 0
 
 
@@ -422,9 +422,14 @@ def tiny_network(chunk: int = 4096) -> Network:
     return Network(CausalLM(GPT2LMHeadModel(config)), None, head, value_scale=3.0, chunk=chunk)
 
 
+def value_head(network: Network) -> Any:
+    assert network.value_head is not None
+    return network.value_head
+
+
 def naive(network: Network, episodes: Sequence[Trajectory]) -> Iterator[torch.Tensor]:
     """Yield log-probs `[A]` and values `[A]` of each turn: one full forward pass a turn."""
-    model = network.policy.model
+    model: Any = network.policy.model
     for episode in episodes:
         for turn, context in zip(episode.turns, episode.contexts(), strict=False):
             ids = torch.tensor(np.concatenate([context, turn.action_ids]), dtype=torch.long)[None]
@@ -432,7 +437,7 @@ def naive(network: Network, episodes: Sequence[Trajectory]) -> Iterator[torch.Te
             states = slice(len(context) - 1, ids.shape[1] - 1)
             logp = F.log_softmax(out.logits[0, states], -1)
             chosen = logp.gather(-1, ids[0, len(context) :, None]).squeeze(-1)
-            value = network.value_head(out.hidden_states[-1][0, states]).squeeze(-1)
+            value = value_head(network)(out.hidden_states[-1][0, states]).squeeze(-1)
             yield torch.stack([chosen, network.value_scale * value])
 
 
@@ -488,7 +493,7 @@ def test_bootstrap_values_and_observation_logprobs_are_those_of_the_full_model()
     episodes = random_episodes(0, "mixed")
     batch = collate(episodes, observations=True)
     network = tiny_network()
-    model = network.policy.model
+    model: Any = network.policy.model
     finals = [list(e.contexts())[-1] for e in episodes if e.ending == TRUNCATED]
     checked = 0
     with torch.no_grad():
@@ -497,7 +502,7 @@ def test_bootstrap_values_and_observation_logprobs_are_those_of_the_full_model()
             for place in np.flatnonzero(micro.entry >= batch.actions):
                 ids = torch.tensor(finals[micro.entry[place] - batch.actions])[None].long()
                 hidden = model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
-                value = network.value_scale * network.value_head(hidden[0, -1])
+                value = network.value_scale * value_head(network)(hidden[0, -1])
                 assert out.value[place].item() == pytest.approx(value.item(), abs=1e-5)
                 checked += 1
             for place, entry in enumerate(micro.observation):

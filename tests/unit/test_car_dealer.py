@@ -120,7 +120,7 @@ def test_rewards(deal: Deal, fancy: float, revenue: float, sale: float) -> None:
         if deal.msrp:
             env, _ = env_of([deal.line], reward_mode=mode)
             step = env.step("Hello.\n")
-            assert (step.terminated, step.reward) == (True, pytest.approx(value))
+            assert step.terminated and step.reward == pytest.approx(value)
             assert step.info["success"] == deal.bought
 
 

@@ -288,7 +288,7 @@ def game(env: Chess, seed: int) -> list[str]:
     """Return the positions of a game of random moves."""
     env.reset(seed=seed)
     act = env.player("random", random.Random(0))
-    texts = []
+    texts: list[str] = []
     assert env.state is not None
     while env.state.running and len(texts) < 40:
         texts.append(env.step(act("")).text)

@@ -1,6 +1,7 @@
 """Data sets on disk: whole or not at all, streamed, and refused when they are not ours."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,7 @@ from lmrl import make
 from lmrl.data.generate import episodes
 from lmrl.data.store import files, load, write
 from lmrl.errors import DataError, UsageError
-from lmrl.trajectory import transcript
+from lmrl.trajectory import Trajectory, transcript
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_a_table_of_others_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_crash_while_writing_leaves_no_file(tmp_path: Path) -> None:
-    def broken():
+    def broken() -> Iterator[Trajectory]:
         yield from episodes(make("maze-fo"), "maze-fo", 3, 0, "random", {})
         raise KeyboardInterrupt
 

@@ -144,7 +144,7 @@ IDS = [f"{task}-{form.__name__}-{dump.__name__}" for task, form, dump in FORMS]
 
 
 def episodes(task: str, count: int = 4) -> Iterator[tuple[Trajectory, TextEnv]]:
-    options = {} if task == "guess-my-city" else {"faithful": True}
+    options: dict[str, Any] = {} if task == "guess-my-city" else {"faithful": True}
     if task == "chess":
         options["max_moves"] = 12
     env = lmrl.make(task, **options)
@@ -199,11 +199,11 @@ def refused(capsys: pytest.CaptureFixture[str], folder: Path, task: str, *given:
 # -- rows by hand ---------------------------------------------------------------------------------
 
 
-def step(action: str = "move up\n", done: bool = False, **changed: Any) -> Row:
+def step(action: Any = "move up\n", done: Any = False, **changed: Any) -> Row:
     return {"state": "Here.\n", "action": action, "reward": -1, "done": done, **changed}
 
 
-def move(action: str = "e4", state: str = START, **changed: Any) -> Row:
+def move(action: Any = "e4", state: Any = START, **changed: Any) -> Row:
     return {"state": state, "action": action, "reward": 0, "done": False, **changed}
 
 

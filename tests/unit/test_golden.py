@@ -561,12 +561,17 @@ def ppo_loss(case: Case, close: Close) -> None:
     for name in ("policy_loss", "value_loss", "approx_kl", "policy_clipfrac", "value_clipfrac"):
         close(terms.sums[name] / count, expected[name], name)
     close(terms.sums["ratio"] / count, expected["ratio"], "ratio")
-    plain = ppo_terms(logprob, value, **targets, clip=hyper["cliprange"], value_clip=None)
+    columns: dict[str, Any] = dict(targets)
+    plain = ppo_terms(logprob, value, clip=hyper["cliprange"], value_clip=None, **columns)
     close(2.0 * plain.value.mean(), expected["values_error"], "squared error of the values")
 
 
 class Toy(nn.Module):
     """The trunk of the fixtures: a running mean of embeddings, a matrix and positions."""
+
+    emb: Tensor
+    w: Tensor
+    pos: Tensor
 
     def __init__(self, parameters: dict[str, Any]) -> None:
         super().__init__()

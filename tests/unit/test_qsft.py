@@ -184,10 +184,10 @@ def test_a_small_maze_reaches_its_optimum(tokens: int) -> None:
             base[cell, begun + cell] = 3.0
             base[SIZE + 4 * cell : SIZE + 4 * cell + 4, stop] = 3.0
     data = []
-    for cell in GRID.starts:
-        here = GRID.cells.index(cell)
+    for place in GRID.starts:
+        here = GRID.cells.index(place)
         for number, move in enumerate(moves):
-            after = GRID.move[cell, move]
+            after = GRID.move[place, move]
             done = after == GRID.goal
             turns = (turn(here, action(here, number), 0.0 if done else -1.0),)
             final = NO_IDS if done else np.array([GRID.cells.index(after)], np.int32)
@@ -199,10 +199,10 @@ def test_a_small_maze_reaches_its_optimum(tokens: int) -> None:
     best = np.zeros(SIZE)
     for _ in range(200):  # value iteration
         q = np.full((SIZE, 4), low)
-        for cell in GRID.starts:
+        for place in GRID.starts:
             for number, move in enumerate(moves):
-                after = GRID.move[cell, move]
-                q[GRID.cells.index(cell), number] = (
+                after = GRID.move[place, move]
+                q[GRID.cells.index(place), number] = (
                     0.0 if after == GRID.goal else -1.0 + gamma * best[GRID.cells.index(after)]
                 )
         best = q.max(-1)
@@ -225,13 +225,13 @@ def test_a_small_maze_reaches_its_optimum(tokens: int) -> None:
         guidance = replace(algorithm, q_from="ratio").guidance
         values = low * (1.0 - action_values(base, [outputs], guidance))
         guided = guided_logits(base, [outputs], replace(guidance, beta=60.0)).softmax(-1)
-    for cell in GRID.starts:
-        here = GRID.cells.index(cell)
+    for place in GRID.starts:
+        here = GRID.cells.index(place)
         deciding = here if tokens == 1 else begun + here
         first = SIZE + 4 * here
         found = values[deciding, first : first + 4].numpy()
         np.testing.assert_allclose(found, q[here], atol=0.25)
-        assert moves[int(found.argmax())] in GRID.best_moves(cell, GRID.goal)
+        assert moves[int(found.argmax())] in GRID.best_moves(place, GRID.goal)
         # What the start policy never says is not said, however small p / π's denominator.
         assert guided[deciding, first : first + 4].sum() > 0.999
 

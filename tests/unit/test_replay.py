@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +31,7 @@ def maze(count: int = 4) -> list[Trajectory]:
     return list(episodes(make("maze-po"), "maze-po", count, 0, "mixture", {}))
 
 
-def with_turn(trajectory: Trajectory, number: int, **changes: object) -> Trajectory:
+def with_turn(trajectory: Trajectory, number: int, **changes: Any) -> Trajectory:
     """Return an episode with fields of its turn `number`, from 1, changed."""
     turns = list(trajectory.turns)
     turns[number - 1] = replace(turns[number - 1], **changes)
@@ -197,14 +198,13 @@ def test_what_cannot_be_replayed_is_refused(
     assert "cut.parquet is cut off" in refused(cut)
     assert "does not hold trajectories" in refused(foreign)
     assert "no data set at" in refused(tmp_path / "nothing")
-    for number, (changes, message) in enumerate(
-        [
-            ({"task": "maze-p"}, "did you mean 'maze-po'"),
-            ({"options": {"last_q": 1}}, "last_k"),
-            ({"options": {"start": {"cell": 1}}}, "maze start option"),
-            ({"options": {"start": "here"}}, "not a JSON object"),
-        ]
-    ):
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"task": "maze-p"}, "did you mean 'maze-po'"),
+        ({"options": {"last_q": 1}}, "last_k"),
+        ({"options": {"start": {"cell": 1}}}, "maze start option"),
+        ({"options": {"start": "here"}}, "not a JSON object"),
+    ]
+    for number, (changes, message) in enumerate(cases):
         write([replace(data, **changes)], tmp_path / str(number))
         assert message in refused(tmp_path / str(number))
 

@@ -136,14 +136,14 @@ def test_seed_none_draws_one_and_reports_it(name: str) -> None:
 def test_global_randomness_is_left_alone(name: str) -> None:
     random.seed(3)
     np.random.seed(3)
-    before = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
+    before = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     env = make(name)
     for seed in (0, None):
         text, _ = env.reset(seed=seed)
         for player in env.players:
             walk(env, env.player(player, random.Random(0)), text, limit=5)
             text, _ = env.reset(seed=seed)
-    after = random.getstate(), np.random.get_state()[1].tolist(), np.random.get_state()[2]
+    after = random.getstate(), np.random.get_state(legacy=False)["state"]["key"].tolist()
     assert before == after
 
 

@@ -544,3 +544,25 @@ def test_a_following_state_that_is_missing_is_an_error() -> None:
     assert passed(np.array([0, 1]))["v_next"].tolist() == [-3.0, -3.0, -3.0]
     with pytest.raises(LookupError, match="1 following states are not in the pass"):
         passed(np.array([0]))
+
+
+@pytest.mark.parametrize("tokens", [1, 3])
+@pytest.mark.parametrize("credit", ["turn", "token"])
+def test_the_rest_of_a_cut_episode_is_its_mean_turn_for_ever(tokens: int, credit: Any) -> None:
+    """Against the same episode with ten thousand more turns."""
+
+    def played(turns: int, ending: str) -> Trajectory:
+        one = step_of(GRID.starts[0], "move up\n", tokens)
+        turn = replace(one.turns[0], reward=-1.0)
+        return replace(one, turns=(turn,) * turns, ending=ending)
+
+    algorithm = MC(gamma=0.99, credit=credit, endless=True)
+    cut, long = (collate([played(n, e)]) for n, e in ((4, TRUNCATED), (4000, TERMINATED)))
+    none = OldOutputs(np.zeros(0), np.zeros(0), np.zeros(0), np.zeros((0, 0)))
+    found, expected = (algorithm.prepare(b, none, None, {})[0]["returns"] for b in (cut, long))  # type: ignore[arg-type]
+    np.testing.assert_allclose(found[: 4 * tokens], expected[: 4 * tokens], rtol=1e-6)
+
+
+def test_an_endless_rest_needs_a_discount() -> None:
+    with pytest.raises(UsageError, match=r"endless with algorithm.gamma 1 makes the return"):
+        MC(gamma=1.0, endless=True)
