@@ -149,7 +149,7 @@ PRESETS: dict[str, Preset] = {
                 windows="strided",
             ),
         ),
-        measured=None,
+        measured=Measured("offline-maze-po-qsft", (-100.21,), 28.5, "1da3b91"),
     ),
     "maze-po-ppo": Preset(
         Experiment(
