@@ -153,11 +153,11 @@ def test_another_beta_needs_no_push(guided: Fleet, checkpoint: Path, tmp_path: P
     folder = saved(guided, tmp_path, checkpoint)
     sampler = guided.samplers[0]
     for beta in (0.0, 8.0):
-        ray.get(sampler.guidance.remote(beta))
+        ray.get(sampler.set_beta.remote(beta))
         scores = ray.get(sampler.score.remote(guided.probes))
         for score, expected in zip(scores, twin(folder, guided.probes, beta), strict=True):
             np.testing.assert_allclose(score, expected, atol=2e-4)
-    ray.get(sampler.guidance.remote(ALGORITHM.beta))
+    ray.get(sampler.set_beta.remote(ALGORITHM.beta))
 
 
 def test_sampled_log_probs_are_those_of_the_guided_policy(
