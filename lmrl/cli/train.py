@@ -95,9 +95,12 @@ def _run_log(options: argparse.Namespace) -> Any:
         log = RunLog(lasting(options.resume, "--resume"))
         log.check_marked()
         return log
-    if options.preset is None:
-        raise UsageError(f"give a preset: {', '.join(PRESETS)}")
-    return RunLog(lasting(options.run_dir or Path("runs") / options.preset, "--run-dir"))
+    if options.preset is None and options.config is None:
+        raise UsageError(
+            f"give a preset, or --config with a whole experiment; presets: {', '.join(PRESETS)}"
+        )
+    name = options.preset or options.config.stem
+    return RunLog(lasting(options.run_dir or Path("runs") / name, "--run-dir"))
 
 
 def _experiment(options: argparse.Namespace, log: Any) -> Any:
@@ -115,10 +118,11 @@ def _experiment(options: argparse.Namespace, log: Any) -> Any:
         if log.finished:
             raise UsageError(f"{log.folder} has ended; its figures are in summary.json")
         return exp
-    exp = preset(options.preset)
+    base = preset(options.preset) if options.preset is not None else None
     if options.config is not None:
-        exp = read_config(options.config, exp)
-    return change(exp, options.fields_given)
+        base = read_config(options.config, base)
+    assert base is not None  # `_run_log` wants one of the two
+    return change(base, options.fields_given)
 
 
 def _plan(exp: Any, folder: Path) -> str:

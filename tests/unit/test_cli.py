@@ -75,7 +75,7 @@ def test_fields_are_checked_by_type_and_value(
     assert "above 0" in refused(capsys, "train", "maze-fo-bc", "--updates", 0, *there)
     assert "zero" in refused(capsys, "train", "maze-fo-bc", "--learner.optimiser.zero", 7, *there)
     assert "max_staleness" in refused(capsys, "train", "maze-fo-ppo", "--max_staleness", 2, *there)
-    assert "no room" in refused(capsys, "train", "maze-fo-bc", "--model.context", 8, *there)
+    assert "leaves no space" in refused(capsys, "train", "maze-fo-bc", "--model.context", 8, *there)
     assert not (tmp_path / "run").exists()
 
 
@@ -88,7 +88,7 @@ def test_what_cannot_start_is_refused_before_ray_starts(
     file = tmp_path / "file"
     file.write_text("")
     assert "cannot be written" in refused(capsys, "train", "maze-fo-bc", "--run-dir", file / "run")
-    assert "no checkpoint directory" in refused(
+    assert "is not a checkpoint directory" in refused(
         capsys, "evaluate", "--task", "maze-fo", "--checkpoint", tmp_path / "nothing"
     )
     assert "cut off" in refused(
@@ -209,3 +209,17 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 1 and "the disk is full, or a limit" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert not list(out.glob("*.parquet"))
+
+
+def test_a_file_with_an_algorithm_of_its_own_is_a_whole_experiment(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.json"
+    algorithm = {"name": "examples.own_algorithm:RewardWeighted", "temperature": 5.0}
+    file.write_text(json.dumps({"task": "maze-fo", "updates": 3, "algorithm": algorithm}))
+    code, out, _ = run(capsys, "train", "--config", file, "--dry-run", "--json")
+    fields = json.loads(out)
+    assert code == 0 and fields["updates"] == 3
+    assert fields["algorithm"] == {**algorithm, "gamma": 1.0, "best": 0.0}
+    file.write_text(json.dumps({"task": "maze-fo", "algorithm": {"name": "no.such:Thing"}}))
+    assert "cannot be imported" in refused(capsys, "train", "--config", file, "--dry-run")
