@@ -1,5 +1,6 @@
 """Facts of `chess` and `endgames`: rules, rewards, opponents, start positions."""
 
+import math
 import os
 import pickle
 import random
@@ -9,6 +10,7 @@ from statistics import fmean
 from typing import Any
 
 import chess
+import chess.engine
 import pytest
 
 from lmrl.env import Step
@@ -16,11 +18,11 @@ from lmrl.errors import UsageError
 from lmrl.rollout import Episode, play
 from lmrl.tasks import make
 from lmrl.tasks.chess import Chess
-from lmrl.tasks.chess.heuristics import gain, king_region
+from lmrl.tasks.chess.heuristics import MATE, gain, king_region
 from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
 from lmrl.tasks.chess.opponents import OPPONENTS
 from lmrl.tasks.chess.positions import PIECE_SETS, random_endgame
-from lmrl.tasks.chess.stockfish import EngineDied, Stockfish, find_engine
+from lmrl.tasks.chess.stockfish import ENGINE_LINES, EngineDied, Stockfish, find_engine
 
 START = "r n b q k b n r / p p p p p p p p / 8 / 8 / 8 / 8 / P P P P P P P P / R N B Q K B N R"
 NULL_MOVES = ["--", "0000", "Z0", "@@@@"]
@@ -422,6 +424,35 @@ def test_engine_lines_repeat_and_sort() -> None:
     mate = engine.lines("7k/8/6K1/8/8/8/R7/8 w - - 0 1")[0]
     assert (mate[0], mate[1] > 90) == ("a2a8", True)
     engine.close()
+
+
+def pawns(score: chess.engine.PovScore) -> float:
+    """Return python-chess's score as `Stockfish.lines` gives it."""
+    mate, centipawns = score.relative.mate(), score.relative.score()
+    if mate is not None:
+        return math.copysign(MATE, mate) - mate
+    assert centipawns is not None
+    return centipawns / 100
+
+
+@with_engine
+def test_engine_lines_are_those_of_python_chess() -> None:
+    path = find_engine()
+    assert path is not None
+    engine, twin = Stockfish(path, nodes=2000), chess.engine.SimpleEngine.popen_uci(path)
+    twin.configure({"Threads": 1, "Hash": 1})
+    limit = chess.engine.Limit(nodes=2000)
+    rng = random.Random(0)
+    boards = [chess.Board(random_endgame("kQK", rng)), chess.Board()]
+    for _ in range(10):
+        boards.append(boards[-1].copy(stack=False))
+        boards[-1].push(rng.choice(list(boards[-1].legal_moves)))
+    for board in boards:
+        found = twin.analyse(chess.Board(board.fen()), limit, game=object(), multipv=ENGINE_LINES)
+        expected = {info["pv"][0].uci(): pawns(info["score"]) for info in found}
+        assert engine.lines(board.fen()) == sorted(expected.items(), key=lambda line: -line[1])
+    engine.close()
+    twin.close()
 
 
 def test_program_that_is_no_engine_is_an_error_and_no_illegal_move() -> None:
