@@ -27,6 +27,8 @@ _UNSUPPORTED = re.compile(
     r"|deprecated|only the default",
     re.IGNORECASE,
 )
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]")
+"""Half of a surrogate pair. JSON can hold one; tokenizers and files cannot."""
 _SHOWN = 300
 """Largest number of characters of a server's text in an error message."""
 
@@ -122,7 +124,8 @@ class Endpoint:
             # Without a choice or content the reply is empty, and the caller counts it as such.
             message = getattr(choices[0], "message", None) if choices else None
             content = getattr(message, "content", None)
-            return content if isinstance(content, str) else ""
+            text = content if isinstance(content, str) else ""
+            return _HALF_PAIR.sub("\N{REPLACEMENT CHARACTER}", text)
         dumped = answer if isinstance(answer, str) else getattr(answer, "model_extra", None)
         raise RequestRefused(
             f"{self.config.endpoint} answered with no chat completion but {_short(str(dumped))}; "

@@ -15,6 +15,7 @@ from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
 from actors.prompted import Prompted
 from cluster.oracle import scripted, serving_oracle
 from lmrl.errors import UsageError
+from lmrl.schema import to_table
 from lmrl.tasks import make
 
 
@@ -88,6 +89,13 @@ def test_what_is_refused_is_not_asked_again(server: Server, status: int) -> None
     assert f"status {status}" in str(caught.value) and "no such model" in str(caught.value)
     assert "\n" not in str(caught.value) and len(server.requests) == 1
     assert model.take_usage().retries == 0
+
+
+def test_half_a_surrogate_pair_in_a_reply_is_replaced(server: Server) -> None:
+    server.reply = "c r \ud83d n e \U0001f600"
+    played = Prompted(client(server), []).play(make("wordle"), 0, "wordle")
+    assert played.turns[0].action == "c r \ufffd n e \U0001f600\n"
+    assert to_table([played]).num_rows == 1
 
 
 UNSUPPORTED = {
