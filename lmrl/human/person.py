@@ -1,5 +1,6 @@
 """A person at a terminal: questions, answers, and the time between them."""
 
+import re
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,6 +10,9 @@ Ask = Callable[[str], str]
 """Shows a prompt and returns a typed line; raises EOFError at the end of the input."""
 Tell = Callable[[str], None]
 """Shows a text."""
+
+_UNDECODED = re.compile(r"[\ud800-\udfff]")
+"""Byte of the input that is no UTF-8, as Python reads it in some locales; no file can store it."""
 
 HUMAN = "human"
 """Name of a person among policies and oracles."""
@@ -54,7 +58,10 @@ class Person:
         refused = 0
         while True:
             try:
-                found = read(self.ask(prompt))
+                line = self.ask(prompt)
+                if _UNDECODED.search(line):
+                    raise Refused("Some characters could not be read; please type the line again.")
+                found = read(line)
             except Refused as error:
                 self.tell(str(error))
                 refused += 1

@@ -231,6 +231,13 @@ def test_refused_inputs_are_counted_and_timed(tmp_path: Path) -> None:
     assert played.info["rating"] == 5
 
 
+def test_bytes_that_are_no_text_are_typed_again() -> None:
+    terminal = lines(b"caf\xe9".decode("utf-8", "surrogateescape"), "café")
+    person = terminal.person
+    assert person.answer("> ", str) == "café" and person.refused == [1]
+    assert "type the line again" in terminal.screen
+
+
 def test_a_city_is_not_given_away() -> None:
     terminal = lines("It is Tokyo.", "in japan", "", "x" * 301, "on an  island", "y", "no", "yes")
     env = one("guess-my-city", terminal)
