@@ -439,20 +439,21 @@ def pawns(score: chess.engine.PovScore) -> float:
 def test_engine_lines_are_those_of_python_chess() -> None:
     path = find_engine()
     assert path is not None
-    engine, twin = Stockfish(path, nodes=2000), chess.engine.SimpleEngine.popen_uci(path)
-    twin.configure({"Threads": 1, "Hash": 1})
     limit = chess.engine.Limit(nodes=2000)
     rng = random.Random(0)
     boards = [chess.Board(random_endgame("kQK", rng)), chess.Board()]
     for _ in range(10):
         boards.append(boards[-1].copy(stack=False))
         boards[-1].push(rng.choice(list(boards[-1].legal_moves)))
-    for board in boards:
-        found = twin.analyse(chess.Board(board.fen()), limit, game=object(), multipv=ENGINE_LINES)
-        expected = {info["pv"][0].uci(): pawns(info["score"]) for info in found}
-        assert engine.lines(board.fen()) == sorted(expected.items(), key=lambda line: -line[1])
+    engine = Stockfish(path, nodes=2000)
+    with chess.engine.SimpleEngine.popen_uci(path) as twin:
+        twin.configure({"Threads": 1, "Hash": 1})
+        for board in boards:
+            one = chess.Board(board.fen())  # the engine sees no moves before
+            found = twin.analyse(one, limit, game=object(), multipv=ENGINE_LINES)
+            expected = {info["pv"][0].uci(): pawns(info["score"]) for info in found}
+            assert engine.lines(board.fen()) == sorted(expected.items(), key=lambda line: -line[1])
     engine.close()
-    twin.close()
 
 
 def test_program_that_is_no_engine_is_an_error_and_no_illegal_move() -> None:
