@@ -39,7 +39,7 @@ demo: $(READY)
 test: $(READY) $(VENV)/.smollm2
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
-	$(BIN)/pytest -m "system or gpu"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "system or gpu"
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

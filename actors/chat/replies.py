@@ -54,7 +54,8 @@ def spoken(reply: str) -> str:
     prompt, the reply has only the closing tag. If the tag is not closed, the thoughts were cut by
     the token limit, and the text is empty. Text after the end of the turn is dropped.
     """
-    text = _THOUGHT.sub("", reply)
+    # Without an end no thought can be whole, and the search would be quadratic in the beginnings.
+    text = _THOUGHT.sub("", reply) if _THOUGHT_END.search(reply) else reply
     text = _THOUGHT_END.split(text)[-1]
     text = _THOUGHT_BEGIN.sub("", text)
     parts = (part.strip() for part in _TURN_END.split(_TURN_BEGIN.sub("", text)))
