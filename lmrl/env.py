@@ -121,6 +121,9 @@ class TextEnv(ABC):
     oracle_option: ClassVar[str] = ""
     """The option that takes whoever answers for the task (a callable from a prompt to a reply);
     empty where nobody does."""
+    human_oracle: ClassVar[type[Any] | None] = None
+    """Class of a person who answers: its only argument is a `lmrl.human.person.Person`, and its
+    instances are callables from a prompt to a reply. None in tasks in which no person can."""
     instructions: ClassVar[str] = ""
     """The rules and the form of an action, for an instruct model that has never seen the task."""
     players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]]

@@ -1,7 +1,6 @@
 """Human evaluation: a person plays one side of a task, and every finished episode is kept.
 
     person       a person at a terminal: questions, answers, and the time between them
-    oracles      a person who answers for a task or negotiates, one class a task
     policies     who plays the agent: a scripted player, a person, or anything else with `start`
     study        what is played: task, policies, seeds, order; its file
     session      playing the episodes that a study still lacks

@@ -7,7 +7,6 @@ from pathlib import Path
 from lmrl.data.store import write_table
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError
-from lmrl.human.oracles import ORACLES
 from lmrl.human.person import Person, Refused
 from lmrl.human.policies import Policy, Typed
 from lmrl.human.study import AGENT, ORACLE, SIMULATED, Slot, Study, write_study
@@ -81,7 +80,8 @@ def _play(
     else:
         bare = make(study.task, **study.options)
         # Beside the options, not among them: the record has the person in its info.
-        answers = {bare.oracle_option: ORACLES[study.task](person)}
+        assert bare.human_oracle is not None  # the study was checked
+        answers = {bare.oracle_option: bare.human_oracle(person)}
         env, policy = make(study.task, **study.options, **answers), policies[slot.policy]
     trajectory = _finished(study, slot, policy, env)
     last = trajectory.info.get("last_text", trajectory.final)

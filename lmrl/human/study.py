@@ -8,7 +8,6 @@ from typing import Any
 
 from lmrl.errors import DataError, UsageError, unknown
 from lmrl.files import write_json
-from lmrl.human.oracles import ORACLES
 from lmrl.seeds import order_rng
 from lmrl.tasks import make
 
@@ -63,17 +62,18 @@ class Study:
         Raises:
             UsageError: with the wrong value and the remedy.
         """
-        make(self.task, **self.options)
+        env = make(self.task, **self.options)
         if self.side not in SIDES:
             raise unknown("side", self.side, SIDES)
         if self.episodes < 1:
             raise UsageError(f"--episodes is {self.episodes}; give 1 or more")
         if len(set(self.policies)) != len(self.policies):
             raise UsageError(f"--policy names one twice: {', '.join(self.policies)}")
-        if self.side == ORACLE and self.task not in ORACLES:
+        if self.side == ORACLE and env.human_oracle is None:
             raise UsageError(
                 f"nobody answers in {self.task}, so no person can; --as oracle is for "
-                f"{', '.join(ORACLES)}"
+                "twenty-questions, guess-my-city, car-dealer and tasks of your own with a "
+                "human_oracle"
             )
 
     def plan(self) -> Iterator[Slot]:

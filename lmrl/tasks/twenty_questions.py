@@ -27,11 +27,20 @@ from typing import Any, ClassVar
 
 from lmrl.env import ScoreRange, Wording
 from lmrl.tasks.assets import read_json
+from lmrl.tasks.human_oracle import HumanOracle
 from lmrl.tasks.oracle_protocol import one_line
 from lmrl.tasks.questions.facts import Facts, members, shared
 from lmrl.tasks.questions.game import QuestionGame, wordings
 from lmrl.tasks.questions.published_rules import published_is_done, published_yes_or_no
-from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, is_answer, object_prompt, yes_or_no
+from lmrl.tasks.questions.replies import (
+    NO,
+    UNKNOWN,
+    YES,
+    is_answer,
+    object_prompt,
+    read_prompt,
+    yes_or_no,
+)
 from lmrl.tasks.questions.words import forms, listed
 
 _CONDITION = re.compile(r"(\w+)(<|>)([\d.]+)")
@@ -139,6 +148,21 @@ def knowledge() -> Knowledge:
     return shared(Knowledge)
 
 
+class HumanAnswerer(HumanOracle):
+    """A person with an object in mind, who answers yes, no, or that it is unknown."""
+
+    def __call__(self, prompt: str, /) -> str:
+        """Return the person's answer to a prompt of Twenty Questions."""
+        hidden, question = read_prompt(prompt)
+        named = knowledge().wins(knowledge().by_prompt[hidden], question)
+        self.introduce(
+            f"You have in mind: {hidden.strip('()')}. Answer truthfully with yes, no, or ? if "
+            "nobody could tell."
+        )
+        self.show_question(question)
+        return self.yes_or_no("yes, no or ? > ", named)
+
+
 class TwentyQuestions(QuestionGame[Knowledge]):
     """Twenty Questions of LMRL-Gym; the module's docstring has the rules.
 
@@ -166,6 +190,7 @@ class TwentyQuestions(QuestionGame[Knowledge]):
         40: ScoreRange(worst=-20.0, data=-13.3, best=-5.27)
     }
     wordings: ClassVar[Mapping[str, Wording]] = wordings()
+    human_oracle = HumanAnswerer
 
     def table(self) -> Knowledge:
         """Return the table of objects."""

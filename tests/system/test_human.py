@@ -17,7 +17,6 @@ from lmrl.cli import main
 from lmrl.data.replay import replay
 from lmrl.data.store import load, write
 from lmrl.errors import DataError, UsageError
-from lmrl.human.oracles import ORACLES
 from lmrl.human.person import HUMAN, Person
 from lmrl.human.policies import Scripted
 from lmrl.human.results import summary, table
@@ -199,9 +198,9 @@ def test_a_person_like_the_simulator_leaves_no_gap(task: str, tmp_path: Path) ->
 
 def one(task: str, terminal: Terminal, **options: Any) -> Any:
     """Return a task in which somebody at a terminal answers, after a reset."""
-    option = make(task).oracle_option
-    env = make(task, **options, **{option: ORACLES[task](terminal.person)})
-    return env
+    bare = make(task)
+    assert bare.human_oracle is not None
+    return make(task, **options, **{bare.oracle_option: bare.human_oracle(terminal.person)})
 
 
 def test_answers_are_yes_no_or_unknown() -> None:

@@ -212,8 +212,8 @@ def test_what_cannot_be_replayed_is_refused(
 def test_episodes_that_somebody_else_answered_are_refused_in_a_sentence(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    from lmrl.human.oracles import HumanAnswerer
     from lmrl.human.person import Person
+    from lmrl.tasks.twenty_questions import HumanAnswerer
 
     model = CallableOracle(lambda prompt: "yes", "parrot-7b", "2")
     person = HumanAnswerer(Person(lambda prompt: "y", lambda line: None))

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from lmrl.env import ScoreRange
 
 ASK_VERDICT = "Output: Decision="
+LONGEST_REPLY = 600
+"""Maximum number of characters of what the buyer says."""
 _DEAL = re.compile(
     re.escape(ASK_VERDICT)
     + r"(?P<decision>Accept|Reject) MSRP=\$(?P<msrp>[1-9][0-9,]*)"

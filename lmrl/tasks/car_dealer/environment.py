@@ -8,13 +8,19 @@ from typing import Any, ClassVar
 from lmrl.env import Player, Step, TextEnv, Wording, fresh_seed
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.car_dealer.buyer import HEADER, ScriptedBuyer
-from lmrl.tasks.car_dealer.deals import ASK_VERDICT, MARKER, REWARDS, Deal, read_deal
+from lmrl.tasks.car_dealer.deals import (
+    ASK_VERDICT,
+    LONGEST_REPLY,
+    MARKER,
+    REWARDS,
+    Deal,
+    read_deal,
+)
+from lmrl.tasks.car_dealer.human import HumanBuyer
 from lmrl.tasks.car_dealer.profiles import START_OPTIONS, Profile, are_budgets, checked
 from lmrl.tasks.car_dealer.sellers import PLAYERS
 from lmrl.tasks.car_dealer.wordings import WORDINGS
 from lmrl.tasks.oracle_protocol import Oracle, as_oracle, one_line
-
-LONGEST_REPLY = 600
 
 
 @dataclass
@@ -49,6 +55,7 @@ class CarDealer(TextEnv):
     """
 
     oracle_option = "buyer"
+    human_oracle = HumanBuyer
     instructions = (
         "You sell cars. Sell one to the customer for as much of their budget as you can: find out "
         "which brand, type and features they want and what they can spend, then offer such a car, "

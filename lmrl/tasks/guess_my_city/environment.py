@@ -7,13 +7,13 @@ from typing import ClassVar
 from lmrl.env import ScoreRange, Wording
 from lmrl.tasks.guess_my_city.cities import Cities, cities
 from lmrl.tasks.guess_my_city.city import City
+from lmrl.tasks.guess_my_city.human import HumanCitizen
 from lmrl.tasks.oracle_protocol import one_line
 from lmrl.tasks.questions.facts import members
 from lmrl.tasks.questions.game import QuestionGame, wordings
 from lmrl.tasks.questions.published_rules import published_city_is_done, published_yes_or_no
-from lmrl.tasks.questions.replies import YES, city_prompt, yes_or_no
+from lmrl.tasks.questions.replies import LONGEST_ANSWER, YES, city_prompt, yes_or_no
 
-LONGEST_ANSWER = 300
 WORDINGS = wordings(
     (r"^I can't tell you that\.", "That I keep to myself."),
     (r"^Its name begins with (.*)\.", r"\1 is the first letter of its name."),
@@ -61,6 +61,7 @@ class GuessMyCity(QuestionGame[Cities]):
     smart = 0.03  # with it the mixture player was measured to return -18.8
     score_range = ScoreRange(worst=-20.0, data=-18.8, best=-8.56)
     wordings: ClassVar[Mapping[str, Wording]] = WORDINGS
+    human_oracle = HumanCitizen
 
     def table(self) -> Cities:
         """Return the table of cities."""

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 HEADER = "Questions:\n"
 TURNS = 20
 YES, NO, UNKNOWN = "Yes.", "No.", "I don't know."
+LONGEST_ANSWER = 300
+"""Maximum number of characters of an answer in Guess My City."""
 
 
 def object_prompt(names: Sequence[str], question: str) -> str:
