@@ -38,7 +38,7 @@ from lmrl.errors import RunError
 from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
 from lmrl.seeds import player_rng, request_seed
-from lmrl.tasks import make
+from lmrl.tasks import make, make_answered
 from lmrl.trajectory import Trajectory
 
 ENGINE_FAILURES = 3
@@ -78,10 +78,10 @@ class _Batch:
 
     def _start(self, key: int, seed: int) -> None:
         job = self.job
-        env = make(job.task, **job.options)
-        if self.oracle is not None:
-            # Not a part of `options`: the record names the model in its info.
-            env = make(job.task, **job.options, **{env.oracle_option: ChatOracle(self.oracle)})
+        if self.oracle is None:
+            env = make(job.task, **job.options)
+        else:
+            env = make_answered(job.task, job.options, ChatOracle(self.oracle))
         self.running[key] = Episode(env, seed, self.codec, self.max_context, job.task, job.options)
         if job.player:
             self.players[key] = env.player(job.player, player_rng(job.player, seed))

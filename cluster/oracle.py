@@ -19,7 +19,7 @@ from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError
 from lmrl.rollout import play
-from lmrl.tasks import make
+from lmrl.tasks import make, make_answered
 from lmrl.trajectory import Trajectory
 
 
@@ -134,11 +134,9 @@ def serving_oracle_at(
 
 def answered(task: str, options: Mapping[str, Any], oracle: RetryingChatModel | None) -> TextEnv:
     """Return a task in which a model answers; None keeps the task's own scripted oracle."""
-    env = make(task, **options)
     if oracle is None:
-        return env
-    # Not a part of `options`: the record names the model in its info.
-    return make(task, **options, **{env.oracle_option: ChatOracle(oracle)})
+        return make(task, **options)
+    return make_answered(task, options, ChatOracle(oracle))
 
 
 def scripted(

@@ -12,7 +12,7 @@ from lmrl.human.policies import Policy, Typed
 from lmrl.human.study import AGENT, ORACLE, SIMULATED, Slot, Study, write_study
 from lmrl.rollout import ContextTooLong
 from lmrl.schema import to_table
-from lmrl.tasks import make
+from lmrl.tasks import make, make_answered
 from lmrl.trajectory import Trajectory, printable
 
 CONSENT = (
@@ -78,11 +78,10 @@ def _play(
         policy: Policy = Typed(person)
         person.tell("Type an action and press Enter; Ctrl-D gives up.")
     else:
-        bare = make(study.task, **study.options)
-        # Beside the options, not among them: the record has the person in its info.
-        assert bare.human_oracle is not None  # the study was checked
-        answers = {bare.oracle_option: bare.human_oracle(person)}
-        env, policy = make(study.task, **study.options, **answers), policies[slot.policy]
+        human_oracle = make(study.task, **study.options).human_oracle
+        assert human_oracle is not None  # the study was checked
+        env = make_answered(study.task, study.options, human_oracle(person))
+        policy = policies[slot.policy]
     trajectory = _finished(study, slot, policy, env)
     last = trajectory.info.get("last_text", trajectory.final)
     if study.side == AGENT:

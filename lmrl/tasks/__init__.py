@@ -6,6 +6,7 @@ another distribution (`name = "module:Class"`).
 
 import importlib
 import inspect
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -68,3 +69,17 @@ def make(name: str, **options: Any) -> TextEnv:
     except TypeError as error:
         raise UsageError(f"task {name} does not take options {options}: {error}") from error
     return env if wording is None else Worded(env, name, wording)
+
+
+def make_answered(name: str, options: Mapping[str, Any], answer: Callable[[str], str]) -> TextEnv:
+    """Return a task in which somebody else than its scripted oracle answers.
+
+    Whoever answers does not become a part of `options`: the record of an episode names them in its
+    info, and its options stay JSON values.
+
+    Args:
+        name: name of a task with an `oracle_option`.
+        options: options of the task.
+        answer: oracle or buyer of the task, from a prompt to a reply.
+    """
+    return make(name, **options, **{make(name, **options).oracle_option: answer})

@@ -33,7 +33,7 @@ from lmrl.human.study import (
 )
 from lmrl.rollout import play
 from lmrl.scoring.intervals import mean_interval, share_interval
-from lmrl.tasks import make
+from lmrl.tasks import make, make_answered
 from lmrl.tasks.car_dealer.buyer import ScriptedBuyer
 from lmrl.tasks.car_dealer.deals import read_deal
 from lmrl.tasks.guess_my_city.cities import cities
@@ -200,7 +200,7 @@ def one(task: str, terminal: Terminal, **options: Any) -> Any:
     """Return a task in which somebody at a terminal answers, after a reset."""
     bare = make(task)
     assert bare.human_oracle is not None
-    return make(task, **options, **{bare.oracle_option: bare.human_oracle(terminal.person)})
+    return make_answered(task, options, bare.human_oracle(terminal.person))
 
 
 def test_answers_are_yes_no_or_unknown() -> None:
