@@ -1,19 +1,15 @@
 """What every algorithm has to satisfy, whatever it learns. New ones are found by their registry."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ranks import run_ranks
 
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import ALGORITHMS, algorithm_class, as_json
 from lmrl.errors import UsageError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
 import json, sys
@@ -73,22 +69,8 @@ EVERY = [*ALGORITHMS, "examples.own_algorithm:RewardWeighted"]
 
 @pytest.fixture(scope="module")
 def found(checkpoint: Path) -> dict[str, Any]:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(checkpoint), str(port)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        timeout=280,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    printed = run_ranks(PROGRAM, checkpoint, timeout=280)
+    result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result
 
 

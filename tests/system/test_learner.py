@@ -1,17 +1,13 @@
 """One DeepSpeed rank under plain pytest: accumulation, schedules, checkpoints, weights."""
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from ranks import run_ranks
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
 import json, sys
@@ -48,57 +44,12 @@ if learner.group.rank == 0:
 """
 
 
-FREE_PORT = """
-import socket
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-"""
-
-
-def started(program: str, *arguments: Any) -> "subprocess.Popen[str]":
-    """Start a program in a process of its own, where DeepSpeed can make its process group."""
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        cwd=ROOT,
-    )
-
-
-def output(process: "subprocess.Popen[str]") -> str:
-    """Wait for a program and return what it printed."""
-    printed, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors[-3000:]
-    return printed.strip()
-
-
-def run(program: str, *arguments: Any) -> str:
-    """Run a program, which may call `free_port`, and return what it printed."""
-    return output(started(FREE_PORT + program, *arguments))
-
-
 def learn(
     checkpoint: Path, out: Path, zero: int, budget: int = 10**6, world: int = 1
 ) -> tuple[np.ndarray, dict]:
     """Run two PPO updates in processes of their own; return weights and what rank 0 printed."""
-    import json
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    ranks = [
-        started(PROGRAM, checkpoint, out, zero, budget, port, rank, world) for rank in range(world)
-    ]
-    outputs = [output(process) for process in ranks]
-    # DeepSpeed would leave 69 MB of shared memory behind for every rank.
-    assert not list(Path("/dev/shm").glob(f"deepspeed_allreduce_buffer_*_{port}_*"))
-    return np.load(out), json.loads(outputs[0].splitlines()[-1])
+    printed = run_ranks(PROGRAM, checkpoint, out, zero, budget, world=world)
+    return np.load(out), json.loads(printed.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +83,7 @@ def test_micro_batches_stages_and_ranks_do_not_change_the_result(
 def test_a_checkpoint_brings_everything_back(checkpoint: Path, tmp_path: Path) -> None:
     """Weights, optimiser, order of minibatches: the next update is the one without the break."""
     program = """
+from ranks import free_port
 import sys
 import numpy as np
 from learners.config import OptimiserConfig
@@ -144,7 +96,7 @@ from lmrl.schema import to_table
 from transformers import AutoModelForCausalLM
 import torch
 
-checkpoint, folder = sys.argv[1:]
+checkpoint, folder = sys.argv[1:3]
 env = make("maze-fo", max_steps=9)
 tables = [
     to_table([play(env, "random", 10 * k + i, "maze-fo") for i in range(10)]) for k in range(3)
@@ -171,7 +123,7 @@ print("same")
 """
     folder = tmp_path / "saved"
     folder.mkdir()
-    assert run(program, checkpoint, folder).endswith("same")
+    assert run_ranks(program, checkpoint, folder).endswith("same")
     assert {"config.json", "model.safetensors", "tokenizer.json", "deepspeed"} <= {
         path.name for path in folder.iterdir()
     }
@@ -191,6 +143,7 @@ def test_shares_are_balanced_and_complete() -> None:
 def test_a_separate_critic_and_a_cloning_term_train(checkpoint: Path) -> None:
     """The critic has its own trunk; cloning pulls the policy to the data and leaves the critic."""
     program = """
+from ranks import free_port
 import sys
 import torch
 from learners.config import OptimiserConfig
@@ -226,12 +179,13 @@ for before, now in ((critic, network.critic), (policy, network.policy)):
     assert any(not torch.equal(p, before[n]) for n, p in now.named_parameters())
 print("trained")
 """
-    assert run(program, checkpoint).endswith("trained")
+    assert run_ranks(program, checkpoint).endswith("trained")
 
 
 def test_bfloat16_keeps_weights_heads_and_the_optimiser_in_float32(checkpoint: Path) -> None:
     """At every ZeRO stage alike; stage 0 used to begin with Adam's second step."""
     program = """
+from ranks import free_port
 import sys
 import numpy as np
 import torch
@@ -278,13 +232,14 @@ torch.set_default_dtype(torch.bfloat16)  # as the sampler's engine builds its mo
 assert {p.dtype for p in Head(4, 9, -20.0, "mlp", 5.0).parameters()} == {torch.float32}
 print("float32")
 """
-    assert run(program, checkpoint).endswith("float32")
+    assert run_ranks(program, checkpoint).endswith("float32")
 
 
 def test_cut_episodes_bootstrap_in_one_pass_as_in_many(checkpoint: Path) -> None:
     """A value function that says -20 everywhere gives the target -20 after every cut, whether the
     state after the cut is in the same pass, in another one, or was asked beforehand."""
     program = """
+from ranks import free_port
 import sys
 from dataclasses import replace
 from learners.config import OptimiserConfig
@@ -321,4 +276,4 @@ first, second = (
 assert abs(first + 20.0) > 0.02 and abs(first - second) < 1e-4, (first, second)
 print("same")
 """
-    assert run(program, checkpoint).endswith("same")
+    assert run_ranks(program, checkpoint).endswith("same")

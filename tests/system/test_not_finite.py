@@ -1,16 +1,11 @@
 """A step whose gradient is not finite changes nothing, on one rank and at every ZeRO stage."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from ranks import run_ranks
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
 import copy, json, sys
@@ -102,12 +97,4 @@ print("whole")
 
 def test_a_step_that_is_not_finite_changes_nothing(checkpoint: Path) -> None:
     """Weights, the optimiser's state and the target network stay; the skips are counted."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(checkpoint), port],
-        capture_output=True, text=True, cwd=ROOT, timeout=200,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert done.returncode == 0 and done.stdout.strip().endswith("whole"), done.stderr[-3000:]
+    assert run_ranks(PROGRAM, checkpoint, timeout=200).endswith("whole")

@@ -1,19 +1,14 @@
 """A group of ranks with unequal loads learns what one rank learns, at every ZeRO stage."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from ranks import run_ranks
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
-
-ROOT = Path(__file__).resolve().parents[2]
 
 PROGRAM = """
 import json, sys
@@ -92,34 +87,8 @@ if rank == "0":
 
 def group(checkpoint: Path, out: Path, world: int) -> tuple[Any, dict[str, dict[str, float]]]:
     """Run every case on a group of ranks; return the weights and the metrics of each case."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    ranks = [
-        subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                PROGRAM,
-                *map(str, (checkpoint, out, out.parent, port, rank, world)),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=environment,
-            cwd=ROOT,
-        )
-        for rank in range(world)
-    ]
-    try:
-        outputs = [process.communicate(timeout=140) for process in ranks]
-    finally:
-        for process in ranks:
-            process.kill()
-    for process, (_, errors) in zip(ranks, outputs, strict=True):
-        assert process.returncode == 0, errors[-3000:]
-    return np.load(out), json.loads(outputs[0][0].strip().splitlines()[-1])
+    printed = run_ranks(PROGRAM, checkpoint, out, out.parent, world=world, timeout=140)
+    return np.load(out), json.loads(printed.splitlines()[-1])
 
 
 def test_ranks_with_unequal_loads_learn_what_one_rank_learns(
