@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv
 from lmrl.rollout import play
+from lmrl.seeds import fresh_seed
 from lmrl.trajectory import transcript
 
 

@@ -182,8 +182,3 @@ class TextEnv(ABC):
         if name not in self.players:
             raise unknown("player", name, self.players)
         return self.players[name](self, rng)
-
-
-def fresh_seed() -> int:
-    """Return a seed from the operating system, for callers that gave none."""
-    return random.SystemRandom().randrange(2**31)

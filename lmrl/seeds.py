@@ -23,6 +23,11 @@ _RUN_SEEDS = 1_000_000
 """Training seeds of a run before those of the run with the next seed begin."""
 
 
+def fresh_seed() -> int:
+    """Return a seed from the operating system, for callers that gave none."""
+    return random.SystemRandom().randrange(2**31)
+
+
 def player_rng(player: str, seed: int) -> random.Random:
     """Return the generator of a scripted player, which is independent of the task's.
 

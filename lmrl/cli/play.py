@@ -88,9 +88,9 @@ def _study(options: argparse.Namespace) -> Any:
     Raises:
         UsageError: for options that do not go together.
     """
-    from lmrl.env import fresh_seed
     from lmrl.human.person import HUMAN
     from lmrl.human.study import ORACLE, Study
+    from lmrl.seeds import fresh_seed
 
     if options.task is None:
         raise UsageError("give a task to play, or a study with --summary; see 'lmrl play --help'")

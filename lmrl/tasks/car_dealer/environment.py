@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from lmrl.env import Player, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Player, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.seeds import fresh_seed
 from lmrl.tasks.car_dealer.buyer import HEADER, ScriptedBuyer
 from lmrl.tasks.car_dealer.deals import (
     ASK_VERDICT,

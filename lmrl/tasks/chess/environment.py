@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.seeds import fresh_seed
 from lmrl.tasks.chess.notation import reworded, san_of, state_text
 from lmrl.tasks.chess.opponents import OPPONENTS, builtin_reply, draw
 from lmrl.tasks.chess.players import PLAYERS

@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from lmrl.env import Diagnostic, Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Diagnostic, Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.seeds import fresh_seed
 from lmrl.tasks.maze.grid import MOVES, Cell, grid
 from lmrl.tasks.wording import ByRules
 

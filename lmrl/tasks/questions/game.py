@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.seeds import fresh_seed
 from lmrl.tasks.oracle_protocol import Oracle, as_oracle
 from lmrl.tasks.questions.facts import Table, members
 from lmrl.tasks.questions.replies import HEADER, NO, TURNS, UNKNOWN, YES

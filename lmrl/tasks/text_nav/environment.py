@@ -4,8 +4,9 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.seeds import fresh_seed
 from lmrl.tasks.text_nav.commands import understand
 from lmrl.tasks.text_nav.descriptions import REWORDED, all_of, describe, inventory
 from lmrl.tasks.text_nav.floor_plan import (

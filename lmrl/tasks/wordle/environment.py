@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording, fresh_seed
+from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.seeds import fresh_seed
 from lmrl.tasks.wordle.vocabulary import (
     DEFAULT_VOCABULARY,
     FEEDBACK,
