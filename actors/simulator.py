@@ -147,30 +147,36 @@ class Simulator:
     """An actor that plays episodes.
 
     Args:
-        samplers: sampler actors. The first one is used; the others replace it when it fails.
+        samplers: names of the sampler actors. The first one is used; the others replace it when
+            it fails. Names, because Ray cannot promise to keep handles in the arguments of an actor
+            that it may have to restart.
         checkpoint: checkpoint directory with the policy's tokenizer.
         max_context: largest number of tokens of a context.
         config: settings of the simulators.
         chat: settings of the model that answers for the task; None is the task's own scripted
             oracle or buyer.
-        chat_samplers: sampler actors that serve this model, if it has no endpoint.
+        chat_samplers: names of the sampler actors that serve this model, if it has no endpoint.
         chat_version: version of the model's weights.
     """
 
     def __init__(
         self,
-        samplers: list[Any],
+        samplers: list[str],
         checkpoint: str,
         max_context: int,
         config: SimulatorConfig,
         chat: ChatConfig | None = None,
-        chat_samplers: list[Any] | None = None,
+        chat_samplers: list[str] | None = None,
         chat_version: str = "",
     ) -> None:
-        self.samplers, self.max_context, self.config = samplers, max_context, config
+        self.samplers = [ray.get_actor(name) for name in samplers]
+        self.max_context, self.config = max_context, config
         self.codec = Codec.load(checkpoint)
         self.jobs = 0
-        self.oracle = chat_model(chat, chat_samplers or [], chat_version) if chat else None
+        self.oracle: RetryingChatModel | None = None
+        if chat is not None:
+            serving = [ray.get_actor(name) for name in chat_samplers or []]
+            self.oracle = chat_model(chat, serving, chat_version)
 
     @ray.method(concurrency_group="health")
     def state(self) -> dict[str, Any]:

@@ -49,9 +49,11 @@ def through_actors(
     context = context_of(Path(checkpoint))
     codec = Codec.load(checkpoint)
     stop = codec.stop_ids("\n")
-    sampler = Sampler.remote(checkpoint, SamplerConfig(), context, stop, "cpu", 0)  # type: ignore[attr-defined]
+    sampler = Sampler.options(name=f"sampler-{width}").remote(  # type: ignore[attr-defined]
+        checkpoint, SamplerConfig(), context, stop, "cpu", 0
+    )
     simulator = Simulator.remote(  # type: ignore[attr-defined]
-        [sampler], checkpoint, context - max_tokens, SimulatorConfig()
+        [f"sampler-{width}"], checkpoint, context - max_tokens, SimulatorConfig()
     )
     decoding = Decoding(max_tokens=max_tokens)
 

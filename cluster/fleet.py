@@ -38,6 +38,7 @@ class Fleet:
     Attributes:
         experiment: experiment of the run.
         samplers, simulators: actor handles.
+        sampler_names: names under which Ray finds the samplers.
         learners: learner group; None if a checkpoint is only evaluated.
         probes: fixed token sequences for the parity gate.
         ledger: counts of the run's episodes.
@@ -54,6 +55,7 @@ class Fleet:
     ledger: Ledger = field(default_factory=Ledger)
     weights: Weights | None = None
     failures: Any = None
+    sampler_names: list[str] = field(default_factory=list)
     starting: set[Any] = field(default_factory=set)
 
 

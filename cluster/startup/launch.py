@@ -166,8 +166,9 @@ def launch(
             else None
         )
         stop_ids = codec.stop_ids(env.stop)
+        sampler_names = _names(group, "sampler", exp.sampler.count)
         samplers = [
-            Sampler.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
+            Sampler.options(**_slot(group, slots), name=name).remote(  # type: ignore[attr-defined]
                 str(served or checkpoint),
                 exp.sampler,
                 exp.model.context,
@@ -175,23 +176,24 @@ def launch(
                 device,
                 None if learners else 0,
             )
-            for _ in range(exp.sampler.count)
+            for name in sampler_names
         ]
         chat: ChatConfig | None = exp.oracle if exp.oracle.endpoint else None
         oracles: list[Any] = []
+        oracle_names: list[str] = []
         version = ""
         if exp.oracle.served:
-            places = [_slot(group, slots) for _ in range(exp.oracle.sampler.count)]
+            oracle_names = _names(group, "oracle", exp.oracle.sampler.count)
+            places = [{**_slot(group, slots), "name": name} for name in oracle_names]
             chat, oracles, version = chat_actors(exp.oracle, device, places)
-        # The driver keeps these: Ray needs a simulator's arguments again to restart it.
         simulators = [
             Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
-                samplers[i % len(samplers) :] + samplers[: i % len(samplers)],
+                sampler_names[i % len(samplers) :] + sampler_names[: i % len(samplers)],
                 str(checkpoint),
                 exp.max_context,
                 exp.simulator,
                 chat,
-                oracles,
+                oracle_names,
                 version,
             )
             for i in range(exp.simulator.count)
@@ -200,10 +202,16 @@ def launch(
             s.state.remote() for s in simulators
         ]
         _await_actors(waits, learner_group, exp)
-        yield Fleet(exp, samplers, simulators, learner_group, probe_texts(exp, codec, env))
+        probes = probe_texts(exp, codec, env)
+        yield Fleet(exp, samplers, simulators, learner_group, probes, sampler_names=sampler_names)
     finally:
         # The end of the placement group ends its actors, whatever the state of the run.
         ended_in_time(lambda: remove_placement_group(group))
+
+
+def _names(group: PlacementGroup, role: str, count: int) -> list[str]:
+    """Return actor names that no other run on the same Ray cluster has."""
+    return [f"{role}-{index}-{group.id.hex()[:12]}" for index in range(count)]
 
 
 def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:
