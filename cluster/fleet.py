@@ -12,6 +12,7 @@ from cluster.experiment import Experiment
 from cluster.learner_group import LearnerGroup
 from cluster.ledger import Ledger
 from cluster.weights.parity import Fingerprint
+from lmrl.screen import Screen
 from lmrl.trajectory import Ids
 
 
@@ -45,6 +46,7 @@ class Fleet:
         weights: weight version that the samplers have to serve; None before the first push.
         failures: function that is called with each failed episode; None calls none.
         starting: actors whose process was lost and whose new process has not responded yet.
+        screen: screen that shows the episodes of a job as they finish.
     """
 
     experiment: Experiment
@@ -56,6 +58,7 @@ class Fleet:
     weights: Weights | None = None
     failures: Any = None
     sampler_names: list[str] = field(default_factory=list)
+    screen: Screen = field(default_factory=Screen)
     starting: set[Any] = field(default_factory=set)
 
 

@@ -1,21 +1,20 @@
-"""`Progress`: metrics, scores, checkpoints and terminal output of a run.
+"""`Progress`: metrics, scores and checkpoints of a run.
 
-It writes metrics to the run directory, and a line and a bar with the remaining time to the
-terminal. It also keeps the scores, the best checkpoint, and the state from which a run is resumed.
+It writes to the run directory and reports to the screen. It also keeps the scores, the best
+checkpoint, and the state from which a run is resumed.
 """
 
 import json
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
@@ -28,8 +27,16 @@ from lmrl.errors import UsageError
 from lmrl.files import write_json
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import BEST, CHECKPOINTS, LAST, SCORES, SUMMARY, checkpoint, evaluated, step
+from lmrl.schema import from_table
 from lmrl.scoring.score import Score
 from lmrl.scoring.text import interval
+from lmrl.screen import Screen
+from lmrl.screen.figures import figures
+from lmrl.screen.stages import Stage
+from lmrl.trajectory import transcript
+
+SAMPLES = 10
+"""Number of episodes that the screen shows in the course of a run."""
 
 
 class Progress:
@@ -39,33 +46,24 @@ class Progress:
         exp: experiment of the run.
         log: log of its run directory.
         start_label: name of the start policy's score.
+        screen: screen that shows the run; None shows nothing.
     """
 
-    def __init__(self, exp: Experiment, log: RunLog, start_label: str) -> None:
+    def __init__(
+        self, exp: Experiment, log: RunLog, start_label: str, screen: Screen | None = None
+    ) -> None:
         self.exp, self.log, self.start_label = exp, log, start_label
+        self.screen = Screen() if screen is None else screen
+        self.stage: Stage | None = None  # stage of the updates
         self.scores: dict[str, dict[str, Any]] = {}
         self.pushes = 0
         self.parity = 0.0
         self.best: tuple[float, int] | None = None
         self.last_push: PushReport | None = None
-        self.console = Console(stderr=True, highlight=False)
-        self.bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[line]}"),
-            console=self.console,
-            disable=not self.console.is_terminal,
-        )
-        self.row = self.bar.add_task(exp.algorithm.name, total=exp.updates, line="")
-        self.began = 0.0  # time at which the loop began, for the remaining time
         self.saved = 0.0  # time at which the last checkpoint was written
         self.first = 0
-        self.printed = 0.0  # time at which the last line was printed
 
     def __enter__(self) -> "Progress":
-        self.bar.start()
         return self
 
     def __exit__(
@@ -74,7 +72,6 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.stop()
         self.log.close()
 
     def pushed(self, report: PushReport) -> None:
@@ -112,43 +109,40 @@ class Progress:
         if self.last_push is not None:
             record |= self.last_push.metrics()
         self.log.metrics(update, record)
-        self._report(update, fleet, record)
+        self._show(update, fleet, batch, record)
 
-    def _report(self, update: int, fleet: Fleet, record: dict[str, float]) -> None:
-        shown = [
-            ("return", record.get("rollout/return"), "{:.1f}"),
-            ("loss", record.get("learner/loss"), "{:.3f}"),
-            ("kl", record.get("learner/approx_kl"), "{:.3f}"),
-            ("kl0", record.get("learner/kl_to_start"), "{:.3f}"),
-            ("sampler tok/s", record.get("rollout/tokens_per_s"), "{:.0f}"),
-            ("learner tok/s", record.get("learner/learner_tokens_per_s"), "{:.0f}"),
-            ("stale", record.get("rollout/staleness"), "{:.0f}"),
-            ("parity", self.parity, "{:.1e}"),
-        ]
-        line = "  ".join(f"{name} {form.format(v)}" for name, v, form in shown if v is not None)
-        done = update - self.first
-        left = (time.monotonic() - self.began) / done * (self.exp.updates - update)
-        self.bar.update(self.row, completed=update, line=line)
-        now = time.monotonic()
-        last = update == self.exp.updates
-        if not self.console.is_terminal and (now - self.printed > 5.0 or last):
-            self.printed = now
-            self.console.print(
-                f"{self.exp.algorithm.name} {update}/{self.exp.updates}  {left:.0f} s left  {line}",
-                soft_wrap=True,
-            )
+    @contextmanager
+    def updates(self, done: int) -> Iterator[None]:
+        """Show the stage of the updates while the block runs.
+
+        Args:
+            done: number of updates that were done before this process began.
+        """
+        self.saved = time.monotonic()
+        name = self.exp.algorithm.name
+        kind = f"{name} updates"
+        with self.screen.stage(kind, name, total=self.exp.updates, first=done) as self.stage:
+            yield
+
+    def _show(
+        self, update: int, fleet: Fleet, batch: UpdateBatch, record: dict[str, float]
+    ) -> None:
+        assert self.stage is not None
+        counts = {name: n for name, n in fleet.ledger.to_json().items() if name != "oracle"}
+        self.screen.update(self.stage, update, record, counts)
+        every = max(1, self.exp.updates // SAMPLES)
+        if batch.trained and (update == 1 or update % every == 0):
+            episode = from_table(batch.tables[0].slice(0, 1))[0]
+            title = f"episode of update {update}, return {episode.total_reward:g}:"
+            self.screen.sample(title, transcript(episode).splitlines())
         self.log.status(
             phase=self.exp.algorithm.name,
             update=update,
             updates=self.exp.updates,
-            seconds_left=left,
-            line=line,
+            seconds_left=self.screen.stages.time_left().seconds,
+            line="  ".join(figures(record)),
             ledger=fleet.ledger.to_json(),
         )
-
-    def ready(self) -> None:
-        """Start the clock for the remaining time: from now on there are only updates."""
-        self.began = self.saved = time.monotonic()
 
     def evaluation_due(self, update: int) -> int:
         """Return the number of episodes to score after an update; 0 scores none."""
@@ -167,11 +161,10 @@ class Progress:
         self.scores[label] = score.to_json()
         self.log.trajectories("evaluation", evaluated(label, update), table)
         self.log.line(SCORES, {"policy": label, "update": update, **score.to_json()})
-        self.console.print(
+        self.screen.note(
             f"{label} after update {update}: return {score.return_mean:.2f} "
             f"{interval(score.ci95)}, normalised {score.normalised:.1f}, "
-            f"{score.episodes} episodes",
-            soft_wrap=True,
+            f"{score.episodes} episodes"
         )
 
     def selected(self, score: Score, table: pa.Table, update: int) -> None:
@@ -187,10 +180,9 @@ class Progress:
         record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
         self.log.line(SCORES, record)
         self.log.metrics(update, {"evaluation/return": score.return_mean})
-        self.console.print(
-            f"{label} {update}/{self.exp.updates}: return {score.return_mean:.2f} on "
-            f"{score.episodes} episodes of its own",
-            soft_wrap=True,
+        self.screen.note(
+            f"{label} after update {update}: return {score.return_mean:.2f} on "
+            f"{score.episodes} episodes for the selection of a checkpoint"
         )
         better = self.best is None or score.return_mean > self.best[0]
         if better and math.isfinite(score.return_mean):

@@ -25,6 +25,8 @@ from lmrl.data.generate import episodes as scripted
 from lmrl.data.store import files, load_mixture, mixture, write_new
 from lmrl.runs.names import DATA, TRAJECTORIES
 from lmrl.schema import to_table
+from lmrl.screen import Screen
+from lmrl.screen.stages import Stage
 from lmrl.seeds import first_training_seed, replay_rng, tokenizer_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -82,21 +84,22 @@ class Source(Protocol):
         ...
 
 
-def batches(exp: Experiment, folder: Path) -> Source:
+def batches(exp: Experiment, folder: Path, screen: Screen | None = None) -> Source:
     """Return the source of an experiment. If it needs a data set and none is given, one is made.
 
     Args:
         exp: experiment of the run.
         folder: run directory.
+        screen: screen that shows that a data set is made; None shows nothing.
 
     Raises:
         DataError: if a given data set is missing, cut off, or in another format.
     """
     if exp.algorithm.on_policy:
-        return OnlineSource(exp, folder)
+        return OnlineSource(exp, folder, screen)
     if exp.data.path is not None:
         return OfflineSource(exp, mixture(exp.data.path))
-    return OfflineSource(exp, {data_set(exp, folder / DATA): 1.0})
+    return OfflineSource(exp, {data_set(exp, folder / DATA, screen): 1.0})
 
 
 class OfflineSource:
@@ -146,16 +149,17 @@ class OnlineSource:
     Args:
         exp: experiment of the run.
         folder: run directory.
+        screen: screen that shows that a data set is made; None shows nothing.
     """
 
-    def __init__(self, exp: Experiment, folder: Path) -> None:
+    def __init__(self, exp: Experiment, folder: Path, screen: Screen | None = None) -> None:
         self.exp, self.folder, self.position = exp, folder, SourceState()
         clones = exp.algorithm.bc_coef > 0 and exp.data.path
         self.data = OfflineSource(exp, mixture(clones)) if clones else None
         self.replay: OfflineSource | None = None
         if exp.algorithm.replay > 0:
             path = exp.data.path
-            parts = mixture(path) if path else {data_set(exp, folder / DATA): 1.0}
+            parts = mixture(path) if path else {data_set(exp, folder / DATA, screen): 1.0}
             self.replay = OfflineSource(exp, parts)
 
     def take(self, fleet: Fleet) -> UpdateBatch:
@@ -267,8 +271,14 @@ def _action_tokens(table: pa.Table) -> int:
     return int(pc.sum(lengths).as_py() or 0)
 
 
-def data_set(exp: Experiment, folder: Path) -> Path:
-    """Return the data set of the task's scripted players in `folder`; make it if it is missing."""
+def data_set(exp: Experiment, folder: Path, screen: Screen | None = None) -> Path:
+    """Return the data set of the task's scripted players in `folder`; make it if it is missing.
+
+    Args:
+        exp: experiment of the run.
+        folder: folder of the data set.
+        screen: screen that shows that it is made; None shows nothing.
+    """
     if not folder.exists():
         env = make(exp.task, **exp.options)
         made = scripted(
@@ -279,8 +289,17 @@ def data_set(exp: Experiment, folder: Path) -> Path:
             exp.data.player,
             exp.options,
         )
-        write_new(made, folder)
+        shown = screen or Screen()
+        with shown.stage("data", "data set", total=exp.data.episodes) as stage:
+            write_new(_shown(made, shown, stage), folder)
     return folder
+
+
+def _shown(episodes: Iterator[Trajectory], screen: Screen, stage: Stage) -> Iterator[Trajectory]:
+    for done, episode in enumerate(episodes, 1):
+        yield episode
+        if done % 50 == 0:
+            screen.advance(stage, done)
 
 
 def sample_texts(exp: Experiment) -> list[str]:

@@ -63,7 +63,7 @@ def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
         if seeds:
             part = job._replace(seeds=seeds, at_once=max(1, job.at_once // count))
             _submit(fleet, running, index, part)
-    failed = 0
+    failed = ended = 0
     while running:
         ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
         monitor.poll()
@@ -103,6 +103,8 @@ def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
             failed += len(finished.failures)
             fleet.ledger.asked(finished.oracle)
             _report(fleet, finished.failures, failed, len(job.seeds))
+            ended += finished.table.num_rows + len(finished.failures)
+            fleet.screen.episodes(ended, len(job.seeds))
             if finished.table.num_rows:
                 yield finished
 

@@ -11,6 +11,7 @@ Online and offline training differ in the source of episodes only; the loop is t
 """
 
 from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import ray
@@ -18,6 +19,7 @@ import ray
 from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
+from cluster.phases import RAY, phase, planned
 from cluster.progress import Progress
 from cluster.source import Source, batches
 from cluster.startup.launch import choose_device, launch
@@ -25,6 +27,9 @@ from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push
 from lmrl.runs.log import RunLog, provenance
+from lmrl.runs.names import LOG
+from lmrl.screen import Screen
+from lmrl.screen.stages import Stage
 
 
 def train(
@@ -33,6 +38,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     verbose: bool = False,
+    screen: Screen | None = None,
 ) -> dict[str, Any]:
     """Run an experiment to its end and return its summary.
 
@@ -43,6 +49,7 @@ def train(
             the run begins at the start.
         overwrite: whether to replace an existing run, once this one has saved a checkpoint.
         verbose: whether to print the actors' logs.
+        screen: screen that shows the run; None shows nothing.
 
     Raises:
         UsageError: if the experiment cannot work; no actor has started, and nothing of the run is
@@ -51,33 +58,52 @@ def train(
         RunError: if the run has to stop; its last checkpoint stays.
     """
     exp.check()
+    screen = Screen() if screen is None else screen
+    if not screen.stages.stages:  # else this is the start policy of a run that is on the screen
+        screen.stages.plan([Stage("ray", "Ray", 1, RAY), *planned(exp)])
     with ExitStack() as stack:
         stack.enter_context(log.locked())
         if not resume:
             log.prepare({**exp.to_json(), "provenance": provenance()}, overwrite)
         stack.enter_context(log.ending())
-        stack.enter_context(ray_session(verbose))
+        if not verbose:
+            stack.enter_context(screen.capturing(log.folder / LOG))
+        if not ray.is_initialized():  # else this is the start policy of a run
+            with phase(screen, log, "ray", "Ray"):
+                stack.enter_context(ray_session(verbose))
         choose_device(exp, ray.cluster_resources())
+        again = partial(train, verbose=verbose, screen=screen)
         with log.phase("start_policy"):
-            start = starting_point(exp, log.folder, train, verbose)
+            start = starting_point(exp, log.folder, again, screen)
         with log.phase("data"):
-            source = batches(exp, log.folder)
-        progress = stack.enter_context(Progress(exp, log, start.label))
+            source = batches(exp, log.folder, screen)
+        progress = stack.enter_context(Progress(exp, log, start.label, screen))
         with log.phase("launch"):
-            fleet = stack.enter_context(launch(exp, start.path, served=served(exp, start, log)))
+            fleet = stack.enter_context(
+                launch(exp, start.path, served=served(exp, start, log), screen=screen)
+            )
         log.started()
-        fleet.failures = log.failure
+        fleet.failures, fleet.screen = log.failure, screen
         return _loop(fleet, source, progress, resume)
 
 
 def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dict[str, Any]:
-    exp, log, learners = fleet.experiment, progress.log, fleet.learners
-    assert learners is not None
+    log = progress.log
     done = progress.restore(fleet, source) if resume else 0
-    progress.pushed(push(fleet, done))
+    with phase(progress.screen, log, "push", "first push", "weights to every sampler"):
+        progress.pushed(push(fleet, done))
     if not done:
         _baselines(fleet, progress)
-    progress.ready()
+    with progress.updates(done):
+        _updates(fleet, source, progress, done)
+    _finals(fleet, progress)
+    return progress.finish(fleet)
+
+
+def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> None:
+    """Run all updates but the first `done`."""
+    exp, log, learners = fleet.experiment, progress.log, fleet.learners
+    assert learners is not None
     for update in range(done + 1, exp.updates + 1):
         with log.phase("sample"):
             batch = source.take(fleet)
@@ -93,8 +119,6 @@ def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dic
             _select(fleet, progress, episodes, update)
         if progress.save_due(update):
             progress.save(update, fleet, source)
-    _finals(fleet, progress)
-    return progress.finish(fleet)
 
 
 def _baselines(fleet: Fleet, progress: Progress) -> None:
@@ -109,8 +133,10 @@ def _baselines(fleet: Fleet, progress: Progress) -> None:
 
 def _select(fleet: Fleet, progress: Progress, count: int, update: int) -> None:
     """Score the policy during training, on seeds that no final score uses."""
-    with progress.log.phase("evaluate"):
-        score, table = evaluate(fleet, count, fleet.experiment.algorithm.name, selecting=True)
+    label = fleet.experiment.algorithm.name
+    title = f"score of update {update}, to select a checkpoint"
+    with phase(progress.screen, progress.log, "evaluate", title, total=count):
+        score, table = evaluate(fleet, count, label, selecting=True)
     progress.selected(score, table, update)
 
 
@@ -131,6 +157,6 @@ def _finals(fleet: Fleet, progress: Progress) -> None:
 def _score(
     fleet: Fleet, progress: Progress, label: str, count: int, update: int, player: str = ""
 ) -> None:
-    with progress.log.phase("evaluate"):
+    with phase(progress.screen, progress.log, "evaluate", f"score of {label}", total=count):
         score, table = evaluate(fleet, count, label, player)
     progress.scored(label, score, table, update)

@@ -1,6 +1,6 @@
 """Waits for remote results, with a time limit and an error that names the actor in one sentence.
 
-An error that an actor raised becomes the cause of that error, with its trace, for the run's status
+An error that an actor raised becomes the cause of that error, with its traceback, for the run's log
 file.
 """
 
@@ -42,9 +42,7 @@ def answers_of(who: str) -> Iterator[None]:
             raise kind(str(cause)) from error
         first = (str(cause).strip().splitlines() or ["without a message"])[0]
         raise RunError(
-            disk_full(cause)
-            or f"{who} raised {type(cause).__name__}: {first} (the trace is in the run directory's "
-            "status.json)"
+            disk_full(cause) or f"{who} raised {type(cause).__name__}: {first}"
         ) from error
     except ray.exceptions.RayActorError as error:
         raise ActorLost(

@@ -4,6 +4,7 @@ All checks come first: no actor starts for a run that cannot be placed.
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.errors import RunError, UsageError
 from lmrl.rollout import play
+from lmrl.screen import Screen
 from lmrl.tasks import make
 from lmrl.trajectory import Ids
 
@@ -136,7 +138,11 @@ def check_context(exp: Experiment, codec: Codec, env: TextEnv) -> None:
 
 @contextmanager
 def launch(
-    exp: Experiment, checkpoint: Path, learners: bool = True, served: Path | None = None
+    exp: Experiment,
+    checkpoint: Path,
+    learners: bool = True,
+    served: Path | None = None,
+    screen: Screen | None = None,
 ) -> Iterator[Fleet]:
     """Start a run's actors on the Ray that is initialised, and end them with the block.
 
@@ -145,6 +151,7 @@ def launch(
         checkpoint: checkpoint directory of the start policy, which every node can read.
         learners: whether there is a learner group. Without one the samplers serve the checkpoint.
         served: checkpoint directory with which samplers start; None is `checkpoint`.
+        screen: screen that shows which actors are starting; None shows nothing.
 
     Raises:
         UsageError: if the placement exceeds the resources, or the context is too short.
@@ -198,15 +205,27 @@ def launch(
             )
             for i in range(exp.simulator.count)
         ]
-        waits = [s.state.remote() for s in samplers + oracles] + [
-            s.state.remote() for s in simulators
-        ]
-        _await_actors(waits, learner_group, exp)
+        waits = _starting(samplers, oracles, simulators, learner_group)
+        _await_actors(waits, exp, screen or Screen())
         probes = probe_texts(exp, codec, env)
         yield Fleet(exp, samplers, simulators, learner_group, probes, sampler_names=sampler_names)
     finally:
         # The end of the placement group ends its actors, whatever the state of the run.
         ended_in_time(lambda: remove_placement_group(group))
+
+
+def _starting(
+    samplers: list[Any], oracles: list[Any], simulators: list[Any], learners: LearnerGroup | None
+) -> dict[Any, str]:
+    """Return the name of each actor, by a reference that it fills once it has started."""
+    roles = (("sampler", samplers), ("oracle", oracles), ("simulator", simulators))
+    waits = {
+        actor.state.remote(): f"{role} {index}"
+        for role, actors in roles
+        for index, actor in enumerate(actors)
+    }
+    ranks = learners.ready() if learners else []
+    return waits | {ref: f"learner rank {rank}" for rank, ref in enumerate(ranks)}
 
 
 def _names(group: PlacementGroup, role: str, count: int) -> list[str]:
@@ -235,13 +254,30 @@ def _await_placement(group: PlacementGroup, exp: Experiment) -> None:
         )
 
 
-def _await_actors(waits: list[Any], learners: LearnerGroup | None, exp: Experiment) -> None:
-    waits = waits + (learners.ready() if learners else [])
-    ready, late = ray.wait(waits, num_returns=len(waits), timeout=exp.placement.timeout)
-    with answers_of("an actor that was starting"):
-        ray.get(ready)  # raises what a constructor raised
-    if late:
-        raise RunError(
-            f"{len(late)} of {len(waits)} actors did not start within {exp.placement.timeout:g} s; "
-            "see the worker logs in Ray's session directory, or raise placement.timeout"
-        )
+def _await_actors(waits: dict[Any, str], exp: Experiment, screen: Screen) -> None:
+    """Wait until every actor has started.
+
+    Args:
+        waits: names of the actors, by a reference that each of them fills once it has started.
+        exp: experiment of the run.
+        screen: screen that shows which of them are still starting.
+    """
+    deadline = time.monotonic() + exp.placement.timeout
+    late = list(waits)
+    with screen.stage("launch", "actors", _waiting(waits, late), len(waits)) as stage:
+        while late:
+            patience = max(0.0, deadline - time.monotonic())
+            ready, late = ray.wait(late, num_returns=1, timeout=patience)
+            if not ready:
+                raise RunError(
+                    f"{len(late)} of {len(waits)} actors did not start within "
+                    f"{exp.placement.timeout:g} s ({_waiting(waits, late)}); see the worker logs "
+                    "in Ray's session directory, or raise placement.timeout"
+                )
+            with answers_of(f"{waits[ready[0]]}, which was starting,"):
+                ray.get(ready)  # raises what its constructor raised
+            screen.advance(stage, len(waits) - len(late), _waiting(waits, late))
+
+
+def _waiting(waits: dict[Any, str], late: list[Any]) -> str:
+    return "waiting for " + ", ".join(waits[ref] for ref in late) if late else ""

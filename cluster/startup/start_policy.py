@@ -13,6 +13,7 @@ from learners.checkpoints.initial import make_start
 from lmrl.errors import UsageError
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import GUIDED, LAST, START, checkpoint
+from lmrl.screen import Screen
 
 
 class Start(NamedTuple):
@@ -23,7 +24,7 @@ class Start(NamedTuple):
 
 
 def starting_point(
-    exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool
+    exp: Experiment, folder: Path, train: Callable[..., Any], screen: Screen | None = None
 ) -> Start:
     """Return the start policy of a run; make it first if it is missing.
 
@@ -32,15 +33,16 @@ def starting_point(
         folder: run directory. A start policy is made in its `start/`, and a resumed run uses it
             again.
         train: function that runs another experiment, for `exp.start`.
-        verbose: whether `train` prints the actors' logs.
+        screen: screen that shows that a policy is made; None shows nothing.
     """
     if exp.model.path is not None:
         return Start(Path(exp.model.path), "start")
     if exp.start is not None:
-        return _trained(exp, folder / START, train, verbose)
+        return _trained(exp, folder / START, train)
     path = folder / START
     if not path.exists():
-        make_start(exp.model, sample_texts(exp), path, exp.seed)
+        with (screen or Screen()).stage("start_policy", "random start policy"):
+            make_start(exp.model, sample_texts(exp), path, exp.seed)
     return Start(path, "start")
 
 
@@ -62,13 +64,13 @@ def served(exp: Experiment, start: Start, log: RunLog) -> Path:
     return folder.resolve()
 
 
-def _trained(exp: Experiment, folder: Path, train: Callable[..., Any], verbose: bool) -> Start:
+def _trained(exp: Experiment, folder: Path, train: Callable[..., Any]) -> Start:
     """Train the start policy."""
     first = start_experiment(exp)
     log = RunLog(folder)
     if not log.finished:
         # If an earlier training of the start policy was interrupted, it is continued.
-        train(first, log, resume=log.holds_run, verbose=verbose)
+        train(first, log, resume=log.holds_run)
     return Start(checkpoint(folder, LAST).resolve(), first.algorithm.name)
 
 

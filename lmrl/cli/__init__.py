@@ -61,13 +61,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lmrl: {error}", file=sys.stderr)
         return USAGE
     except RunError as error:
-        print(f"lmrl: the run stopped: {error}", file=sys.stderr)
+        print("; ".join([f"lmrl: the run stopped: {error}", *_notes(error)]), file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         ended, code = ("interrupted", INTERRUPTED)
         if isinstance(error, Terminated):
             ended, code = ("terminated", TERMINATED)
-        print(f"lmrl: {ended}; a training run goes on with --resume", file=sys.stderr)
+        print("; ".join([f"lmrl: {ended}", *_notes(error)]), file=sys.stderr)
         return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -77,6 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"lmrl: {disk_full(error)}", file=sys.stderr)
         return 1
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Return what was added to an error on its way: what was saved, and what to do."""
+    return list(getattr(error, "__notes__", []))
 
 
 def _parser() -> Parser:

@@ -1,6 +1,8 @@
 """`lmrl train`: train a preset, or go on with a run."""
 
 import argparse
+import shlex
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ from typing import Any
 from lmrl.cli.arguments import Commands, add_command, add_json, lasting
 from lmrl.cli.output import print_json
 from lmrl.errors import UsageError
+from lmrl.screen import open_screen
+from lmrl.screen.closing import closing
 
 EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3e-4
   lmrl train maze-fo-ppo --fields          every field with its value
@@ -35,35 +39,73 @@ def run(options: argparse.Namespace) -> int:
 
     Fields of the experiment, like `--learner.optimiser.lr`, are in `options.fields_given`.
     """
-    from cluster.fields import describe_fields
-    from cluster.train import train
-    from lmrl.scoring.tables import summary_table
-
     if options.list:
         print(_presets())
         return 0
-    resume = options.resume is not None
-    log = _run_log(options)
-    with ExitStack() as stack:
-        if resume:
-            stack.enter_context(log.locked())
-        exp = _experiment(options, log)
-        if options.fields:
-            print(describe_fields(exp))
-            return 0
-        exp.check()
-        if options.dry_run:
-            if options.json:
-                print_json(exp.to_json())
-            else:
-                print(_plan(exp, log.folder))
-            return 0
-        summary = train(exp, log, resume, options.overwrite, options.verbose)
+    if options.fields or options.dry_run:
+        return _explain(options)
+    summary, folder = _train(options)
     if options.json:
         print_json(summary)
     else:
-        print(summary_table(summary, log.folder))
+        print(closing(folder, summary, ascii_only=not _is_utf8(sys.stdout.encoding)))
     return 0
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("-", "") == "utf8"
+
+
+def _explain(options: argparse.Namespace) -> int:
+    """Print the fields or the plan of an experiment."""
+    from cluster.fields import describe_fields
+
+    log = _run_log(options)
+    exp = _experiment(options, log)
+    if options.fields:
+        print(describe_fields(exp))
+        return 0
+    exp.check()
+    if options.json:
+        print_json(exp.to_json())
+    else:
+        print(_plan(exp, log.folder))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> tuple[dict[str, Any], Path]:
+    """Train, and return the summary and the run directory."""
+    name = options.resume or options.preset or options.config
+    with open_screen(f"lmrl train {name}", plain=options.verbose) as screen, ExitStack() as stack:
+        # The screen is there before the libraries, which take seconds to load.
+        from cluster.train import train
+
+        log = _run_log(options)
+        if options.resume is not None:
+            stack.enter_context(log.locked())
+        exp = _experiment(options, log)
+        resumed = options.resume is not None
+        try:
+            summary = train(exp, log, resumed, options.overwrite, options.verbose, screen)
+        except KeyboardInterrupt as error:
+            error.add_note(_how_to_go_on(log))
+            raise
+        return summary, log.folder
+
+
+def _how_to_go_on(log: Any) -> str:
+    """Return what an interrupted run has saved, and the command that continues it.
+
+    Args:
+        log: `RunLog` of the run.
+    """
+    from lmrl.runs.names import LAST, checkpoint
+
+    if not log.holds_run:
+        return f"nothing is left of the run in {log.folder}"
+    last = checkpoint(log.folder, LAST)
+    saved = f"{last.resolve().name} is saved" if last.is_symlink() else "no checkpoint is saved yet"
+    return f"{saved}; go on with: lmrl train --resume {shlex.quote(str(log.folder))}"
 
 
 def _presets() -> str:

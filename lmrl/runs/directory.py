@@ -20,6 +20,7 @@ from lmrl.runs.names import (
     ABORTED,
     CONFIG,
     LAST,
+    LOG,
     MARKER,
     MOVING,
     OWN,
@@ -30,6 +31,9 @@ from lmrl.runs.names import (
 )
 
 log = logging.getLogger(__name__)
+
+TRACEBACK = "the traceback is in"
+"""Beginning of the note that names the log file."""
 
 FORMAT = 1
 """Version of the layout of a run directory; stands in its marker."""
@@ -183,6 +187,7 @@ class RunDirectory:
             else:
                 with suppress(OSError):  # a full disk may be what ended the run
                     self.status(**_ended(error))
+                    self._trace(error)
                 self._put_back()
             raise
 
@@ -237,14 +242,24 @@ class RunDirectory:
         """
         write_json(self.folder / STATUS, {"time": time.time(), "pid": os.getpid(), **facts})
 
+    def _trace(self, error: BaseException) -> None:
+        """Append the traceback of an error to the log file, which the error then names."""
+        if isinstance(error, UsageError | KeyboardInterrupt):
+            return
+        path = self.folder / LOG
+        with path.open("a", errors="backslashreplace") as log:
+            log.write("".join(traceback.format_exception(error)))
+        # A start policy is a run of its own, within another one.
+        if not any(note.startswith(TRACEBACK) for note in getattr(error, "__notes__", [])):
+            error.add_note(f"{TRACEBACK} {path}")
+
 
 def _ended(error: BaseException) -> dict[str, str]:
     """Return the last status of a run that raised."""
     if isinstance(error, KeyboardInterrupt):
         by_sigterm = isinstance(error, Terminated) or terminated()
         return {"phase": "terminated" if by_sigterm else "interrupted"}
-    trace = "".join(traceback.format_exception(error))
-    return {"phase": "stopped", "error": f"{type(error).__name__}: {error}", "trace": trace}
+    return {"phase": "stopped", "error": f"{type(error).__name__}: {error}"}
 
 
 def _own(folder: Path) -> Iterator[Path]:

@@ -24,6 +24,9 @@ SCORES = "scores.jsonl"
 FAILURES = "failures.jsonl"
 """One line a failed episode: seed, error, trace."""
 
+LOG = "log.txt"
+"""Output of libraries and actors, and the traceback of an error that ended the run."""
+
 STATUS = "status.json"
 """While the run goes on: phase, update, remaining time, ledger."""
 
@@ -116,7 +119,7 @@ def _names(pattern: str) -> re.Pattern[str]:
 OWN = {
     "": re.compile(
         _names(
-            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|start|guided"
+            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|start|guided"
         ).pattern
         + f"|{TEMPORARY % DATA}"
     ),

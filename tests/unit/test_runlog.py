@@ -260,9 +260,9 @@ def test_an_interrupted_start_stage_goes_on(tmp_path: Path) -> None:
 
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            starting_point(preset("maze-fo-ppo"), tmp_path, train, False)
+            starting_point(preset("maze-fo-ppo"), tmp_path, train)
     for _ in range(2):
-        assert starting_point(preset("maze-fo-ppo"), tmp_path, train, False).label == "bc"
+        assert starting_point(preset("maze-fo-ppo"), tmp_path, train).label == "bc"
     assert asked == [{}, {"resume": True}, {"resume": True}]
 
 
@@ -296,7 +296,7 @@ def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     exp = preset("maze-po-bc")
     assert exp.save_every == 0 and exp.save_minutes > 0
     progress = Progress(exp, RunLog(tmp_path), "start")
-    progress.ready()
+    progress.saved = now
     assert not progress.save_due(1)
     now += 60 * exp.save_minutes + 1
     assert progress.save_due(2)
