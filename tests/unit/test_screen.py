@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import pyte
 import pytest
 
 from lmrl.data.store import write_table
@@ -134,7 +135,6 @@ def test_lines_without_a_terminal_are_few_and_harmless() -> None:
 def test_the_panel_fits_the_terminal(
     rows: int, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pyte = pytest.importorskip("pyte")
     main, end = os.pipe()
     monkeypatch.setattr(os, "get_terminal_size", lambda fd: os.terminal_size((columns, rows)))
     clock = Clock()
