@@ -20,6 +20,7 @@ from lmrl.runs.names import (
     FAILURES,
     KINDS,
     LAST,
+    LEARNER,
     LINES,
     METRICS,
     TENSORBOARD,
@@ -127,8 +128,8 @@ class RunLog(RunDirectory):
             else:
                 path.unlink()
         home = self.folder / TRAJECTORIES
-        for kind in KINDS:
-            for path in home.glob(f"{kind}/*.parquet"):
+        for part in (*KINDS, LEARNER):
+            for path in home.glob(f"{part}/*.parquet"):
                 found = UPDATE.search(path.stem)
                 if found and int(found[1]) > update:
                     path.unlink()

@@ -68,6 +68,10 @@ Kind = Literal["training", "selection", "evaluation"]
 
 KINDS: tuple[Kind, ...] = ("training", "selection", "evaluation")
 
+LEARNER = "learner"
+"""Folder beside those of the `Kind`s: per-token quantities of the learner for some of the training
+episodes, as `learner_file` names them."""
+
 LINES = (METRICS, SCORES, FAILURES)
 """Files that only get longer."""
 
@@ -101,6 +105,20 @@ def episodes_file(folder: Path, kind: Kind, name: str) -> Path:
     return folder / TRAJECTORIES / kind / f"{name}.parquet"
 
 
+def learner_file(folder: Path, update: int) -> Path:
+    """Return the path of the file with the learner's quantities of an update.
+
+    Its columns are `file`, the name of a file of training episodes without its suffix, `row`, an
+    episode in it, and a list of numbers for each quantity, one for each action token of the
+    episode.
+
+    Args:
+        folder: run directory.
+        update: number of the update.
+    """
+    return folder / TRAJECTORIES / LEARNER / f"update-{update:05d}.parquet"
+
+
 def evaluated(label: str, update: int) -> str:
     """Return the name of a file of evaluation episodes, without its suffix.
 
@@ -126,6 +144,7 @@ OWN = {
     f"{TRAJECTORIES}/training": _names(r"update-\d+-\d+\.parquet"),
     f"{TRAJECTORIES}/selection": _names(r".+-\d+\.parquet"),
     f"{TRAJECTORIES}/evaluation": _names(r".+-\d+\.parquet"),
+    f"{TRAJECTORIES}/{LEARNER}": _names(r"update-\d+\.parquet"),
     TRAJECTORIES: re.compile(r"(?!)"),
     CHECKPOINTS: re.compile(_names(r"step-\d+|last|best").pattern + r"|\.step-\d+\.old"),
     TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),

@@ -15,7 +15,7 @@ from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
 from lmrl.runs.log import RunLog
-from lmrl.runs.names import MARKER
+from lmrl.runs.names import MARKER, learner_file
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
@@ -46,6 +46,8 @@ def run(folder: Path, name: str, saves: int = 1, ends: BaseException | None = No
             for update in range(1, saves + 1):
                 log.line("metrics.jsonl", {"update": update, "name": name})
                 log.trajectories("training", f"update-{update:05d}-0", TABLE)
+                learner_file(folder, update).parent.mkdir(exist_ok=True)
+                learner_file(folder, update).write_text("")
                 with log.checkpoint(update) as checkpoint:
                     (checkpoint / "weights").write_text(f"{name} {update}")
             if ends is not None:
@@ -93,6 +95,7 @@ def test_foreign_files_in_a_run_directory_survive(tmp_path: Path) -> None:
     found = contents(folder)
     assert {name: found[name].decode() for name in foreign} == foreign
     assert "checkpoints/step-2/weights" not in found
+    assert "trajectories/learner/update-00002.parquet" not in found
     assert found["checkpoints/step-1/weights"] == b"new 1"
     assert not any(name.startswith(".") for name in found)
 
@@ -205,6 +208,8 @@ def test_a_resume_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None
             ("selection", f"ppo-{update:05d}"),
         ):
             log.trajectories(kind, name, TABLE)  # type: ignore[arg-type]
+        learner_file(tmp_path, update).parent.mkdir(exist_ok=True)
+        learner_file(tmp_path, update).write_text("what the learner knew")
         if update == 2:
             lengths, before = log.lengths(), contents(tmp_path)
     log.line("failures.jsonl", {"seed": 7})
