@@ -86,6 +86,11 @@ class LearnerGroup:
         result: list[Any] = self._all("probe", lambda rank: rank.probe.remote(probes))[0]
         return result
 
+    def inspect(self, table: Any) -> Any:
+        """Return what the learner knows about some episodes; see `Learner.inspect`."""
+        shared = ray.put(table)
+        return self._all("inspect", lambda rank: rank.inspect.remote(shared))[0]
+
     def buckets(self, size: int) -> Iterator[Any]:
         """Yield references to weight buckets, which this process owns, as rank 0 makes them.
 

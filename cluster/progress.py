@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from cluster.evaluation.fixed_seeds import mean_return
@@ -26,7 +27,18 @@ from cluster.weights.push import PushReport
 from lmrl.errors import UsageError
 from lmrl.files import write_json
 from lmrl.runs.log import RunLog
-from lmrl.runs.names import BEST, CHECKPOINTS, LAST, SCORES, SUMMARY, checkpoint, evaluated, step
+from lmrl.runs.names import (
+    BEST,
+    CHECKPOINTS,
+    LAST,
+    SCORES,
+    SUMMARY,
+    Kind,
+    checkpoint,
+    evaluated,
+    step,
+    training_file,
+)
 from lmrl.schema import from_table
 from lmrl.scoring.score import Score
 from lmrl.scoring.text import interval
@@ -105,11 +117,28 @@ class Progress:
                 "rollout/staleness": float(batch.staleness),
             }
             for index, table in enumerate(batch.tables):
-                self.log.trajectories("training", f"update-{update:05d}-{index}", table)
+                self.log.trajectories("training", training_file(update, index), table)
         if self.last_push is not None:
             record |= self.last_push.metrics()
         self.log.metrics(update, record)
         self._show(update, fleet, batch, record)
+
+    def inspect(self, fleet: Fleet, kind: Kind, name: str, table: pa.Table) -> None:
+        """Record what the learner knows about some of the episodes of a file, for reports.
+
+        Args:
+            fleet: actors of the run.
+            kind: purpose of the episodes.
+            name: name of their file without its suffix.
+            table: all episodes of the file.
+        """
+        count = min(self.exp.learner.inspected, table.num_rows)
+        if not count or fleet.learners is None:
+            return
+        rows = np.unique(np.linspace(0, table.num_rows - 1, count).round().astype(np.int32))
+        with self.log.phase("inspect"):
+            found = fleet.learners.inspect(table.take(rows))
+        self.log.quantities(kind, name, found.add_column(0, "row", pa.array(rows)))
 
     @contextmanager
     def updates(self, done: int) -> Iterator[None]:

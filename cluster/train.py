@@ -27,7 +27,7 @@ from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push
 from lmrl.runs.log import RunLog, provenance
-from lmrl.runs.names import LOG
+from lmrl.runs.names import LOG, evaluated, training_file
 from lmrl.screen import Screen
 from lmrl.screen.stages import Stage
 
@@ -107,6 +107,8 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
     for update in range(done + 1, exp.updates + 1):
         with log.phase("sample"):
             batch = source.take(fleet)
+        if batch.trained:  # before the update, so that the weights are those that sampled
+            progress.inspect(fleet, "training", training_file(update), batch.tables[0])
         with log.phase("learn"):
             metrics = learners.update(batch.tables + batch.replayed, batch.data)
         fleet.ledger.trained += batch.trained
@@ -137,6 +139,7 @@ def _select(fleet: Fleet, progress: Progress, count: int, update: int) -> None:
     title = f"score of update {update}, to select a checkpoint"
     with phase(progress.screen, progress.log, "evaluate", title, total=count):
         score, table = evaluate(fleet, count, label, selecting=True)
+    progress.inspect(fleet, "selection", evaluated(label, update), table)
     progress.selected(score, table, update)
 
 
@@ -159,4 +162,6 @@ def _score(
 ) -> None:
     with phase(progress.screen, progress.log, "evaluate", f"score of {label}", total=count):
         score, table = evaluate(fleet, count, label, player)
+    if not player:
+        progress.inspect(fleet, "evaluation", evaluated(label, update), table)
     progress.scored(label, score, table, update)

@@ -61,6 +61,8 @@ class LearnerConfig:
         windows: rule that makes rows of histories longer than the task's window, see
             `learners.collate.collate`; `strided` is for learning from data sets.
         max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
+        inspected: number of episodes of each round and of each score whose log-probabilities,
+            entropies, values and advantages the run records for reports; 0 records none.
         timeout: time until an unfinished collective is an error, in seconds.
     """
 
@@ -70,4 +72,5 @@ class LearnerConfig:
     micro_tokens: Annotated[int, COUNT] = 16384
     windows: Literal["exact", "strided"] = "exact"
     max_skips: Annotated[int, COUNT] = 3
+    inspected: Annotated[int, NOT_NEGATIVE] = 4
     timeout: Annotated[float, POSITIVE] = 600.0

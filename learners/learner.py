@@ -36,6 +36,7 @@ from learners.checkpoints.guided import copy_tokenizer, write_guided
 from learners.collate import collate
 from learners.config import LearnerConfig
 from learners.engine import DeepSpeedEngine
+from learners.inspection import network_quantities, to_rows
 from learners.micro_batch import MicroBatch, micro_batches
 from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM, load_causal_lm
@@ -387,6 +388,30 @@ class Learner:
             chosen = F.log_softmax(logits, -1).gather(-1, inputs.entry_token[:, None])
             logprob = chosen.squeeze(-1)
         return np.split(logprob.float().cpu().numpy(), np.cumsum(counts)[:-1])
+
+    def inspect(self, table: pa.Table) -> pa.Table:
+        """Return what this learner knows about each action token of some episodes.
+
+        Every rank has to call this, with the same episodes. Nothing is learned.
+
+        Args:
+            table: episodes as an Arrow table.
+
+        Returns:
+            One row for each episode and a list column for each quantity: those of
+            `network_quantities`, and `advantage` and `target` of the algorithms that have them.
+            Advantages are whitened over these episodes. An action that the task did not apply has
+            no entries.
+        """
+        trajectories = [self.codec.read(t) for t in from_table(table)]
+        batch = collate(trajectories, self.context, strided=self.config.windows == "strided")
+        passes = micro_batches(batch, None, self.config.micro_tokens)
+        found = network_quantities(self.engine, batch, passes, self.device)
+        columns, *_ = self._prepare(batch, self._old_outputs(batch))
+        for name in ("advantage", "target"):
+            if name in columns:
+                found[name] = columns[name].cpu().numpy()
+        return to_rows(batch, found)
 
     def weights(self, bucket_bytes: int) -> Iterator[Bucket]:
         """Yield the policy's weights in buckets of at most `bucket_bytes` bytes.

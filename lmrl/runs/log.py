@@ -29,6 +29,7 @@ from lmrl.runs.names import (
     Kind,
     checkpoint,
     episodes_file,
+    learner_file,
     step,
 )
 
@@ -103,6 +104,16 @@ class RunLog(RunDirectory):
             table: episodes in Arrow form.
         """
         write_table(table, episodes_file(self.folder, kind, name))
+
+    def quantities(self, kind: Kind, name: str, table: Any) -> None:
+        """Store what the learner knows about some episodes.
+
+        Args:
+            kind: purpose of the episodes.
+            name: name of their file without its suffix.
+            table: quantities, as `learner_file` describes them.
+        """
+        write_table(table, learner_file(self.folder, kind, name))
 
     def failure(self, failure: Any) -> None:
         """Record a failed episode."""

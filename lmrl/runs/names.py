@@ -69,8 +69,8 @@ Kind = Literal["training", "selection", "evaluation"]
 KINDS: tuple[Kind, ...] = ("training", "selection", "evaluation")
 
 LEARNER = "learner"
-"""Folder beside those of the `Kind`s: per-token quantities of the learner for some of the training
-episodes, as `learner_file` names them."""
+"""Folder beside those of the `Kind`s: per-token quantities of the learner for some of the episodes,
+as `learner_file` names them."""
 
 LINES = (METRICS, SCORES, FAILURES)
 """Files that only get longer."""
@@ -105,18 +105,28 @@ def episodes_file(folder: Path, kind: Kind, name: str) -> Path:
     return folder / TRAJECTORIES / kind / f"{name}.parquet"
 
 
-def learner_file(folder: Path, update: int) -> Path:
-    """Return the path of the file with the learner's quantities of an update.
+def learner_file(folder: Path, kind: Kind, name: str) -> Path:
+    """Return the path of the file with the learner's quantities of some episodes of a file.
 
-    Its columns are `file`, the name of a file of training episodes without its suffix, `row`, an
-    episode in it, and a list of numbers for each quantity, one for each action token of the
-    episode.
+    Its columns are `row`, the row of an episode in that file, and a list of numbers for each
+    quantity, one for each action token of the episode that the task applied.
 
     Args:
         folder: run directory.
-        update: number of the update.
+        kind: purpose of the episodes.
+        name: name of their file without its suffix.
     """
-    return folder / TRAJECTORIES / LEARNER / f"update-{update:05d}.parquet"
+    return folder / TRAJECTORIES / LEARNER / f"{kind}-{name}.parquet"
+
+
+def training_file(update: int, index: int = 0) -> str:
+    """Return the name of a file of training episodes, without its suffix.
+
+    Args:
+        update: number of the update.
+        index: number of the table within the update.
+    """
+    return f"update-{update:05d}-{index}"
 
 
 def evaluated(label: str, update: int) -> str:
@@ -144,7 +154,7 @@ OWN = {
     f"{TRAJECTORIES}/training": _names(r"update-\d+-\d+\.parquet"),
     f"{TRAJECTORIES}/selection": _names(r".+-\d+\.parquet"),
     f"{TRAJECTORIES}/evaluation": _names(r".+-\d+\.parquet"),
-    f"{TRAJECTORIES}/{LEARNER}": _names(r"update-\d+\.parquet"),
+    f"{TRAJECTORIES}/{LEARNER}": _names(rf"(?:{'|'.join(KINDS)})-.+-\d+\.parquet"),
     TRAJECTORIES: re.compile(r"(?!)"),
     CHECKPOINTS: re.compile(_names(r"step-\d+|last|best").pattern + r"|\.step-\d+\.old"),
     TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),

@@ -14,19 +14,55 @@ from lmrl.errors import UsageError
 PROGRAM = """
 import json, sys
 import numpy as np
+import torch
 from learners.algorithms.registry import ALGORITHMS, algorithm_class
 from learners.config import LearnerConfig, OptimiserConfig
 from learners.learner import Learner
 from lmrl import make
 from lmrl.rollout import play
-from lmrl.schema import to_table
+from lmrl.schema import from_table, to_table
 
 # Of equal returns the first episodes are chosen, which would depend on the order.
 EXAMPLE = "examples.own_algorithm:RewardWeighted"
 CHANGES = {"qsft": {"lowest": -20.0}, "online_filtered_bc": {"ties": True}}
 
 
-def learned(name, table, budget=10**6, windows="exact"):
+@torch.no_grad()
+def likelihoods(learner, table):
+    # Log-probability and entropy of each action token, one context at a time.
+    model = learner.engine.network.policy.model
+    for t in from_table(table):
+        t = learner.codec.read(t).executed()
+        rows = []
+        for turn, context in zip(t.turns, t.contexts()):
+            ids = torch.tensor(np.concatenate([context, turn.action_ids])[None].astype(np.int64))
+            logits = model(ids).logits[0, len(context) - 1 : -1].float().log_softmax(-1)
+            chosen = logits.gather(-1, ids[0, len(context) :, None])[:, 0]
+            rows.append(torch.stack([chosen, -(logits.exp() * logits).sum(-1)]).numpy())
+        yield np.concatenate(rows, 1)
+
+
+def inspected(learner, table):
+    # What `inspect` says of some episodes, and its largest distance to the twin above.
+    weights = [t.clone() for _, t in learner.engine.named_weights()]
+    seen = learner.inspect(table)
+    kept = all(torch.equal(a, b) for a, (_, b) in zip(weights, learner.engine.named_weights()))
+    lengths = [sum(len(turn.action_ids) for turn in learner.codec.read(t).executed().turns)
+               for t in from_table(table)]
+    columns = {name: seen[name].to_pylist() for name in seen.column_names}
+    result = {
+        "names": seen.column_names,
+        "kept": kept,
+        "lengths": all([len(row) for row in rows] == lengths for rows in columns.values()),
+        "finite": all(bool(np.isfinite(row).all()) for rows in columns.values() for row in rows),
+    }
+    if "log_prob" in columns:
+        pairs = zip(columns["log_prob"], columns["entropy"], likelihoods(learner, table))
+        result["gap"] = max(float(np.abs(np.stack([a, b]) - twin).max()) for a, b, twin in pairs)
+    return result
+
+
+def learned(name, table, budget=10**6, windows="exact", inspect=False):
     cls = algorithm_class(name)
     shared = {"minibatch": 0} if cls.minibatch else {}
     config = LearnerConfig(
@@ -37,20 +73,22 @@ def learned(name, table, budget=10**6, windows="exact"):
     metrics = learner.update([table])
     tensors = [t.double().numpy().ravel() for _, t in learner.engine.named_weights()]
     weights = np.concatenate(tensors)
+    seen = inspected(learner, short) if inspect else None
     learner.engine.engine.destroy()
-    return metrics, weights
+    return (metrics, weights, seen) if inspect else (metrics, weights)
 
 
 PORT = int(sys.argv[2])
 po = [play(make("maze-po", max_steps=6), "random", seed, "maze-po") for seed in range(4)]
 fo = [play(make("maze-fo", max_steps=5), "random", seed, "maze-fo") for seed in range(4)]
 table = to_table(po + fo)
+short = to_table(fo + [play(make("maze-po", max_steps=2), "random", 0, "maze-po")])
 order = np.random.default_rng(0).permutation(table.num_rows)
 one_turn = to_table([play(make("maze-fo", max_steps=1), "random", 0, "maze-fo")])
 found = {}
 for name in [*ALGORITHMS, EXAMPLE]:
-    whole, weights = learned(name, table)
-    result = found[name] = {"whole": whole}
+    whole, weights, seen = learned(name, table, inspect=True)
+    result = found[name] = {"whole": whole, "inspected": seen}
     for case, arguments in {
         "order": (table.take(order),),
         "passes": (table, 60),
@@ -94,6 +132,19 @@ def test_the_smallest_batches_give_finite_numbers(found: dict[str, Any], name: s
         for key, value in found[name][case].items():
             assert value == value and abs(value) != float("inf"), (case, key, value)
     assert found[name]["nothing"]["optimiser_steps"] == 0
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", EVERY)
+def test_a_learner_says_what_it_knows_of_every_token(found: dict[str, Any], name: str) -> None:
+    seen = found[name]["inspected"]
+    assert seen["kept"] and seen["lengths"] and seen["finite"]
+    if algorithm_class(name)().guidance is None:
+        assert {"log_prob", "entropy"} <= set(seen["names"]) and seen["gap"] < 1e-4
+    else:
+        assert "q" in seen["names"]
+    if name == "ppo":
+        assert {"value", "advantage", "target"} <= set(seen["names"])
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -15,7 +15,7 @@ from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
 from lmrl.rollout import play
 from lmrl.runs.log import RunLog
-from lmrl.runs.names import MARKER, learner_file
+from lmrl.runs.names import MARKER
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
@@ -46,8 +46,7 @@ def run(folder: Path, name: str, saves: int = 1, ends: BaseException | None = No
             for update in range(1, saves + 1):
                 log.line("metrics.jsonl", {"update": update, "name": name})
                 log.trajectories("training", f"update-{update:05d}-0", TABLE)
-                learner_file(folder, update).parent.mkdir(exist_ok=True)
-                learner_file(folder, update).write_text("")
+                log.quantities("training", f"update-{update:05d}-0", TABLE)
                 with log.checkpoint(update) as checkpoint:
                     (checkpoint / "weights").write_text(f"{name} {update}")
             if ends is not None:
@@ -208,8 +207,8 @@ def test_a_resume_forgets_what_came_after_its_checkpoint(tmp_path: Path) -> None
             ("selection", f"ppo-{update:05d}"),
         ):
             log.trajectories(kind, name, TABLE)  # type: ignore[arg-type]
-        learner_file(tmp_path, update).parent.mkdir(exist_ok=True)
-        learner_file(tmp_path, update).write_text("what the learner knew")
+        log.quantities("training", f"update-{update:05d}-0", TABLE)
+        log.quantities("evaluation", f"ppo-{update:05d}", TABLE)
         if update == 2:
             lengths, before = log.lengths(), contents(tmp_path)
     log.line("failures.jsonl", {"seed": 7})
