@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from actors.config import SamplerConfig
 from actors.messages import Decoding, Request, SamplerStale
 from actors.weight_transfer import BACKEND, register_weight_transfer
-from lmrl.rollout import Reply
+from lmrl.episode import Reply
 from lmrl.trajectory import Ids
 
 UNVERSIONED = "default"

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lmrl.rollout import Reply
+from lmrl.episode import Reply
 from lmrl.trajectory import Ids
 
 

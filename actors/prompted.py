@@ -21,8 +21,8 @@ from actors.chat.model import RetryingChatModel
 from actors.chat.replies import NOTHING, read_action
 from lmrl.data.store import load
 from lmrl.env import TextEnv
+from lmrl.episode import ContextTooLong, Episode, play
 from lmrl.errors import DataError
-from lmrl.rollout import ContextTooLong, Episode, play
 from lmrl.seeds import request_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory

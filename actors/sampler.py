@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from actors.config import SamplerConfig
 from actors.engine import VLLMEngine
 from actors.messages import Contexts, Decoding, EngineFailed, Replies, SamplerStale
-from lmrl.rollout import Reply
+from lmrl.episode import Reply
 from lmrl.trajectory import Ids
 
 T = TypeVar("T")

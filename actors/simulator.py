@@ -34,8 +34,8 @@ from actors.messages import (
 )
 from lmrl.codec import Codec
 from lmrl.env import Player
+from lmrl.episode import Episode, Reply
 from lmrl.errors import RunError
-from lmrl.rollout import Episode, Reply
 from lmrl.schema import to_table
 from lmrl.seeds import player_rng, request_seed
 from lmrl.tasks import make, make_answered

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.record import save
 from lmrl.env import TextEnv
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.scoring.score import score
 from lmrl.scoring.text import interval
 from lmrl.seeds import FIRST_EVALUATION_SEED, evaluation_seeds

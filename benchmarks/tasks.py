@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.record import save
 from lmrl.env import TextEnv
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.tasks import known, make
 
 RECORDING, TIMING = 0.3, 0.7

@@ -17,8 +17,8 @@ from learners.checkpoints.gguf import resolve
 from learners.checkpoints.initial import context_of
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
+from lmrl.episode import play
 from lmrl.errors import UsageError
-from lmrl.rollout import play
 from lmrl.tasks import make, make_answered
 from lmrl.trajectory import Trajectory
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.seeds import fresh_seed
 from lmrl.trajectory import transcript
 

@@ -20,8 +20,8 @@ from learners.networks.causal_lm import CausalLM, load_causal_lm
 from learners.networks.guidance import action_values
 from learners.networks.heads import Head
 from lmrl.codec import Codec
+from lmrl.episode import Reply
 from lmrl.errors import UsageError
-from lmrl.rollout import Reply
 from lmrl.trajectory import Ids
 
 Score = Literal["last", "sum"]
@@ -139,7 +139,7 @@ class Reranker:
         return self.texts[int(self.scores(self.codec.encode(observation)).argmax())]
 
     def __call__(self, context: Ids) -> Reply:
-        """Return an action for a context; this makes a `Reranker` a policy of `lmrl.rollout`."""
+        """Return an action for a context; this makes a `Reranker` a policy of `lmrl.episode`."""
         scores = self.scores(context)
         if self.greedy:
             chosen = int(scores.argmax())

@@ -15,8 +15,8 @@ from cluster.stream import evaluation_job
 from cluster.waits import fetch
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
+from lmrl.episode import Episode, Reply
 from lmrl.human.policies import Game
-from lmrl.rollout import Episode, Reply
 from lmrl.seeds import request_seed
 
 

@@ -15,8 +15,8 @@ from cluster.config import EvaluationConfig
 from cluster.evaluation.scripted import answering_model, count_oracle
 from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed
 from cluster.startup.ray_session import ray_session
+from lmrl.episode import ContextTooLong
 from lmrl.errors import UsageError
-from lmrl.rollout import ContextTooLong
 from lmrl.schema import to_table
 from lmrl.scoring.score import score
 from lmrl.seeds import evaluation_seeds

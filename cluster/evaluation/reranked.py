@@ -9,7 +9,7 @@ from learners.checkpoints.initial import context_of
 from learners.rerank import Reranker
 from learners.rerank import Score as RerankScore
 from lmrl.env import Diagnostic
-from lmrl.rollout import Episode, rollout
+from lmrl.episode import Episode, rollout
 from lmrl.schema import to_table
 from lmrl.scoring.score import Score, score
 from lmrl.tasks import make

@@ -17,8 +17,8 @@ from cluster.evaluation.suite import (
     score_suite,
 )
 from cluster.startup.ray_session import ray_session
+from lmrl.episode import play
 from lmrl.errors import unknown
-from lmrl.rollout import play
 from lmrl.schema import to_table
 from lmrl.scoring.score import score
 from lmrl.seeds import evaluation_seeds

@@ -25,8 +25,8 @@ from cluster.startup.ray_session import ended_in_time
 from cluster.waits import answers_of
 from lmrl.codec import Codec
 from lmrl.env import TextEnv
+from lmrl.episode import play
 from lmrl.errors import RunError, UsageError
-from lmrl.rollout import play
 from lmrl.screen import Screen
 from lmrl.tasks import make
 from lmrl.trajectory import Ids

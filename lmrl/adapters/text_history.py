@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmrl.env import Step, TextEnv
+from lmrl.episode import shown
 from lmrl.errors import UsageError
-from lmrl.rollout import shown
 from lmrl.tasks import make
 
 

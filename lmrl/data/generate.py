@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lmrl.env import TextEnv
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.trajectory import Trajectory
 
 

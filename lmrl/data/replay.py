@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lmrl.env import TextEnv
+from lmrl.episode import Episode
 from lmrl.errors import DataError
-from lmrl.rollout import Episode
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 

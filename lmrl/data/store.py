@@ -64,12 +64,13 @@ def write_table(table: pa.Table, path: Path) -> None:
         pq.write_table(table, temporary, compression="zstd")
 
 
-def files(source: Path) -> list[Path]:
+def files(source: Path | str) -> list[Path]:
     """Return the Parquet files of a data set, a folder or one file, after a look at each footer.
 
     Raises:
         DataError: if there is none, or one is cut off or not ours.
     """
+    source = Path(source)
     paths = sorted(source.glob("*.parquet")) if source.is_dir() else [source]
     if not paths or not paths[0].exists():
         raise DataError(
@@ -118,7 +119,7 @@ def check_for(source: Path, task: str) -> None:
 
 
 def load(
-    source: Path,
+    source: Path | str,
     seed: int | None = None,
     loop: bool = False,
     buffer: int = 4096,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lmrl.env import TextEnv
+from lmrl.episode import Episode
 from lmrl.human.person import Person
-from lmrl.rollout import Episode
 from lmrl.seeds import player_rng
 from lmrl.trajectory import printable
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from lmrl.data.store import write_table
 from lmrl.env import TextEnv
+from lmrl.episode import ContextTooLong
 from lmrl.errors import UsageError
 from lmrl.human.person import Person, Refused
 from lmrl.human.policies import Policy, Typed
 from lmrl.human.study import AGENT, ORACLE, SIMULATED, Slot, Study, write_study
-from lmrl.rollout import ContextTooLong
 from lmrl.schema import to_table
 from lmrl.tasks import make, make_answered
 from lmrl.trajectory import Trajectory, printable

@@ -19,7 +19,7 @@ from learners.algorithms.registry import ALGORITHMS, algorithm_class
 from learners.config import LearnerConfig, OptimiserConfig
 from learners.learner import Learner
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import from_table, to_table
 
 # Of equal returns the first episodes are chosen, which would depend on the order.

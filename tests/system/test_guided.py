@@ -31,7 +31,7 @@ from learners.algorithms.qsft import QSFT  # noqa: E402
 from learners.checkpoints.guided import make_guided, read_guidance  # noqa: E402
 from learners.networks.causal_lm import load_causal_lm  # noqa: E402
 from learners.networks.guidance import guided_logits  # noqa: E402
-from lmrl.rollout import play  # noqa: E402
+from lmrl.episode import play  # noqa: E402
 from lmrl.schema import to_table  # noqa: E402
 from lmrl.tasks import make  # noqa: E402
 

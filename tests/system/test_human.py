@@ -16,6 +16,7 @@ import pytest
 from lmrl.cli import main
 from lmrl.data.replay import replay
 from lmrl.data.store import load, write
+from lmrl.episode import play
 from lmrl.errors import DataError, UsageError
 from lmrl.human.person import HUMAN, Person
 from lmrl.human.policies import Scripted
@@ -31,7 +32,6 @@ from lmrl.human.study import (
     read_study,
     write_study,
 )
-from lmrl.rollout import play
 from lmrl.scoring.intervals import mean_interval, share_interval
 from lmrl.tasks import make, make_answered
 from lmrl.tasks.car_dealer.buyer import ScriptedBuyer

@@ -19,7 +19,7 @@ from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.algorithms.ppo import PPO
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 
 checkpoint, out, zero, budget, port, rank, world = sys.argv[1:8]
@@ -91,7 +91,7 @@ from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.algorithms.ppo import PPO
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 from transformers import AutoModelForCausalLM
 import torch
@@ -151,7 +151,7 @@ from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.algorithms.ppo import PPO
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 
 env = make("maze-fo", max_steps=9)
@@ -195,7 +195,7 @@ from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.networks.heads import Head
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 
 table = to_table([play(make("maze-fo", max_steps=6), "random", s, "maze-fo") for s in range(6)])
@@ -248,7 +248,7 @@ from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.algorithms.qsft import QSFT
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 
 env = make("maze-fo", max_steps=9)

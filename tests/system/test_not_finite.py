@@ -19,7 +19,7 @@ from learners.learner import Learner
 from learners.config import LearnerConfig
 from lmrl import make
 from lmrl.errors import RunError
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 
 env = make("maze-fo", max_steps=6)

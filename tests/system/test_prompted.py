@@ -22,8 +22,8 @@ from cluster.evaluation.suite import Setting
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
 from lmrl.env import TextEnv
+from lmrl.episode import ContextTooLong, play
 from lmrl.errors import DataError
-from lmrl.rollout import ContextTooLong, play
 from lmrl.schema import from_table
 from lmrl.tasks import known, make
 

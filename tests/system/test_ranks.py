@@ -25,7 +25,7 @@ from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
 from learners.algorithms.qsft import QSFT
 from lmrl import make
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 
 checkpoint, out, folder, port, rank, world = sys.argv[1:]

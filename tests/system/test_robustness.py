@@ -15,8 +15,8 @@ import pytest
 from lmrl.cli import main
 from lmrl.data.replay import replay
 from lmrl.env import TextEnv, Wording
+from lmrl.episode import play
 from lmrl.errors import UsageError
-from lmrl.rollout import play
 from lmrl.schema import from_table, to_table
 from lmrl.scoring.intervals import mean_interval
 from lmrl.scoring.robustness import BASE, rows, table, variants

@@ -21,8 +21,8 @@ from learners.networks.causal_lm import CausalLM
 from learners.networks.outputs import Inputs
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import load, write
+from lmrl.episode import Episode, play
 from lmrl.errors import DataError
-from lmrl.rollout import Episode, play
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make
 from lmrl.trajectory import (

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from lmrl.episode import play
 from lmrl.errors import UsageError
-from lmrl.rollout import play
 from lmrl.tasks.car_dealer import CarDealer
 from lmrl.tasks.car_dealer.buyer import HEADER, ScriptedBuyer, Talk
 from lmrl.tasks.car_dealer.deals import ASK_VERDICT, REWARDS, Deal, read_deal

@@ -14,8 +14,8 @@ import chess.engine
 import pytest
 
 from lmrl.env import Step
+from lmrl.episode import Episode, play
 from lmrl.errors import UsageError
-from lmrl.rollout import Episode, play
 from lmrl.tasks import make
 from lmrl.tasks.chess import Chess
 from lmrl.tasks.chess.heuristics import MATE, gain, king_region

@@ -11,7 +11,7 @@ import pytest
 from learners.algorithms.mc import MC
 from lmrl.cli import main
 from lmrl.data.store import write
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.tasks import make
 
 

@@ -70,7 +70,7 @@ def test_a_turn_of_these_presets_is_two_tokens(task: str, tmp_path: Path) -> Non
     train_tokenizer(sample_texts(exp), exp.model.vocabulary, tmp_path, exp.model.lines)
     codec = Codec.load(tmp_path)
     env = make(exp.task, **exp.options)
-    from lmrl.rollout import play
+    from lmrl.episode import play
 
     said = [
         len(codec.encode(turn.action))

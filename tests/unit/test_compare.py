@@ -11,7 +11,7 @@ import pytest
 from lmrl import make
 from lmrl.cli import main
 from lmrl.data.store import write_table
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import to_table
 from lmrl.scoring.compare import compare
 from lmrl.scoring.score import normalised

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lmrl.data.store import load, write
+from lmrl.episode import play
 from lmrl.files import atomic_file, atomic_folder, atomic_link, write_json
-from lmrl.rollout import play
 from lmrl.runs.names import OWN
 from lmrl.tasks import make
 

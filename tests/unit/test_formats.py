@@ -24,8 +24,8 @@ from lmrl.data.json_rows import Field
 from lmrl.data.published import PUBLISHED
 from lmrl.data.store import load
 from lmrl.env import TextEnv
+from lmrl.episode import play
 from lmrl.errors import DataError, UsageError
-from lmrl.rollout import play
 from lmrl.tasks.car_dealer import CarDealer
 from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
 from lmrl.trajectory import Trajectory

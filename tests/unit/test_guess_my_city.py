@@ -8,8 +8,8 @@ from statistics import fmean
 import pytest
 
 from lmrl.env import Step
+from lmrl.episode import play
 from lmrl.errors import UsageError
-from lmrl.rollout import play
 from lmrl.tasks.guess_my_city import GuessMyCity
 from lmrl.tasks.guess_my_city.cities import SECRET, cities
 from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, city_prompt, read_prompt

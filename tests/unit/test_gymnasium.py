@@ -100,7 +100,7 @@ def test_several_at_once() -> None:
 
 def test_gymnasium_is_loaded_by_this_module_alone() -> None:
     code = (
-        "import sys, lmrl, lmrl.cli, lmrl.rollout\n"
+        "import sys, lmrl, lmrl.cli, lmrl.episode\n"
         "assert 'gymnasium' not in sys.modules\n"
         "import gymnasium\n"
         "assert 'lmrl.adapters.gymnasium' not in sys.modules\n"

@@ -15,8 +15,8 @@ from cluster.progress import Progress
 from lmrl.cli import main
 from lmrl.data.store import load, stored_returns, write
 from lmrl.env import Step
+from lmrl.episode import BadInfo, BadReward, Episode, play
 from lmrl.errors import DataError
-from lmrl.rollout import BadInfo, BadReward, Episode, play
 from lmrl.runs.log import RunLog
 from lmrl.schema import from_table, table_returns, to_table
 from lmrl.scoring.score import Score

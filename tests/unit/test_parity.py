@@ -17,7 +17,7 @@ import pytest
 
 import lmrl
 from lmrl.env import TextEnv
-from lmrl.rollout import Episode
+from lmrl.episode import Episode
 from lmrl.tasks.car_dealer import CarDealer, deals, profiles
 from lmrl.tasks.car_dealer.recorded import negotiation_texts, recorded_deal
 from lmrl.tasks.chess import Chess

@@ -14,8 +14,8 @@ from lmrl.cli import main
 from lmrl.data.generate import episodes
 from lmrl.data.replay import replay, replay_all
 from lmrl.data.store import load, write
+from lmrl.episode import Episode, play
 from lmrl.errors import DataError
-from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
 from lmrl.tasks.oracle_protocol import CallableOracle
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory

@@ -13,8 +13,8 @@ from learners.algorithms.qsft import QSFT
 from learners.checkpoints.guided import make_guided
 from learners.networks.causal_lm import load_causal_lm
 from learners.rerank import Reranker
+from lmrl.episode import Episode, rollout
 from lmrl.errors import UsageError
-from lmrl.rollout import Episode, rollout
 from lmrl.tasks import make
 from lmrl.tasks.maze.grid import MOVES
 

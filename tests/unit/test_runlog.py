@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lmrl.episode import play
 from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import sigterm_raises, terminated
-from lmrl.rollout import play
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import MARKER
 from lmrl.schema import to_table

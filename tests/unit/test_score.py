@@ -5,7 +5,7 @@ import pytest
 
 from lmrl import make
 from lmrl.env import ScoreRange
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.scoring.intervals import mean_interval
 from lmrl.scoring.score import normalised, score, slope
 

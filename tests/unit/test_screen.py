@@ -10,7 +10,7 @@ import pyte
 import pytest
 
 from lmrl.data.store import write_table
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.runs.names import METRICS, episodes_file
 from lmrl.schema import to_table
 from lmrl.screen import PlainScreen, Screen, open_screen

@@ -12,7 +12,7 @@ from learners.collate import collate
 from lmrl.codec import Codec
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from lmrl.env import Step, TextEnv
+from lmrl.episode import Episode, play
 from lmrl.errors import UsageError
-from lmrl.rollout import Episode, play
 from lmrl.tasks import known, make
 from lmrl.tasks.maze import Maze
 from lmrl.tasks.maze.grid import MOVES, grid, layouts

@@ -7,8 +7,8 @@ import pytest
 
 import lmrl
 from lmrl.adapters.text_history import HistoryEnv, Text, TextHistory
+from lmrl.episode import Episode, play
 from lmrl.errors import UsageError
-from lmrl.rollout import Episode, play
 
 
 def played(env: HistoryEnv, player: str, seed: int) -> tuple[float, list[TextHistory]]:

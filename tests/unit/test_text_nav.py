@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lmrl.env import Step
+from lmrl.episode import Episode, play
 from lmrl.errors import UsageError
-from lmrl.rollout import Episode, play
 from lmrl.tasks import make
 from lmrl.tasks.text_nav import TextNav
 from lmrl.tasks.text_nav.floor_plan import (

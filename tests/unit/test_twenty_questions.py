@@ -6,8 +6,8 @@ from statistics import fmean
 
 import pytest
 
+from lmrl.episode import play
 from lmrl.errors import UsageError
-from lmrl.rollout import play
 from lmrl.tasks.oracle_protocol import one_line
 from lmrl.tasks.questions.published_rules import published_is_done
 from lmrl.tasks.questions.replies import NO, UNKNOWN, YES, object_prompt, read_prompt, yes_or_no

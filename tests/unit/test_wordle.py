@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lmrl.env import Step
+from lmrl.episode import play
 from lmrl.errors import UsageError
-from lmrl.rollout import play
 from lmrl.tasks import make
 from lmrl.tasks.wordle import Wordle
 from lmrl.tasks.wordle.vocabulary import (

@@ -100,6 +100,7 @@ class Episode:
         self.env, self.seed, self.codec, self.max_context = env, seed, codec, max_context
         self.name, self.options = name, dict(options or {})
         self.items: list[Ids] = []
+        self.texts: list[str] = []  # text of each item
         self.turns: list[Turn] = []
         self.oldest = 0  # index of the oldest item that the policy may still see
         self.ending: str | None = None
@@ -113,6 +114,7 @@ class Episode:
         if replaces_history:
             self.oldest = len(self.items)
         self.observation = text
+        self.texts.append(text)
         self.items.append(self.codec.encode(text) if self.codec else NO_IDS)
         self.span = self._span()
 
@@ -139,6 +141,11 @@ class Episode:
     def context(self) -> Ids:
         """Tokens `[C]` that the policy has to answer."""
         return np.concatenate(self.items[-self.span :])
+
+    @property
+    def text(self) -> str:
+        """Text that the policy has to answer: what the task lets it see."""
+        return "".join(self.texts[-self.span :])
 
     def reply(self, reply: Reply) -> None:
         """Apply the sampled tokens of an action: decode them once, and step the task."""
@@ -180,6 +187,7 @@ class Episode:
             )
         )
         self.items.append(said.ids)
+        self.texts.append(text)
         if step.truncated and step.final_observation is not None:
             # `text` announces the cut; a learner bootstraps from the state in which it happened.
             self._observe(step.final_observation, replaces_history=False)
