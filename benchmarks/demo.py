@@ -34,10 +34,10 @@ def run(preset: str, seed: int, folder: Path) -> dict[str, Any]:
         "seed": seed,
         "wall_seconds": round(wall, 1),
         **{key: summary[key] for key in ("scores", "parity", "ledger", "seconds")},
-        "curve": [round(line["rollout/return"], 2) for line in lines],
+        "curve": [round(line["rollout/return_mean"], 2) for line in lines],
         "sampler_turns_per_s": round(mean("rollout/turns_per_s"), 1),
         "sampler_tokens_per_s": round(mean("rollout/tokens_per_s"), 1),
-        "learner_tokens_per_s": round(mean("learner/learner_tokens_per_s"), 1),
+        "learner_tokens_per_s": round(mean("train/tokens_per_s"), 1),
         "push_ms": round(mean("push/push_ms"), 2),
         "gate_ms": round(mean("push/gate_ms"), 2),
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
+from lmrl.runs.trackers import Service
 from lmrl.seeds import FIRST_EVALUATION_SEED
 
 _ROUNDS = Used("algorithm.on_policy", "by algorithms that learn from fresh episodes")
@@ -15,7 +16,24 @@ _USES_DATA = Used(
 )
 _DRAWS_DATA = Used("draws_data", "by algorithms that learn from data")
 _MAKES_DATA = Used("makes_data", "where the task's scripted players make the data")
+_TRACKED = Used("tracks", "with tracking.service wandb or trackio")
 _PLAYER = Used("names_player", "where the task's scripted players make the data or the tokenizer")
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Where metrics go besides the run directory.
+
+    Attributes:
+        service: tracking service: `none`, `wandb` or `trackio`. TensorBoard's files are in the run
+            directory in any case, and Ray exports the metrics to Prometheus.
+        project: name of the project in the service.
+        offline: whether nothing is sent; the files in the run directory can be sent later.
+    """
+
+    service: Service = "none"
+    project: Annotated[str, _TRACKED] = "lmrl"
+    offline: Annotated[bool, _TRACKED] = False
 
 
 @dataclass(frozen=True)

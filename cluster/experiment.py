@@ -14,7 +14,14 @@ import torch
 
 from actors.chat.config import ChatConfig
 from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
-from cluster.config import DataConfig, EvaluationConfig, PlacementConfig, PushConfig, RolloutConfig
+from cluster.config import (
+    DataConfig,
+    EvaluationConfig,
+    PlacementConfig,
+    PushConfig,
+    RolloutConfig,
+    TrackingConfig,
+)
 from cluster.oracle import check_oracle
 from cluster.weights.parity import GUIDED_GAIN, TOLERANCE
 from learners.algorithms.base import Algorithm
@@ -26,6 +33,7 @@ from learners.config import LearnerConfig
 from lmrl.data.store import check_for, mixture
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
+from lmrl.runs.trackers import check_service
 from lmrl.tasks import make
 
 
@@ -60,6 +68,7 @@ class Experiment:
         oracle: instruct model that answers for the task as its oracle or buyer. Without a model,
             the task's own scripted one answers.
         placement: resources of the actors.
+        tracking: destinations of metrics besides the run directory.
     """
 
     task: str
@@ -83,6 +92,7 @@ class Experiment:
     push: PushConfig = field(default_factory=PushConfig)
     oracle: ChatConfig = field(default_factory=ChatConfig)
     placement: PlacementConfig = field(default_factory=PlacementConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
 
     @property
     def tolerance(self) -> float:
@@ -95,6 +105,11 @@ class Experiment:
         # The sampler multiplies the values, and so their rounding, by beta.
         gain = guidance.beta * guidance.scale if guidance is not None else 0.0
         return limit * max(1.0, gain / GUIDED_GAIN)
+
+    @property
+    def tracks(self) -> bool:
+        """Whether a tracking service gets the metrics."""
+        return self.tracking.service != "none"
 
     @property
     def max_context(self) -> int:
@@ -173,6 +188,8 @@ class Experiment:
                 f"model.width {self.model.width} is not a multiple of model.heads "
                 f"{self.model.heads}"
             )
+        if self.tracks and training:
+            check_service(self.tracking.service)
         self._check_head_size()
         if self.trains_start and training:
             self._check_start()

@@ -5,7 +5,7 @@
     learners     the DeepSpeed ranks as one object (cluster.learner_group)
     push         transfer of weights to every sampler, with a parity gate (cluster.weights.push)
     evaluate     score on fixed seeds (cluster.evaluation.fixed_seeds)
-    Progress     metrics, scores, checkpoints and terminal output (cluster.progress)
+    Progress     metrics, scores, checkpoints and terminal output (cluster.reporting.progress)
 
 Online and offline training differ in the source of episodes only; the loop is the same.
 """
@@ -19,8 +19,9 @@ import ray
 from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
-from cluster.phases import RAY, phase, planned
-from cluster.progress import Progress
+from cluster.reporting.phases import RAY, phase, planned
+from cluster.reporting.progress import Progress
+from cluster.reporting.prometheus import RayGauges
 from cluster.source import Source, batches
 from cluster.startup.launch import choose_device, launch
 from cluster.startup.ray_session import ray_session
@@ -28,6 +29,7 @@ from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push
 from lmrl.runs.log import RunLog, provenance
 from lmrl.runs.names import LOG, evaluated, training_file
+from lmrl.runs.trackers import SERVICES, RunFacts
 from lmrl.screen import Screen
 from lmrl.screen.stages import Stage
 
@@ -77,6 +79,7 @@ def train(
             start = starting_point(exp, log.folder, again, screen)
         with log.phase("data"):
             source = batches(exp, log.folder, screen)
+        _track(exp, log)
         progress = stack.enter_context(Progress(exp, log, start.label, screen))
         with log.phase("launch"):
             fleet = stack.enter_context(
@@ -85,6 +88,15 @@ def train(
         log.started()
         fleet.failures, fleet.screen = log.failure, screen
         return _loop(fleet, source, progress, resume)
+
+
+def _track(exp: Experiment, log: RunLog) -> None:
+    """Choose where metrics go besides the run directory."""
+    log.add_service(lambda: RayGauges(log.folder.name))
+    if exp.tracks:
+        tracking = exp.tracking
+        facts = RunFacts(log.folder, exp.to_json(), tracking.project, tracking.offline)
+        log.add_service(lambda: SERVICES[tracking.service](facts))
 
 
 def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dict[str, Any]:

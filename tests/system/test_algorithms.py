@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ranks import run_ranks
+from ranks import ROOT, run_ranks
 
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import ALGORITHMS, algorithm_class, as_json
@@ -145,6 +145,14 @@ def test_a_learner_says_what_it_knows_of_every_token(found: dict[str, Any], name
         assert "q" in seen["names"]
     if name == "ppo":
         assert {"value", "advantage", "target"} <= set(seen["names"])
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_metric_is_explained(found: dict[str, Any], name: str) -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    missing = [key for key in found[name]["whole"] if f"`train/{key}`" not in page]
+    assert not missing
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -2,19 +2,27 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import psutil
+import pyarrow.parquet as pq
 import pytest
+import ray
 
+from cluster.reporting.prometheus import RayGauges
 from lmrl.cli import main
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import MARKER
+from lmrl.schema import from_table
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -102,6 +110,49 @@ def test_a_finished_run_is_not_overwritten(
     assert "has ended" in capsys.readouterr().err
 
 
+def test_the_metrics_of_a_run_are_explained_and_complete(finished: Path) -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    row = lines(finished)[-1]
+    assert not [key for key in row if key not in ("update", "time") and f"`{key}`" not in page]
+    assert {"rollout/success", "rollout/empty_actions", "rollout/illegal_actions"} <= set(row)
+    assert 0.0 <= row["rollout/empty_actions"] <= row["rollout/illegal_actions"] <= 1.0
+    log = (finished / "log.txt").read_text()
+    assert "Traceback" not in log and "has constructor arguments" not in log
+
+
+def test_what_the_learner_knew_lies_beside_the_episodes(finished: Path) -> None:
+    home = finished / "trajectories"
+    stems = {path.stem for path in (home / "learner").iterdir()}
+    assert {"training-update-00001-0", "training-update-00004-0", "evaluation-ppo-00004"} <= stems
+    assert not [stem for stem in stems if "random" in stem]
+    for stem in stems:
+        kind, _, name = stem.partition("-")
+        found = pq.read_table(home / "learner" / f"{stem}.parquet")
+        episodes = from_table(pq.read_table(home / kind / f"{name}.parquet"))
+        for record in found.to_pylist():
+            episode = episodes[record["row"]].executed()
+            tokens = sum(len(turn.action_ids) for turn in episode.turns)
+            assert len(record["log_prob"]) == len(record["advantage"]) == tokens > 0
+            sampled = np.concatenate([turn.logprobs for turn in episode.turns])
+            # The weights are those that sampled.
+            assert np.abs(sampled - np.array(record["log_prob"])).max() < 1e-3
+
+
+def test_ray_exports_the_metrics(local_ray: None) -> None:
+    gauges = RayGauges("a run")
+    gauges.scalars(3, {"rollout/return_mean": -7.5, "train/loss": float("nan")})
+    node = ray.nodes()[0]
+    address = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
+    for _ in range(60):
+        with suppress(OSError), urllib.request.urlopen(address, timeout=5) as answer:
+            exported = answer.read().decode()
+            found = re.findall(r'^ray_lmrl_(\w+){.*run="a run".*} (\S+)$', exported, re.M)
+            if found:
+                break
+        time.sleep(1.0)
+    assert dict(found) == {"update": "3.0", "rollout_return_mean": "-7.5"}
+
+
 def test_a_resumed_run_is_the_unbroken_one(finished: Path, tmp_path: Path) -> None:
     """As after a crash behind update 4: the same episodes, the same losses, the same weights, and
     nothing is recorded twice."""
@@ -114,7 +165,7 @@ def test_a_resumed_run_is_the_unbroken_one(finished: Path, tmp_path: Path) -> No
     scored = [json.loads(row) for row in (broken / "scores.jsonl").read_text().splitlines()]
     assert [(row["policy"], row["update"]) for row in scored] == [("start", 0), ("ppo", 4)]
     for before, after in zip(whole[2:], resumed[2:], strict=True):
-        for name in ("rollout/return", "rollout/episodes", "learner/loss", "learner/grad_norm"):
+        for name in ("rollout/return_mean", "rollout/episodes", "train/loss", "train/grad_norm"):
             assert after[name] == pytest.approx(before[name], rel=1e-3, abs=1e-4), name
     ours = load_file(broken / "checkpoints" / "step-4" / "model.safetensors")
     theirs = load_file(finished / "checkpoints" / "step-4" / "model.safetensors")
@@ -247,5 +298,5 @@ def test_a_resumed_run_replays_what_the_unbroken_one_did(
     broken = cut(whole, tmp_path / "broken")
     assert main(["train", "--resume", str(broken)]) == 0
     for before, after in zip(lines(whole), lines(broken), strict=True):
-        assert after["learner/loss"] == pytest.approx(before["learner/loss"], rel=1e-4)
-        assert after["rollout/return"] == before["rollout/return"]
+        assert after["train/loss"] == pytest.approx(before["train/loss"], rel=1e-4)
+        assert after["rollout/return_mean"] == before["rollout/return_mean"]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from cluster.presets import preset
-from cluster.progress import Progress
+from cluster.reporting.progress import Progress
 from lmrl.cli import main
 from lmrl.data.store import load, stored_returns, write
 from lmrl.env import Step
@@ -107,13 +107,13 @@ def test_files_of_a_run_are_strict_json(tmp_path: Path) -> None:
         return json.loads(text, parse_constant=refuse)
 
     log = RunLog(tmp_path)
-    log.metrics(1, {"learner/grad_norm": math.inf, "learner/loss": math.nan, "learner/lr": 0.1})
+    log.metrics(1, {"train/grad_norm": math.inf, "train/loss": math.nan, "train/lr": 0.1})
     log.line("scores.jsonl", {"ci95": [math.nan, 1.0], "of": {"x": -math.inf}})
     log.status(seconds_left=math.inf)
     log.close()
     (row,) = map(strict, (tmp_path / "metrics.jsonl").read_text().splitlines())
-    assert (row["learner/grad_norm"], row["learner/loss"]) == (None, None)
-    assert row["learner/lr"] == 0.1
+    assert (row["train/grad_norm"], row["train/loss"]) == (None, None)
+    assert row["train/lr"] == 0.1
     (row,) = map(strict, (tmp_path / "scores.jsonl").read_text().splitlines())
     assert row == {"ci95": [None, 1.0], "of": {"x": None}}
     assert strict((tmp_path / "status.json").read_text())["seconds_left"] is None

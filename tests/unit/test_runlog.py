@@ -273,7 +273,7 @@ def test_an_interrupted_start_stage_goes_on(tmp_path: Path) -> None:
 def test_a_run_without_a_checkpoint_begins_again(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     from cluster.presets import preset
-    from cluster.progress import Progress
+    from cluster.reporting.progress import Progress
 
     log = RunLog(tmp_path)
     log.line("scores.jsonl", {"policy": "random"})
@@ -293,10 +293,10 @@ def test_a_run_without_a_checkpoint_begins_again(tmp_path: Path) -> None:
 def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     from cluster.presets import preset
-    from cluster.progress import Progress
+    from cluster.reporting.progress import Progress
 
     now = 1000.0
-    monkeypatch.setattr("cluster.progress.time.monotonic", lambda: now)
+    monkeypatch.setattr("cluster.reporting.progress.time.monotonic", lambda: now)
     exp = preset("maze-po-bc")
     assert exp.save_every == 0 and exp.save_minutes > 0
     progress = Progress(exp, RunLog(tmp_path), "start")

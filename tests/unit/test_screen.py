@@ -1,6 +1,7 @@
 """What a run shows: stages, the time left, lines without a terminal, the panel, the end."""
 
 import io
+import json
 import logging
 import os
 import sys
@@ -99,7 +100,7 @@ def test_a_curve_as_characters() -> None:
 
 
 def test_figures_are_those_that_an_update_has() -> None:
-    record = {"rollout/return": -7.25, "learner/loss": float("nan"), "other": 1.0}
+    record = {"rollout/return_mean": -7.25, "train/loss": float("nan"), "other": 1.0}
     assert figures(record) == ["return -7.2"]
 
 
@@ -112,7 +113,7 @@ def run_a_little(screen: Screen, clock: Clock) -> None:
             clock.now += 4.0
             with screen.stage("evaluate", "score of an update", total=5):
                 screen.episodes(5, 5)
-            record = {"rollout/return": -10.0 + update, "learner/loss": 0.5}
+            record = {"rollout/return_mean": -10.0 + update, "train/loss": 0.5}
             screen.update(updates, update, record, {"started": update, "failed": 0})
     screen.note(f"a note {HOSTILE}")
 
@@ -145,8 +146,8 @@ def test_the_panel_fits_the_terminal(
         screen.stage("ppo updates", "ppo", "64 of 64 episodes " * 20, total=3) as updates,
     ):
         clock.now = 4.0
-        screen.update(updates, 1, {"rollout/return": -9.0}, {"started": 64, "failed": 0})
-        screen.update(updates, 2, {"rollout/return": -8.0}, {"started": 128, "failed": 0})
+        screen.update(updates, 1, {"rollout/return_mean": -9.0}, {"started": 64, "failed": 0})
+        screen.update(updates, 2, {"rollout/return_mean": -8.0}, {"started": 128, "failed": 0})
         screen.sample("episode of update 2:", [f"line {i} {HOSTILE} " * 9 for i in range(99)])
         screen.live.refresh()
         pyte.ByteStream(display).feed(os.read(main, 2**20).replace(b"\n", b"\r\n"))
@@ -215,8 +216,8 @@ def test_the_last_screen_says_what_was_reached_and_what_to_do(tmp_path: Path) ->
     path = episodes_file(folder, "evaluation", "ppo-00003")
     path.parent.mkdir(parents=True)
     write_table(to_table(episodes), path)
-    rows = ['{"update": 1, "rollout/return": -90.0}', '{"update": 2, "rollout/return": -10.0}']
-    (folder / METRICS).write_text("\n".join(rows))
+    rows = [{"update": n, "rollout/return_mean": v} for n, v in ((1, -90.0), (2, -10.0))]
+    (folder / METRICS).write_text("\n".join(map(json.dumps, rows)))
     row = {"return_mean": -50.0, "ci95": [-55.0, -45.0], "normalised": 70.0, "episodes": 9}
     summary = {
         "task": "maze-fo",

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.fields import RECORD
 from cluster.fleet import Fleet
 from cluster.ledger import Ledger
+from cluster.reporting.rollouts import rollout_metrics
 from cluster.source import Source, SourceState, UpdateBatch
 from cluster.weights.push import PushReport
 from lmrl.errors import UsageError
@@ -39,12 +39,13 @@ from lmrl.runs.names import (
     step,
     training_file,
 )
-from lmrl.schema import from_table
+from lmrl.schema import from_table, table_returns
 from lmrl.scoring.score import Score
 from lmrl.scoring.text import interval
 from lmrl.screen import Screen
 from lmrl.screen.figures import figures
 from lmrl.screen.stages import Stage
+from lmrl.tasks import make
 from lmrl.trajectory import transcript
 
 SAMPLES = 10
@@ -67,6 +68,7 @@ class Progress:
         self.exp, self.log, self.start_label = exp, log, start_label
         self.screen = Screen() if screen is None else screen
         self.stage: Stage | None = None  # stage of the updates
+        self.actions = make(exp.task, **exp.options).actions
         self.scores: dict[str, dict[str, Any]] = {}
         self.pushes = 0
         self.parity = 0.0
@@ -105,19 +107,13 @@ class Progress:
             batch: episodes of the update.
             metrics: metrics of the learner.
         """
-        record = {f"learner/{name}": value for name, value in metrics.items()}
+        record = {f"train/{name}": value for name, value in metrics.items()}
         if batch.trained:
-            mean, length = mean_return(batch.tables)
-            record |= {
-                "rollout/return": mean,
-                "rollout/length": length,
-                "rollout/episodes": float(batch.trained),
-                "rollout/turns_per_s": length * batch.trained / max(batch.seconds, 1e-9),
-                "rollout/tokens_per_s": batch.tokens / max(batch.seconds, 1e-9),
-                "rollout/staleness": float(batch.staleness),
-            }
+            record |= rollout_metrics(batch, self.actions)
             for index, table in enumerate(batch.tables):
                 self.log.trajectories("training", training_file(update, index), table)
+            returns = np.concatenate([table_returns(table) for table in batch.tables])
+            self.log.histogram(update, "rollout/return", returns)
         if self.last_push is not None:
             record |= self.last_push.metrics()
         self.log.metrics(update, record)
@@ -164,6 +160,7 @@ class Progress:
             episode = from_table(batch.tables[0].slice(0, 1))[0]
             title = f"episode of update {update}, return {episode.total_reward:g}:"
             self.screen.sample(title, transcript(episode).splitlines())
+            self.log.text(update, "rollout/episode", transcript(episode))
         self.log.status(
             phase=self.exp.algorithm.name,
             update=update,
@@ -188,6 +185,8 @@ class Progress:
             update: number of updates after which the policy was scored.
         """
         self.scores[label] = score.to_json()
+        # Under the policy's name, since several policies are scored after the same update.
+        self.log.track(update, {f"score/{label}/{k}": v for k, v in _numbers(score).items()})
         self.log.trajectories("evaluation", evaluated(label, update), table)
         self.log.line(SCORES, {"policy": label, "update": update, **score.to_json()})
         self.screen.note(
@@ -208,7 +207,8 @@ class Progress:
         self.log.trajectories("selection", evaluated(label, update), table)
         record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
         self.log.line(SCORES, record)
-        self.log.metrics(update, {"evaluation/return": score.return_mean})
+        found = {f"evaluation/{name}": value for name, value in _numbers(score).items()}
+        self.log.metrics(update, found)
         self.screen.note(
             f"{label} after update {update}: return {score.return_mean:.2f} on "
             f"{score.episodes} episodes for the selection of a checkpoint"
@@ -317,3 +317,13 @@ class Progress:
         write_json(self.log.folder / SUMMARY, summary)
         self.log.status(phase="finished", update=self.exp.updates)
         return summary
+
+
+def _numbers(score: Score) -> dict[str, float]:
+    """Return the numbers of a score that are curves during a run."""
+    found = {
+        "return_mean": score.return_mean,
+        "normalised": score.normalised,
+        "length_mean": score.length_mean,
+    }
+    return found if score.success is None else {**found, "success": score.success}

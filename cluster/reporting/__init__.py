@@ -1,0 +1,1 @@
+"""What a run reports: its phases, metrics, scores and checkpoints."""
