@@ -15,10 +15,7 @@ from cluster.experiment import Experiment
 from learners.algorithms.registry import algorithm_class, as_json
 from lmrl.errors import UsageError
 from lmrl.limits import check_used
-from lmrl.runs.names import CONFIG, MARKER
-
-RECORD = "experiment.json"
-"""Name of the file of a checkpoint that holds the experiment which made it."""
+from lmrl.runs.names import CONFIG, MARKER, RECORD
 
 
 def _parser(exp: Experiment) -> ArgumentParser:

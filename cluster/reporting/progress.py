@@ -18,7 +18,6 @@ import numpy as np
 import pyarrow as pa
 
 from cluster.experiment import Experiment
-from cluster.fields import RECORD
 from cluster.fleet import Fleet
 from cluster.ledger import Ledger
 from cluster.reporting.rollouts import rollout_metrics
@@ -31,6 +30,7 @@ from lmrl.runs.names import (
     BEST,
     CHECKPOINTS,
     LAST,
+    RECORD,
     SCORES,
     SUMMARY,
     Kind,

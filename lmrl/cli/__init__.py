@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from lmrl.cli import compare, data, doctor, evaluate, play, replay, tasks, train
+from lmrl.cli import compare, data, doctor, evaluate, export, play, replay, tasks, train
 from lmrl.cli.arguments import Parser
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
 from lmrl.interrupt import sigterm_raises
@@ -19,7 +19,7 @@ USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
-COMMANDS = (tasks, play, data, replay, train, evaluate, compare, doctor)
+COMMANDS = (tasks, play, data, replay, train, evaluate, export, compare, doctor)
 """Modules of the commands, in the order of `lmrl --help`."""
 
 EXAMPLES = """examples:

@@ -44,6 +44,9 @@ CHECKPOINTS = "checkpoints"
 
 LAST, BEST = "last", "best"
 
+RECORD = "experiment.json"
+"""In a checkpoint: the experiment that made it, so that a copy is scored with its settings."""
+
 START = "start"
 """The start policy, if the run made it; a run directory of its own if it was trained."""
 

@@ -18,8 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 
+import lmrl
 from cluster.reporting.prometheus import RayGauges
 from lmrl.cli import main
+from lmrl.codec import Codec
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import MARKER
 from lmrl.schema import from_table
@@ -136,6 +138,49 @@ def test_what_the_learner_knew_lies_beside_the_episodes(finished: Path) -> None:
             sampled = np.concatenate([turn.logprobs for turn in episode.turns])
             # The weights are those that sampled.
             assert np.abs(sampled - np.array(record["log_prob"])).max() < 1e-3
+
+
+def test_an_exported_model_is_the_policy(
+    finished: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other libraries load it with the same weights, and it has the run's score."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+    out = tmp_path / "my model"
+    assert main(["export", str(finished), "--out", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["update"] == 4 and not (out / "deepspeed").exists()
+    model = AutoModelForCausalLM.from_pretrained(out)
+    trained = AutoModelForCausalLM.from_pretrained(finished / "checkpoints" / "last")
+    for ours, theirs in zip(model.parameters(), trained.parameters(), strict=True):
+        assert ours.equal(theirs)
+    codec = Codec.load(checkpoint)
+    text = "move up\n"
+    assert AutoTokenizer.from_pretrained(out)(text)["input_ids"] == codec.encode(text).tolist()
+    settings = GenerationConfig.from_pretrained(out)
+    assert settings.eos_token_id == codec.stop_ids("\n")
+    assert (settings.top_k, settings.temperature, settings.max_new_tokens) == (0, 1.0, 8)
+    scores = json.loads((finished / "summary.json").read_text())["scores"]
+    card = (out / "README.md").read_text()
+    assert f"| ppo | {scores['ppo']['return_mean']:.2f} |" in card and "`maze-fo`" in card
+    assert lmrl.evaluate(out).to_json() == scores["ppo"]
+
+
+def test_what_cannot_be_exported_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, name, sentence in (
+        (tmp_path, "last", "is not a run directory"),
+        (finished, "best", "has no checkpoint 'best'; it has last, step-2, step-4"),
+        (finished, "..", "has no checkpoint '..'"),
+    ):
+        command = ["export", str(run), "--out", str(tmp_path / "out"), "--checkpoint", name]
+        assert main(command) == 2
+        shown = capsys.readouterr().err
+        assert sentence in shown and shown.count("\n") == 1
+        assert not (tmp_path / "out").exists()
+    assert main(["export", str(finished), "--out", str(tmp_path)]) == 2
+    assert "exists; choose another directory" in capsys.readouterr().err
 
 
 def test_ray_exports_the_metrics(local_ray: None) -> None:

@@ -1,0 +1,37 @@
+"""`lmrl export`: a checkpoint of a run as a model directory with a model card."""
+
+import argparse
+from pathlib import Path
+
+from lmrl.cli.arguments import Commands, add_command, add_json, lasting
+from lmrl.cli.output import print_json
+
+EXAMPLE = """lmrl export runs/demo --out models/maze
+  lmrl export runs/demo --checkpoint best --out models/maze-best
+  vllm serve models/maze"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    export = add_command(
+        commands, "export", "write a model for transformers and vLLM", EXAMPLE, run
+    )
+    export.add_argument("run", type=Path, help="run directory")
+    export.add_argument("--out", type=Path, required=True, help="directory to write")
+    export.add_argument("--checkpoint", default="last", help="last, best or step-N (last)")
+    add_json(export)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the model directory, and print where it is."""
+    from lmrl.runs.export import export
+
+    facts = export(options.run, lasting(options.out, "--out"), options.checkpoint)
+    if options.json:
+        print_json(facts)
+    else:
+        print(
+            f"{options.out}: {facts['architecture']} after update {facts['update']} of "
+            f"{facts['updates']}, with a model card"
+        )
+    return 0

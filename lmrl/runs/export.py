@@ -1,0 +1,182 @@
+"""`export`: a checkpoint of a run as a model directory for others, with a model card.
+
+The directory has what `transformers` (4 and 5) and `vllm serve` load, and nothing that only a
+resume needs. A value-guided policy is loaded by vLLM alone, where this project is installed.
+"""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lmrl.codec import Codec
+from lmrl.errors import UsageError
+from lmrl.files import atomic_folder, strict_json
+from lmrl.runs.names import CONFIG, MARKER, RECORD, SUMMARY, checkpoint
+from lmrl.tasks import make
+
+VALUE_GUIDED = "ValueGuidedForCausalLM"
+"""Architecture of value-guided policies, `learners.checkpoints.guided.ARCHITECTURE`."""
+
+FILES = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    RECORD,
+)
+"""Files of a checkpoint that an exported model has too, beside its weights."""
+
+
+def export(run: Path, out: Path, name: str = "last") -> dict[str, Any]:
+    """Write a checkpoint of a run as a model directory, which appears only when complete.
+
+    Args:
+        run: run directory.
+        out: directory to write; it must not exist.
+        name: name of the checkpoint: `last`, `best`, or `step-N`.
+
+    Returns:
+        Facts about the model, as its card states them.
+
+    Raises:
+        UsageError: if there is no such run or checkpoint, or the directory exists.
+    """
+    if not (run / MARKER).is_file():
+        raise UsageError(f"{run} is not a run directory of 'lmrl train'")
+    source = checkpoint(run, name)
+    if not re.fullmatch(r"last|best|step-\d+", name) or not (source / "config.json").is_file():
+        names = sorted(p.name for p in source.parent.glob("*") if (p / "config.json").is_file())
+        known = f"it has {', '.join(names)}" if names else "it has saved none yet"
+        raise UsageError(f"{run} has no checkpoint '{name}'; {known}")
+    if out.exists():
+        raise UsageError(f"{out} exists; choose another directory with --out")
+    config = json.loads((run / CONFIG).read_text())
+    facts = _facts(run, source, config)
+    with atomic_folder(out) as folder:
+        for path in [source / file for file in FILES] + sorted(source.glob("*.safetensors*")):
+            if path.is_file():
+                shutil.copyfile(path, folder / path.name)
+        stops = Codec.load(source).stop_ids(make(config["task"], **config["options"]).stop)
+        (folder / "generation_config.json").write_text(
+            strict_json(_generation(config, stops), indent=2) + "\n"
+        )
+        (folder / "README.md").write_text(card(facts, out.name))
+    return facts
+
+
+def _generation(config: Mapping[str, Any], stops: list[int]) -> dict[str, Any]:
+    """Return the sampling settings of the run: generation stops at the end of an action.
+
+    Args:
+        config: content of the run's `config.json`.
+        stops: token ids that end an action.
+    """
+    temperature = config["evaluation"]["temperature"]
+    return {
+        "eos_token_id": stops,
+        "max_new_tokens": config["rollouts"]["max_tokens"],
+        "do_sample": temperature > 0,
+        # The libraries' own defaults would cut the distribution.
+        **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}),
+    }
+
+
+def _facts(run: Path, source: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    model = json.loads((source / "config.json").read_text())
+    state = json.loads((source / "state.json").read_text())
+    summary = run / SUMMARY
+    scores = json.loads(summary.read_text())["scores"] if summary.exists() else state["scores"]
+    return {
+        "task": config["task"],
+        "options": config["options"],
+        "algorithm": config["algorithm"],
+        "data": config["data"],
+        "seed": config["seed"],
+        "update": state["update"],
+        "updates": config["updates"],
+        "context": config["model"]["context"],
+        "architecture": model["architectures"][0],
+        "guided": model["architectures"][0] == VALUE_GUIDED,
+        "scores": scores,
+        "provenance": config.get("provenance", {}),
+    }
+
+
+def card(facts: Mapping[str, Any], name: str) -> str:
+    """Return the model card as Markdown.
+
+    Args:
+        facts: result of `export`.
+        name: name of the model.
+    """
+    algorithm = facts["algorithm"]
+    front = [
+        "---",
+        "library_name: vllm" if facts["guided"] else "library_name: transformers",
+        "pipeline_tag: text-generation",
+        f"tags: {json.dumps(['reinforcement-learning', 'lmrl-gym', facts['task']])}",
+        "---",
+    ]
+    rows = [
+        "| policy | mean return | 95 % interval | normalised | episodes |",
+        "|---|---|---|---|---|",
+    ]
+    for policy, score in facts["scores"].items():
+        interval = score["ci95"]
+        shown = "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"
+        rows.append(
+            f"| {policy} | {score['return_mean']:.2f} | {shown} | {score['normalised']:.1f} | "
+            f"{score['episodes']} |"
+        )
+    load = (
+        f"This is a value-guided policy: vLLM loads it where `lmrl` is installed "
+        f"(`vllm serve {name}`), and transformers does not."
+        if facts["guided"]
+        else "`AutoModelForCausalLM.from_pretrained` of transformers loads it, and so does "
+        f"`vllm serve {name}`."
+    )
+    settings = {key: value for key, value in algorithm.items() if key != "name"}
+    versions = facts["provenance"].get("versions", {})
+    return "\n".join(
+        [
+            *front,
+            "",
+            f"# {name}",
+            "",
+            f"A policy for the task `{facts['task']}` of LMRL-Gym (arXiv 2311.18232), trained with "
+            f"{algorithm['name']}. It is the checkpoint after update {facts['update']} of "
+            f"{facts['updates']}.",
+            "",
+            load,
+            "The prompt is the task's own text without a chat template, as "
+            f'`lmrl.make("{facts["task"]}")` writes it, with at most {facts["context"]} tokens of '
+            "prompt and action together. `generation_config.json` ends an action where the task "
+            "ends it.",
+            "",
+            "## Scores",
+            "",
+            *rows,
+            "",
+            "Intervals are over episodes, which have the same seeds for every policy. The "
+            "normalised score is the paper's: 0 for the worst return, 50 for the mean of the data, "
+            "100 for the best return.",
+            "",
+            "## Training",
+            "",
+            f"- options of the task: `{json.dumps(facts['options'])}`",
+            f"- algorithm: `{algorithm['name']}`, `{json.dumps(settings)}`",
+            f"- data: `{json.dumps(facts['data'])}`",
+            f"- seed: {facts['seed']}",
+            f"- architecture: {facts['architecture']}",
+            f"- commit: {facts['provenance'].get('commit', 'unknown')}",
+            f"- versions: {', '.join(f'{k} {v}' for k, v in versions.items()) or 'unknown'}",
+            "",
+            "`experiment.json` has every field. The same scores again: "
+            f"`lmrl evaluate checkpoint {name}`.",
+            "",
+        ]
+    )
