@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+import shutil
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,6 @@ from lmrl.cli.arguments import Commands, add_command, add_json, lasting
 from lmrl.cli.output import print_json
 from lmrl.errors import UsageError
 from lmrl.screen import open_screen
-from lmrl.screen.closing import closing
 
 EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3e-4
   lmrl train maze-fo-ppo --fields          every field with its value
@@ -48,7 +48,10 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(summary)
     else:
-        print(closing(folder, summary, ascii_only=not _is_utf8(sys.stdout.encoding)))
+        from lmrl.screen.closing import closing
+
+        columns = max(40, min(shutil.get_terminal_size((100, 24)).columns, 120))
+        print(closing(folder, summary, columns, not _is_utf8(sys.stdout.encoding)))
     return 0
 
 

@@ -17,20 +17,20 @@ from lmrl.trajectory import Trajectory, transcript
 LINES = 6
 """Largest number of lines of an episode."""
 
-COLUMNS_LIMIT = 100
-"""Largest number of characters of a line of an episode."""
 
-
-def closing(folder: Path, summary: Mapping[str, Any], ascii_only: bool = False) -> str:
+def closing(
+    folder: Path, summary: Mapping[str, Any], width: int = 100, ascii_only: bool = False
+) -> str:
     """Return the last screen of a run as text.
 
     Args:
         folder: run directory.
         summary: content of its `summary.json`.
+        width: largest number of characters of an episode's line.
         ascii_only: whether only ASCII characters can be shown.
     """
     parts = [summary_table(summary, folder), *_differences(summary), *_curve(folder, ascii_only)]
-    parts += _episodes(folder, summary)
+    parts += _episodes(folder, summary, width)
     run = shlex.quote(str(folder))
     parts.append(
         "next:\n"
@@ -72,7 +72,7 @@ def _curve(folder: Path, ascii_only: bool) -> list[str]:
     return [f"return per update: {returns[0]:.1f} {line} {returns[-1]:.1f}"]
 
 
-def _episodes(folder: Path, summary: Mapping[str, Any]) -> list[str]:
+def _episodes(folder: Path, summary: Mapping[str, Any], width: int) -> list[str]:
     """Return the best, the median and the worst episode of the last score."""
     label = list(summary["scores"])[-1] if summary["scores"] else ""
     path = episodes_file(folder, "evaluation", evaluated(label, summary["updates"]))
@@ -81,7 +81,7 @@ def _episodes(folder: Path, summary: Mapping[str, Any]) -> list[str]:
     except DataError:
         return []
     return [
-        f"{name} of {len(episodes)} episodes: {_short(episode)}"
+        f"{name} of {len(episodes)} episodes:\n  {_short(episode, width)}"
         for name, episode in extremes(episodes)
     ]
 
@@ -97,12 +97,12 @@ def extremes(episodes: Sequence[Trajectory]) -> list[tuple[str, Trajectory]]:
     return [(name, ranked[place]) for name, place in places]
 
 
-def _short(episode: Trajectory) -> str:
+def _short(episode: Trajectory, width: int) -> str:
     """Return the transcript of an episode without its middle."""
     lines = transcript(episode).splitlines()
     if len(lines) > LINES:
         left_out = len(lines) - LINES + 1
         lines = [*lines[: LINES - 3], f"... {left_out} more lines ...", *lines[-2:]]
     return "\n  ".join(
-        line if len(line) <= COLUMNS_LIMIT else line[: COLUMNS_LIMIT - 3] + "..." for line in lines
+        line if len(line) <= width - 2 else line[: width - 5] + "..." for line in lines
     )

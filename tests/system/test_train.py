@@ -19,6 +19,7 @@ import pytest
 import ray
 
 import lmrl
+from benchmarks.terminal import on_terminal
 from cluster.reporting.prometheus import RayGauges
 from lmrl.cli import main
 from lmrl.codec import Codec
@@ -310,6 +311,31 @@ def test_a_signal_ends_a_run_cleanly(
     assert json.loads((run / "status.json").read_text())["phase"] == ended
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
+
+
+def test_a_terminal_is_never_silent_for_long(checkpoint: Path, tmp_path: Path) -> None:
+    """benchmarks/results/terminal.json has exact figures; other tests run beside this one."""
+    import pyte
+
+    command = [
+        sys.executable,
+        "-m",
+        "lmrl",
+        "train",
+        "maze-fo-ppo",
+        "--run-dir",
+        str(tmp_path / "r"),
+    ]
+    found = on_terminal([*command, "--model.path", str(checkpoint), *SMALL], 24, 80)
+    assert found["exit_code"] == 0, found["output"]
+    assert found["longest_silence_seconds"] < 10.0
+    shown = pyte.HistoryScreen(80, 24, history=1000)
+    pyte.Stream(shown).feed(found["output"])
+    rows = [*shown.history.top, *(shown.buffer[i] for i in range(24))]
+    text = "\n".join("".join(row[i].data for i in range(80)).rstrip() for row in rows)
+    assert "ppo after update 4: return" in text and "next:" in text
+    for word in ("core_worker", "Token authentication", "real_accelerator", "Triton", "Traceback"):
+        assert word not in found["output"], word
 
 
 def online(kind: str, folder: Path, checkpoint: Path, *fields: str) -> dict[str, float]:

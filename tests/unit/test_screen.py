@@ -234,8 +234,10 @@ def test_the_last_screen_says_what_was_reached_and_what_to_do(tmp_path: Path) ->
     assert "return per update: -90.0 ▁█ -10.0" in text
     ranked = sorted((e.total_reward for e in episodes), reverse=True)
     for name, place in (("best", 0), ("median", 4), ("worst", 8)):
-        line = next(x for x in text.splitlines() if x.startswith(f"{name} of 9 episodes"))
+        lines = text.splitlines()
+        line = lines[lines.index(f"{name} of 9 episodes:") + 1]
         assert f"return {ranked[place]:g} " in line
+    assert max(len(line) for line in closing(folder, summary, 60).splitlines()[-30:-5]) <= 60
     assert f"lmrl report '{folder}'" in text
     # A run of an older version, or one whose episodes were deleted.
     path.write_bytes(b"cut off")
