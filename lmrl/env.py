@@ -9,7 +9,11 @@ import copy
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from lmrl.drawing import Drawing
+    from lmrl.trajectory import Trajectory
 
 Player = Callable[[str], str]
 """A scripted player: from the newest observation to an action."""
@@ -170,6 +174,16 @@ class TextEnv(ABC):
                 for its action in any state; no episode needs to run.
         """
         return []
+
+    def draw(self, episode: "Trajectory") -> "Drawing | None":
+        """Return boards of a stored episode for a reader; None where there is nothing to draw.
+
+        A running episode of this environment may be lost.
+
+        Args:
+            episode: episode of this task with the options of this environment.
+        """
+        return None
 
     def player(self, name: str, rng: random.Random) -> Player:
         """Return the scripted player `name` for the episode that is running.

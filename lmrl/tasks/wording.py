@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lmrl.drawing import Drawing
 from lmrl.env import Player, Step, TextEnv
 from lmrl.errors import UsageError, unknown
+from lmrl.trajectory import Trajectory
 
 OPTION = "wording"
 
@@ -161,6 +163,10 @@ class Worded(TextEnv):
         inside, own = snapshot
         self.env.restore(inside)
         self.state = copy.copy(own)
+
+    def draw(self, episode: Trajectory) -> Drawing | None:
+        """Return what the task draws of an episode."""
+        return self.env.draw(episode)
 
     def player(self, name: str, rng: random.Random) -> Player:
         """Return the task's scripted player `name` for the episode that is running.

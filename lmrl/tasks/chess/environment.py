@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lmrl.drawing import Drawing
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
 from lmrl.seeds import fresh_seed
+from lmrl.tasks.chess.drawing import draw as draw_boards
 from lmrl.tasks.chess.notation import reworded, san_of, state_text
 from lmrl.tasks.chess.opponents import OPPONENTS, builtin_reply, draw
 from lmrl.tasks.chess.players import PLAYERS
 from lmrl.tasks.chess.positions import OPENINGS, POSITIONS, listed_positions, random_endgame
 from lmrl.tasks.chess.stockfish import EngineDied, Stockfish, find_engine
+from lmrl.trajectory import Trajectory
 
 if TYPE_CHECKING:
     import chess
@@ -289,6 +292,10 @@ class Chess(TextEnv):
         assert self.engine_path is not None
         self._engine = Stockfish(self.engine_path, self.nodes)
         return self._engine.lines(fen)
+
+    def draw(self, episode: Trajectory) -> Drawing | None:
+        """Return the boards of the game."""
+        return draw_boards(episode)
 
     players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = PLAYERS
     wordings: ClassVar[Mapping[str, Wording]] = {"reworded": reworded}

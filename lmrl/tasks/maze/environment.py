@@ -5,11 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from lmrl.drawing import Drawing
 from lmrl.env import Diagnostic, Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
 from lmrl.seeds import fresh_seed
+from lmrl.tasks.maze.drawing import draw
 from lmrl.tasks.maze.grid import MOVES, Cell, grid
 from lmrl.tasks.wording import ByRules
+from lmrl.trajectory import Trajectory
 
 START_OPTIONS = ("goal", "init_position")
 REWORDED = ByRules(
@@ -232,6 +235,10 @@ class Maze(TextEnv):
         accuracy = right / len(cells)
         sentence = f"best-scored move on a shortest way in {100 * accuracy:.0f} % of the free cells"
         return [Diagnostic("move_accuracy", accuracy, sentence)]
+
+    def draw(self, episode: Trajectory) -> Drawing | None:
+        """Return the maze with the path of the episode."""
+        return draw(self, episode)
 
     def _optimal(self, rng: random.Random) -> Player:
         def play(observation: str) -> str:

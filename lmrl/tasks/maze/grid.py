@@ -33,6 +33,7 @@ class Grid:
         goal: goal of the layout.
 
     Attributes:
+        shape: number of rows and columns, walls included.
         cells: free cells, row by row.
         starts: free cells but the goal.
         move: (cell, action) -> cell after it.
@@ -41,6 +42,7 @@ class Grid:
 
     def __init__(self, rows: tuple[str, ...], goal: Cell) -> None:
         self.goal = goal
+        self.shape = (len(rows), len(rows[0]))
         self.cells = [
             (r, c) for r, row in enumerate(rows) for c, tile in enumerate(row) if tile == "."
         ]

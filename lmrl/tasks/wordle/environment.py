@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+from lmrl.drawing import Drawing
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
 from lmrl.seeds import fresh_seed
+from lmrl.tasks.wordle.drawing import draw
 from lmrl.tasks.wordle.vocabulary import (
     DEFAULT_VOCABULARY,
     FEEDBACK,
@@ -17,6 +19,7 @@ from lmrl.tasks.wordle.vocabulary import (
     UNSEEN_WORDS,
     vocabulary,
 )
+from lmrl.trajectory import Trajectory
 
 HEADER = "Wordle:\n"
 START_OPTIONS = ("answer",)
@@ -188,6 +191,10 @@ class Wordle(TextEnv):
             state.running = False
             return Step.ended(text, reward, success=solved, answer=state.answer)
         return Step.going(text, reward)
+
+    def draw(self, episode: Trajectory) -> Drawing | None:
+        """Return the guesses with their marks."""
+        return draw(episode, TRIES, _IN_WORDS)
 
     def _random(self, rng: random.Random) -> Player:
         actions = self.vocabulary.actions
