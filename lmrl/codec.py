@@ -25,6 +25,18 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 """A line with its end, a newline and nothing else: the tasks split lines so."""
 
 
+def fingerprint_of(backend: Any) -> str:
+    """Return the fingerprint of a tokenizer, after it was set to encode as a `Codec` does.
+
+    Args:
+        backend: tokenizer of the library `tokenizers`.
+    """
+    backend.encode_special_tokens = True
+    backend.no_padding()
+    backend.no_truncation()
+    return hashlib.sha256(backend.to_str().encode()).hexdigest()[:16]
+
+
 class Codec:
     """A tokenizer with the house's rules.
 
@@ -39,13 +51,9 @@ class Codec:
                 "that it has a tokenizer.json"
             )
         self._backend = tokenizer.backend_tokenizer
-        self._backend.encode_special_tokens = True
-        self._backend.no_padding()
-        self._backend.no_truncation()
+        self.fingerprint = fingerprint_of(self._backend)
         self.vocab_size: int = len(tokenizer)
         self.end_id: int | None = tokenizer.eos_token_id
-        serial = self._backend.to_str().encode()
-        self.fingerprint = hashlib.sha256(serial).hexdigest()[:16]
         self._encode = lru_cache(maxsize=65536)(self._encode_now)
 
     @classmethod

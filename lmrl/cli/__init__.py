@@ -10,7 +10,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from lmrl.cli import compare, data, doctor, evaluate, export, play, replay, tasks, train
+from lmrl.cli import (
+    compare,
+    data,
+    doctor,
+    evaluate,
+    export,
+    play,
+    replay,
+    report,
+    serve,
+    tasks,
+    train,
+)
 from lmrl.cli.arguments import Parser
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
 from lmrl.interrupt import sigterm_raises
@@ -19,7 +31,7 @@ USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
-COMMANDS = (tasks, play, data, replay, train, evaluate, export, compare, doctor)
+COMMANDS = (tasks, play, data, replay, train, evaluate, export, compare, report, serve, doctor)
 """Modules of the commands, in the order of `lmrl --help`."""
 
 EXAMPLES = """examples:

@@ -33,6 +33,9 @@ STATUS = "status.json"
 SUMMARY = "summary.json"
 """After its end: scores, parity, ledger, seconds."""
 
+REPORT = "report.html"
+"""The report, if it was written into the run directory."""
+
 TENSORBOARD = "tensorboard"
 """The metrics for TensorBoard."""
 
@@ -150,7 +153,8 @@ def _names(pattern: str) -> re.Pattern[str]:
 OWN = {
     "": re.compile(
         _names(
-            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|start|guided|wandb|trackio"
+            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|report\.html"
+            r"|start|guided|wandb|trackio"
         ).pattern
         + f"|{TEMPORARY % DATA}"
     ),

@@ -15,7 +15,15 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("lmrl", "learners", "actors", "cluster", "benchmarks")
 # `lmrl` imports these inside functions, for what needs them.
-OPTIONAL_IN_LMRL = {"chess", "gymnasium", "tensorboard", "tokenizers", "transformers"}
+OPTIONAL_IN_LMRL = {
+    "chess",
+    "fastapi",
+    "gymnasium",
+    "tensorboard",
+    "tokenizers",
+    "transformers",
+    "uvicorn",
+}
 # Extras that a user adds, and that no test needs.
 ADDED = ("analysis", "trackio", "wandb")
 

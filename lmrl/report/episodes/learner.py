@@ -1,0 +1,106 @@
+"""Per-token quantities of the learner, which a run stores for some of its training episodes.
+
+The files are those of `lmrl.runs.names.learner_file`. Every column that is a list of numbers is a
+quantity, with one entry for each action token of an episode.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lmrl.report.episodes.figures import EpisodeFile
+from lmrl.report.overview.runs import RunData
+from lmrl.report.reading import Problems
+from lmrl.runs.names import learner_file
+from lmrl.trajectory import Trajectory
+
+MAX_QUANTITIES = 16
+"""Most quantities that are kept."""
+
+Quantities = dict[str, list[float]]
+"""Values of each quantity, one for each action token."""
+
+
+class LearnerFile:
+    """The quantities of one update, by the episodes that they belong to.
+
+    Args:
+        run: the run.
+        update: number of the update.
+        problems: collection for what is wrong with the file.
+    """
+
+    def __init__(self, run: RunData, update: int, problems: Problems) -> None:
+        self._rows: dict[tuple[str, int], int] = {}
+        self._table: pa.Table | None = None
+        self._columns: list[str] = []
+        path = learner_file(run.folder, update)
+        try:
+            if not path.is_file():
+                return
+            table = pq.read_table(path)
+            table.validate(full=True)
+            files, rows = table["file"].to_pylist(), table["row"].to_pylist()
+        except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+            problems.add(f"learner: {path.name} cannot be read: {str(error)[:200]}")
+            return
+        self._table = table
+        self._rows = {pair: i for i, pair in enumerate(zip(files, rows, strict=True))}
+        self._columns = [f.name for f in table.schema if _numbers(f.type)][:MAX_QUANTITIES]
+
+    def rows(self, file: EpisodeFile) -> set[int]:
+        """Return the rows of a file of episodes that have quantities."""
+        name = file.path.stem
+        return {row for other, row in self._rows if other == name and isinstance(row, int)}
+
+    def of(self, file: EpisodeFile, row: int) -> Quantities:
+        """Return the quantities of an episode by name; empty if the run did not store any.
+
+        Args:
+            file: file of the episode.
+            row: its row there.
+        """
+        place = self._rows.get((file.path.stem, row))
+        if place is None or self._table is None:
+            return {}
+        found = {}
+        for name in self._columns:
+            values = self._table[name][place].as_py()
+            if values is not None:
+                found[name[:40]] = [float("nan") if v is None else float(v) for v in values]
+        return found
+
+
+def _numbers(kind: pa.DataType) -> bool:
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
+        return False
+    return bool(pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type))
+
+
+def fitted(found: Quantities, episode: Trajectory) -> Quantities:
+    """Return the quantities that belong to an episode's action tokens.
+
+    A learner does not see a last action that was not applied, so its values may end before that;
+    the missing ones are NaN. Quantities of any other length are left out.
+
+    Args:
+        found: quantities of the episode.
+        episode: the episode.
+    """
+    every, seen = episode.action_tokens, episode.executed().action_tokens if episode.turns else 0
+    return {
+        name: [*values, *[float("nan")] * (every - len(values))]
+        for name, values in found.items()
+        if len(values) in (every, seen)
+    }
+
+
+def rounded(values: Any) -> list[float | None]:
+    """Return numbers with four digits after the point, or four significant ones; None for NaN."""
+    array = np.asarray(values, np.float64)
+    return [
+        None if not np.isfinite(v) else round(v, 4) if abs(v) >= 0.1 else float(f"{v:.4g}")
+        for v in array.tolist()
+    ]
