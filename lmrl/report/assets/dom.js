@@ -67,7 +67,7 @@ function clear(element) {
 }
 
 function select(label, options, value, onchange) {
-  const control = h("select", { onchange: () => onchange(control.value) },
+  const control = h("select", { "aria-label": label, onchange: () => onchange(control.value) },
     options.map(([key, text]) => h("option", { value: key, selected: key === value }, visible(text))));
   return h("label", { class: "field" }, h("span", {}, label), control);
 }

@@ -100,7 +100,12 @@ def fitted(found: Quantities, episode: Trajectory) -> Quantities:
 def rounded(values: Any) -> list[float | None]:
     """Return numbers with four digits after the point, or four significant ones; None for NaN."""
     array = np.asarray(values, np.float64)
-    return [
-        None if not np.isfinite(v) else round(v, 4) if abs(v) >= 0.1 else float(f"{v:.4g}")
-        for v in array.tolist()
-    ]
+    with np.errstate(all="ignore"):
+        size = np.abs(array)
+        unit = 10.0 ** np.clip(np.floor(np.log10(size)) - 3, -300, 300)
+        short = np.where(size >= 0.1, np.round(array, 4), np.round(array / unit) * unit)
+    short[size == 0] = 0.0
+    found: list[float | None] = [float(f"{v:.8g}") for v in short.tolist()]
+    for place in np.flatnonzero(~np.isfinite(array)):
+        found[place] = None
+    return found

@@ -35,7 +35,7 @@ def flat(config: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict) and value:
             for key, inner in value.items():
                 add(inner, f"{name}.{key}" if name else key)
-        elif len(found) < MAX_FIELDS:
+        elif name and len(found) < MAX_FIELDS:
             found[name] = value
 
     add(config, "")
