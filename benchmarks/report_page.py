@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks.browser import browser
-from benchmarks.made_run import make_run
+from benchmarks.pages.browser import browser
+from benchmarks.pages.made_run import make_run
 from benchmarks.record import save
 from lmrl.report.page import write_report
 

@@ -13,7 +13,12 @@ from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
 OFFLINE = ("maze-fo", "maze-po", "wordle", "twenty-questions")
-PAGES = (ROOT / "README.md", ROOT / "docs" / "tasks.md", ROOT / "docs" / "algorithms.md")
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "docs" / "tasks.md",
+    ROOT / "docs" / "algorithms.md",
+    ROOT / "docs" / "report.md",
+)
 
 
 def demo() -> str:
@@ -39,6 +44,22 @@ def demo() -> str:
         f"{record['machine']['cores']} cores, {record['machine']['processor']}; "
         f"`{record['command']}`."
     )
+    return "\n".join(rows)
+
+
+def report() -> str:
+    """Return size and speed of the report's page as a table."""
+    record = load("report_page")
+    rows = [
+        "| episodes | file | first paint | list opened | slowest filter |",
+        "|---|---|---|---|---|",
+        f"| {record['episodes']:,} | {record['megabytes']:.1f} MB "
+        f"| {record['first_paint_ms']:.0f} ms | {record['open_list_ms']:.0f} ms "
+        f"| {record['filter_ms']:.0f} ms |",
+        "",
+        f"Medians of {record['repeats']} visits in headless Chromium, with other work on "
+        f"{record['machine']['cores']} cores; `{record['command']}`.",
+    ]
     return "\n".join(rows)
 
 
@@ -141,6 +162,7 @@ def _trained(name: str) -> bool:
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "players": players,
+    "report": report,
     "data": data,
     **{f"offline-{task}": partial(offline, task) for task in OFFLINE},
 }

@@ -44,6 +44,11 @@ class Ledger:
         for name, count in usage.items():
             self.oracle[name] = self.oracle.get(name, 0) + count
 
+    def metrics(self) -> dict[str, float]:
+        """Return the counts of episodes as metrics of an update."""
+        names = ("started", "trained", "evaluated", "stale", "failed")
+        return {f"ledger/{name}": float(getattr(self, name)) for name in names}
+
     def to_json(self) -> dict[str, Any]:
         """Return the counts."""
         return asdict(self)

@@ -116,6 +116,7 @@ class Progress:
             self.log.histogram(update, "rollout/return", returns)
         if self.last_push is not None:
             record |= self.last_push.metrics()
+        record |= fleet.ledger.metrics()
         self.log.metrics(update, record)
         self._show(update, fleet, batch, record)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.browser import browser, chromium
-from benchmarks.made_run import make_run
+from benchmarks.pages.browser import browser, chromium
+from benchmarks.pages.made_run import make_run
 from lmrl.data.store import load, write_table
 from lmrl.report.live import Live
 from lmrl.report.page import write_report

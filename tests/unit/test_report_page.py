@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from benchmarks.made_run import make_run
+from benchmarks.pages.made_run import make_run
 from lmrl.cli import main
 from lmrl.data.store import load
 from lmrl.report.live import Live

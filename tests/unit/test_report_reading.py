@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.made_run import QUANTITIES, make_run
+from benchmarks.pages.made_run import QUANTITIES, make_run
 from lmrl.data.store import load, write_table
 from lmrl.errors import DataError, UsageError
 from lmrl.report import reading

@@ -130,7 +130,8 @@ class Transcript {
     const last = i === this.offsets[t + 1] - 1;
     const row = (name, value, unit = "") => h("tr", {}, h("th", { scope: "row" }, name), h("td", { class: "num" }, value, unit ? h("small", { class: "muted" }, ` ${unit}`) : null));
     const sampled = this.episode.quantities.sampler_log_prob?.[i];
-    this.panel.replaceChildren(h("h3", {}, "Token ", h("code", {}, JSON.stringify(visible(this.episode.tokens[i])))),
+    this.panel.classList.add("filled");
+    this.panel.replaceChildren(h("button", { type: "button", class: "plain close", "aria-label": "Close the figures", onclick: () => this.panel.classList.remove("filled") }, "×"), h("h3", {}, "Token ", h("code", {}, JSON.stringify(visible(this.episode.tokens[i])))),
       h("table", {}, h("tbody", {},
         Object.entries(this.episode.quantities).map(([name, values]) => row(title(name), number(values[i]), UNITS[name])),
         sampled === null || sampled === undefined ? null : row("probability", `${number(100 * Math.exp(sampled))} %`),
