@@ -1,6 +1,7 @@
 """Tasks of untrusted runs: made from names and options that a run directory holds."""
 
 import json
+import threading
 from typing import Any
 
 from lmrl.drawing import Drawing
@@ -20,6 +21,8 @@ class Environments:
     def __init__(self, load: bool = False) -> None:
         self.load = load
         self._made: dict[str, TextEnv | None] = {}
+        # A task plays an episode again to draw it, so only one thread may use it at a time.
+        self._lock = threading.Lock()
 
     def _env(self, task: str, options: dict[str, Any]) -> TextEnv | None:
         key = f"{task} {json.dumps(options, sort_keys=True)}"
@@ -33,13 +36,15 @@ class Environments:
 
     def limits(self, task: str, options: dict[str, Any]) -> ScoreRange | None:
         """Return the constants of a task's scores; None if the task cannot be made here."""
-        env = self._env(task, options)
+        with self._lock:
+            env = self._env(task, options)
         return None if env is None else env.score_range
 
     def draw(self, episode: Trajectory) -> Drawing | None:
         """Return the drawing of an episode; None if there is none, or the task fails at it."""
-        env = self._env(episode.task, episode.options)
-        try:
-            return None if env is None else env.draw(episode)
-        except Exception:  # a renderer meets texts that no episode of its task has
-            return None
+        with self._lock:
+            env = self._env(episode.task, episode.options)
+            try:
+                return None if env is None else env.draw(episode)
+            except Exception:  # a renderer meets texts that no episode of its task has
+                return None

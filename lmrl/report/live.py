@@ -58,7 +58,7 @@ class Live:
         self.environments = Environments(load_tasks)
         self._lock = threading.RLock()
         self._runs: dict[Path, tuple[Signature, RunData]] = {}
-        self._figures: dict[Path, tuple[tuple[int, int], Figures | None]] = {}
+        self._figures: dict[Path, tuple[tuple[int, int], Figures | None, Problems]] = {}
         self._learned: tuple[tuple[Path, int], LearnerFile] | None = None
         self._tokens: dict[str, TokenTexts] = {}
 
@@ -110,26 +110,33 @@ class Live:
 
     def index(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return the figures of the runs' episodes as columns; new files are read, others kept."""
-        columns, problems, count = Columns(), Problems(), 0
+        columns, problems, count, stored = Columns(), Problems(), 0, 0
         for number, run in enumerate(self.runs(keys)):
             for file in episode_files(run, number):
-                found = self._figures_of(file, problems)
-                if found is None or count >= MAX_EPISODES:
+                found, own = self._figures_of(file)
+                for sentence in own.sentences:
+                    problems.add(f"{run.name}: {sentence}")
+                if found is None:
                     continue
+                stored += len(found.row)
                 places = range(min(len(found.row), MAX_EPISODES - count))
                 columns.add(file, found, places)
                 count += len(places)
+        if stored > count:
+            problems.add(f"{count} of {stored} episodes are listed; open fewer runs at once")
         return {**columns.to_json(), "problems": problems.sentences}
 
-    def _figures_of(self, file: EpisodeFile, problems: Problems) -> Figures | None:
+    def _figures_of(self, file: EpisodeFile) -> tuple[Figures | None, Problems]:
+        """Return the figures of a file and what is wrong with it, read again if it has changed."""
         stamp = _stamp(file.path)
         with self._lock:
             kept = self._figures.get(file.path)
         if kept is None or kept[0] != stamp:
-            kept = (stamp, figures(file, problems))
+            problems = Problems()
+            kept = (stamp, figures(file, problems), problems)
             with self._lock:
                 self._figures[file.path] = kept
-        return kept[1]
+        return kept[1], kept[2]
 
     def episode(self, keys: Sequence[str], number: int, kind: str, name: str, row: int) -> Any:
         """Return an episode for the page.

@@ -13,7 +13,8 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-from lmrl.files import atomic_file
+from lmrl.errors import UsageError
+from lmrl.files import atomic_file, writable
 from lmrl.report.environments import Environments
 from lmrl.report.episodes.embed import PIECE, Packed, compressed, pack
 from lmrl.report.overview.content import overview
@@ -78,9 +79,12 @@ def write_report(
             and the range of their scores.
 
     Raises:
-        UsageError: if a path holds no run.
+        UsageError: if a path holds no run, or the file cannot be written.
     """
     folders = find_runs(paths)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder; give a file, like {out / 'report.html'}")
+    writable(out.parent, "the folder of the report,")
     runs = [read_run(folder, name) for folder, name in zip(folders, names_of(folders), strict=True)]
     environments, problems = Environments(load_tasks), Problems()
     packed = pack(runs, episodes, megabytes, environments, problems)
@@ -89,7 +93,6 @@ def write_report(
     data["embedded"] = _embedded(packed)
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     page = render(f"{title} · LMRL report", {**packed.blocks, "overview": compressed(data)})
-    out.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     size = out.stat().st_size

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from lmrl.errors import DataError, UsageError
+from lmrl.errors import DataError, Terminated, UsageError
 from lmrl.report.live import Live
 from lmrl.report.page import policy, render, style_and_script
 
@@ -138,7 +138,11 @@ def serve(live: Live, opened: socket.socket, loopback: bool) -> None:
         access_log=False,
         timeout_graceful_shutdown=2,
     )
-    uvicorn.Server(config).run(sockets=[opened])
+    try:
+        uvicorn.Server(config).run(sockets=[opened])
+    except KeyboardInterrupt as error:  # the way to end it
+        if isinstance(error, Terminated):
+            raise
 
 
 def addresses(opened: socket.socket, host: str) -> str:

@@ -3,10 +3,14 @@
 import base64
 import json
 import re
+import signal
+import subprocess
+import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -116,6 +120,8 @@ def test_the_command_writes_beside_the_run_and_says_where(
         (["report", "."], "is not a run directory and has none in it"),
         (["report", ".", "--episodes", "-1"], "'-1' is not a number of episodes"),
         (["report", ".", "--episodes", "many"], "'many' is not a number of episodes"),
+        (["report", "run", "--out", "run"], "run is a folder; give a file"),
+        (["report", "run", "--out", "/proc/x/report.html"], "cannot be written"),
         (["report", ".", "--megabytes", "nan"], "'nan' is not a number of megabytes"),
         (["serve", "missing"], "missing is not a folder"),
         (["serve", ".", "--port", "99999"], "'99999' is not a port"),
@@ -130,9 +136,25 @@ def test_wrong_calls_get_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    if "run" in words:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "config.json").write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
     assert main(words) == 2
     err = capsys.readouterr().err
-    assert sentence in err and err.count("\n") == 1 and list(tmp_path.iterdir()) == []
+    assert sentence in err and err.count("\n") == 1 and sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_ends_the_server_quietly(run: Path) -> None:
+    command = [sys.executable, "-m", "lmrl", "serve", str(run.parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as p:
+        assert p.stdout is not None and p.stderr is not None
+        found = re.match(r"(http://127\.0\.0\.1:\d+/)", p.stdout.readline())
+        assert found is not None
+        with urlopen(f"{found[1]}api/runs", timeout=30) as answer:
+            assert json.load(answer)["runs"][0]["name"] == "run"
+        p.send_signal(signal.SIGINT)
+        assert p.wait(20) == 0 and p.stderr.read() == ""
 
 
 # -- server ---------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import random
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from lmrl.report.overview.content import overview
 from lmrl.report.overview.groups import configurations, flat, grouped
 from lmrl.report.overview.runs import find_runs, names_of, read_run
 from lmrl.report.overview.scores import score_blocks
+from lmrl.report.page import write_report
 from lmrl.report.reading import Problems, clean, read_lines, read_object
 from lmrl.runs.names import episodes_file, learner_file
 from lmrl.schema import to_table
@@ -455,6 +457,32 @@ def test_hostile_values_in_every_field_are_shown_or_left_out(
         (tmp_path / path.name).write_text(text)
     runs = [read_run(tmp_path), read_run(run)]
     json.dumps(overview(runs, ENVIRONMENTS), allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+@pytest.mark.parametrize("number", range(12))
+def test_a_directory_of_spoiled_files_is_reported_and_served(
+    run: Path, tmp_path: Path, number: int
+) -> None:
+    rng = random.Random(number)
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder, symlinks=True)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if rng.random() < 0.4 and path.name not in (".lmrl-run", "config.json"):
+            damaged(path, rng.choice(["empty", "cut", "text", "folder", f"spoiled {number}"]))
+    written = write_report([folder], tmp_path / "report.html")
+    assert written.size > 10_000 and written.shown <= written.stored <= 62
+    live = Live([folder])
+    keys = list(live.folders())
+    json.dumps([live.every(), live.overview(keys).content], allow_nan=False)
+    index = live.index(keys)
+    live.search(keys, "wall")
+    for place in range(0, len(index["columns"].get("row", [])), 7):
+        own = {name: column[place] for name, column in index["columns"].items()}
+        kind, file = index["kinds"][own["kind"]], index["files"][own["file"]]
+        try:
+            live.episode(keys, own["run"], kind, file, own["row"])
+        except DataError:
+            continue
 
 
 def test_a_run_whose_files_are_missing_is_shown(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ class EpisodeList {
     this.active = 0;
     this.hits = null;
     this.filter = this.unfiltered();
-    this.rows = h("div", { class: "rows" });
+    this.rows = h("div", { class: "rows", role: "presentation" });
     this.box = h("div", {
       class: "list", role: "listbox", tabindex: 0, "aria-label": "Episodes", onscroll: () => this.paint(),
       onkeydown: (event) => this.key(event),

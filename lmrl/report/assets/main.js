@@ -53,7 +53,10 @@ class App {
   }
 
   load() {
-    this.loaded ??= this.source.index().then((index) => this.list.set(index)).catch((error) => this.fail(error));
+    this.loaded ??= this.source.index().then((index) => {
+      document.getElementById("embedded").textContent = [this.data.embedded, ...(index.problems ?? [])].filter(Boolean).map(visible).join(" ");
+      return this.list.set(index);
+    }).catch((error) => this.fail(error));
     return this.loaded;
   }
 
