@@ -67,7 +67,8 @@ function drawnBars(rows, block, measure, width) {
     if (row.runs.length > 1) for (const value of row.runs) picture.append(s("circle", { class: "dot", cx: x.at(value), cy: middle, r: 2.5 }));
     picture.append(s("text", { class: row.paper ? "value muted" : "value", x: width - 2, y: middle + 4, "text-anchor": "end" }, number(row.value)));
   });
-  x.marks.forEach((v) => picture.append(s("text", { class: "tick", x: x.at(v), y: height - 8, "text-anchor": "middle" }, axisNumber(v))));
+  const text = tickText(x.marks);
+  x.marks.forEach((v) => picture.append(s("text", { class: "tick", x: x.at(v), y: height - 8, "text-anchor": "middle" }, text(v))));
   return picture;
 }
 
@@ -89,7 +90,7 @@ function spoken(rows, measure) {
   return `${unit}: ${rows.map((r) => `${r.label}${r.paper ? " (published)" : ""} ${number(r.value)}`).join(", ")}`;
 }
 
-const PHASE = (name, i) => (name === "other" || name === "not ended" ? colour(7) : colour(i % 7));
+const PHASE = (name, i) => (name === "other" || name === "not ended" ? colour(7) : `var(--c${[0, 1, 2, 3, 4, 5, 6, 8, 9][i % 9]})`);
 const PHASES = ["start_policy", "data", "launch", "sample", "learn", "push", "gate", "evaluate", "save", "other"];
 
 // One bar a run, divided by parts that add up; parts: [{name, value}].

@@ -44,12 +44,15 @@ function extent(values) {
   return [low, high];
 }
 
-function axisNumber(value, log) {
-  if (log) return `1e${Math.round(Math.log10(value))}`;
-  const size = Math.abs(value);
-  if (size >= 1e6) return `${number(value / 1e6)} M`;
-  if (size >= 1e4) return `${number(value / 1e3)} k`;
-  return number(value);
+// The text of a tick: all ticks of an axis have the same unit and the same digits.
+function tickText(marks, log) {
+  if (log) return (value) => `1e${Math.round(Math.log10(value))}`;
+  const most = Math.max(...marks.map(Math.abs));
+  const [unit, name] = most >= 1e6 ? [1e6, " M"] : most >= 1e4 ? [1e3, " k"] : [1, ""];
+  const step = marks.length > 1 ? (marks[1] - marks[0]) / unit : marks[0] / unit || 1;
+  const digits = Math.max(0, Math.min(12, -Math.floor(Math.log10(Math.abs(step)) + 1e-9)));
+  if (digits > 4) return (value) => number(value);
+  return (value) => (value === 0 ? "0" : (value / unit).toFixed(digits).replace("-", "−") + name);
 }
 
 // Splits a line where it has no value.
@@ -78,7 +81,8 @@ function lineChart(chart, { names, hidden = new Set(), xLabel = "update", height
   const figure = h("figure", { class: "chart" },
     h("figcaption", {},
       h("h3", {}, visible(chart.title)),
-      chart.text ? h("p", { class: "muted" }, chart.text) : null),
+      chart.text ? h("p", { class: "muted" }, chart.text) : null,
+      chart.lines.some((line) => line.name) ? h("ul", { class: "legend" }, chart.lines.map((line) => h("li", {}, h("i", { style: { background: colour(line.colour) } }), visible(line.name)))) : null),
     place);
   let width = 0;
   const draw = () => {
@@ -145,16 +149,17 @@ function byName(points, names) {
 
 function axes(chart, x, y, width, height, xLabel) {
   const group = s("g", { class: "axes", "aria-hidden": "true" });
+  const yText = tickText(y.marks, chart.log), xText = tickText(x.marks);
   for (const v of y.marks) {
     group.append(
       s("line", { x1: MARGIN.left, x2: width - MARGIN.right, y1: y.at(v), y2: y.at(v) }),
-      s("text", { x: MARGIN.left - 8, y: y.at(v) + 4, "text-anchor": "end" }, axisNumber(v, chart.log)));
+      s("text", { x: MARGIN.left - 8, y: y.at(v) + 4, "text-anchor": "end" }, yText(v)));
   }
   const room = Math.max(1, Math.floor((width - MARGIN.left) / 64));
   const every = Math.ceil(x.marks.length / room);
   x.marks.forEach((v, i) => {
     const anchor = x.at(v) > width - 24 ? "end" : "middle";
-    if (i % every === 0) group.append(s("text", { x: anchor === "end" ? width - 1 : x.at(v), y: height - MARGIN.bottom + 16, "text-anchor": anchor }, axisNumber(v)));
+    if (i % every === 0) group.append(s("text", { x: anchor === "end" ? width - 1 : x.at(v), y: height - MARGIN.bottom + 16, "text-anchor": anchor }, xText(v)));
   });
   group.append(
     s("text", { class: "unit", x: 0, y: 10 }, visible(chart.unit)),
