@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import write_table
@@ -29,6 +28,7 @@ from lmrl.runs.names import (
     episodes_file,
     evaluated,
     learner_file,
+    training_file,
 )
 from lmrl.schema import to_table
 from lmrl.scoring.score import score
@@ -84,9 +84,9 @@ def make_run(
             played("optimal" if rng.random() < share else "random", 1000 * update + i, update, "v")
             for i in range(episodes)
         ]
-        file = f"update-{update:05d}-0"
+        file = training_file(update)
         write_table(to_table(batch), episodes_file(folder, "training", file))
-        _learner(folder, update, file, batch[:learned], rng)
+        _learner(folder, file, batch[:learned], rng)
         lines.append(_metrics(update, batch, rng))
     (folder / METRICS).write_text("".join(json.dumps(line) + "\n" for line in lines))
     rows = []
@@ -121,21 +121,17 @@ def _sampled(episode: Trajectory, rng: np.random.Generator, version: int, name: 
     return replace(episode, turns=turns, player=f"v{version}" if name == "v" else name)
 
 
-def _learner(
-    folder: Path, update: int, file: str, batch: list[Trajectory], rng: np.random.Generator
-) -> None:
-    """Write the learner's quantities of some episodes."""
-    path = learner_file(folder, update)
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _learner(folder: Path, name: str, batch: list[Trajectory], rng: np.random.Generator) -> None:
+    """Write the learner's quantities of the first training episodes of a file."""
     values = {
-        name: pa.array(
+        quantity: pa.array(
             [rng.normal(size=e.executed().action_tokens).astype(np.float32) for e in batch],
             pa.list_(pa.float32()),
         )
-        for name in QUANTITIES
+        for quantity in QUANTITIES
     }
     rows = pa.array(range(len(batch)), pa.int32())
-    pq.write_table(pa.table({"file": [file] * len(batch), "row": rows, **values}), path)
+    write_table(pa.table({"row": rows, **values}), learner_file(folder, "training", name))
 
 
 def _metrics(update: int, batch: list[Trajectory], rng: np.random.Generator) -> dict[str, float]:

@@ -19,7 +19,7 @@ from lmrl.report.episodes.transcripts import TokenTexts, read_episode, transcrip
 from lmrl.report.overview.content import listing, overview
 from lmrl.report.overview.runs import RunData, find_runs, key_of, names_of, read_run
 from lmrl.report.reading import Problems
-from lmrl.runs.names import CONFIG, FAILURES, METRICS, SCORES, STATUS, SUMMARY
+from lmrl.runs.names import CONFIG, FAILURES, METRICS, SCORES, STATUS, SUMMARY, learner_file
 
 WATCHED = (CONFIG, METRICS, SCORES, FAILURES, STATUS, SUMMARY)
 """Files whose changes make a run be read again."""
@@ -59,7 +59,7 @@ class Live:
         self._lock = threading.RLock()
         self._runs: dict[Path, tuple[Signature, RunData]] = {}
         self._figures: dict[Path, tuple[tuple[int, int], Figures | None, Problems]] = {}
-        self._learned: tuple[tuple[Path, int], LearnerFile] | None = None
+        self._learned: tuple[tuple[Path, tuple[int, int]], LearnerFile] | None = None
         self._tokens: dict[str, TokenTexts] = {}
 
     def folders(self) -> dict[str, tuple[Path, str]]:
@@ -152,16 +152,14 @@ class Live:
             DataError: if there is no such episode, or it cannot be read.
         """
         run, file = self._file(keys, number, kind, name)
-        problems = Problems()
         first = 0
         for table in batches(file.path):
             if row < first + len(table) and row >= first:
-                learned = self._learner(run, file.update, problems) if kind == "training" else None
                 return transcript(
                     read_episode(table.slice(row - first, 1)),
                     self._tokens.setdefault(run.key, TokenTexts([run])),
                     self.environments,
-                    learned.of(file, row) if learned else {},
+                    self._learner(run, file).of(row),
                 )
             first += len(table)
         raise DataError(f"{name[:100]} has no episode {row}")
@@ -178,11 +176,13 @@ class Live:
                 return runs[number], file
         raise DataError(f"there is no file '{name[:100]}' of {kind[:20]} episodes")
 
-    def _learner(self, run: RunData, update: int, problems: Problems) -> LearnerFile:
+    def _learner(self, run: RunData, file: EpisodeFile) -> LearnerFile:
+        """Return the learner's quantities of a file's episodes; the last ones are kept."""
+        path = learner_file(run.folder, file.kind, file.path.stem)
+        key = (path, _stamp(path))
         with self._lock:
-            key = (run.folder, update)
             if self._learned is None or self._learned[0] != key:
-                self._learned = (key, LearnerFile(run, update, problems))
+                self._learned = (key, LearnerFile(run, file, Problems()))
             return self._learned[1]
 
     def search(self, keys: Sequence[str], text: str) -> list[Any]:

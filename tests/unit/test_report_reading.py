@@ -332,9 +332,9 @@ def test_a_transcript_has_texts_tokens_and_what_the_learner_knew(run: Path) -> N
     data = read_run(run)
     file = next(f for f in episode_files(data, 0) if f.kind == "training")
     episode = next(iter(load(file.path)))
-    learned = LearnerFile(data, file.update, Problems())
-    assert learned.rows(file) == {0, 1}
-    shown = transcript(episode, TokenTexts([data]), ENVIRONMENTS, learned.of(file, 0))
+    learned = LearnerFile(data, file, Problems())
+    assert learned.rows == {0, 1}
+    shown = transcript(episode, TokenTexts([data]), ENVIRONMENTS, learned.of(0))
     assert shown["texts"][:2] == [episode.turns[0].observation, episode.turns[0].action]
     assert len(shown["texts"]) == 2 * len(episode.turns) + 1
     assert "".join(shown["tokens"]) == "".join(turn.action for turn in episode.turns)
@@ -342,7 +342,7 @@ def test_a_transcript_has_texts_tokens_and_what_the_learner_knew(run: Path) -> N
     assert shown["versions"] == 1 and set(shown["quantities"]) == {SAMPLER, *QUANTITIES}
     sampled = np.concatenate([turn.logprobs for turn in episode.turns])
     assert shown["quantities"][SAMPLER] == pytest.approx(sampled, abs=1e-4)
-    stored = pq.read_table(learner_file(run, 1))["value"][0].as_py()
+    stored = pq.read_table(learner_file(run, "training", "update-00001-0"))["value"][0].as_py()
     assert shown["quantities"]["value"][: len(stored)] == pytest.approx(stored, rel=1e-3, abs=1e-4)
     assert len(shown["drawing"]["frames"]) == len(episode.turns) + 1
 
@@ -359,26 +359,28 @@ def test_quantities_of_another_length_are_left_out(run: Path) -> None:
     "table",
     [
         pa.table({"nothing": [1]}),
-        pa.table({"file": [None, 3], "row": [None, 1.5], "value": [[1.0], None]}),
-        pa.table({"file": ["update-00001-0"], "row": [0], "value": [["text"]], "q": [[None, 1.0]]}),
-        pa.table({"file": ["update-00001-0"], "row": [-5], "entropy": [[]]}),
+        pa.table({"row": [None, 1.5], "value": [[1.0], None]}),
+        pa.table({"row": [[0]], "value": [[1.0]]}),
+        pa.table({"row": [0], "value": [["text"]], "q": [[None, 1.0]]}),
+        pa.table({"row": [-5], "entropy": [[]]}),
     ],
 )
 def test_strange_learner_files_are_read_or_a_problem(
     run: Path, tmp_path: Path, table: pa.Table
 ) -> None:
-    path = learner_file(tmp_path, 1)
+    path = learner_file(tmp_path, "training", "update-00001-0")
     path.parent.mkdir(parents=True)
     pq.write_table(table, path)
     problems = Problems()
     file = episode_files(read_run(run), 0)[3]
-    learned = LearnerFile(read_run(tmp_path), 1, problems)
-    learned.rows(file)
-    assert isinstance(learned.of(file, 0), dict)
+    learned = LearnerFile(read_run(tmp_path), file, problems)
+    assert isinstance(learned.rows, set)
+    assert isinstance(learned.of(0), dict)
     path.write_text("not Parquet")
-    LearnerFile(read_run(tmp_path), 1, problems)
+    LearnerFile(read_run(tmp_path), file, problems)
     assert "cannot be read" in problems.sentences[-1]
-    assert LearnerFile(read_run(tmp_path), 2, problems).of(file, 0) == {}
+    path.unlink()
+    assert LearnerFile(read_run(tmp_path), file, problems).of(0) == {}
 
 
 def test_numbers_are_rounded_to_what_a_reader_needs() -> None:

@@ -1,6 +1,6 @@
 // An episode as a conversation, with the figures of each token.
 
-const UNITS = { sampler_log_prob: "nats", log_prob: "nats", entropy: "nats", value: "return", advantage: "return", q: "return" };
+const UNITS = { sampler_log_prob: "nats", log_prob: "nats", entropy: "nats", value: "return", advantage: "return", q: "return", target: "return" };
 const TITLES = { sampler_log_prob: "log-prob (sampler)", log_prob: "log-prob (learner)", entropy: "entropy", value: "value", advantage: "advantage", q: "Q" };
 const title = (name) => TITLES[name] ?? words(name);
 

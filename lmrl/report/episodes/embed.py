@@ -175,7 +175,7 @@ def _chosen(
         first = 0
         for file, part in places[kind]:
             own = wanted[(wanted >= first) & (wanted < first + len(part.row))] - first
-            if kind == "training" and len(own) < len(part.row):
+            if len(own) < len(part.row):
                 own = _prefer_learned(runs[file.run], file, part, own, problems)
             first += len(part.row)
             chosen.append((file, part, own))
@@ -196,7 +196,7 @@ def _prefer_learned(
     problems: Problems,
 ) -> NDArray[np.int64]:
     """Return as many places, those with quantities of the learner first."""
-    rows = LearnerFile(run, file.update, problems).rows(file)
+    rows = LearnerFile(run, file, problems).rows
     learned = [place for place, row in enumerate(part.row.tolist()) if row in rows]
     others = [place for place in own.tolist() if place not in set(learned)]
     return np.sort(np.array([*learned, *others][: max(len(own), 0)], np.int64))
@@ -252,7 +252,7 @@ def _transcripts(
     if not len(places):
         return
     wanted = {int(part.row[place]): int(place) for place in places}
-    learned = LearnerFile(runs[file.run], file.update if file.kind == "training" else -1, problems)
+    learned = LearnerFile(runs[file.run], file, problems)
     first = 0
     try:
         for table in batches(file.path):
@@ -264,7 +264,7 @@ def _transcripts(
                 except DataError as error:
                     problems.add(f"{file.kind}: {file.path.name}, episode {row + 1}: {error}")
                     continue
-                shown = transcript(episode, tokens, environments, learned.of(file, row))
+                shown = transcript(episode, tokens, environments, learned.of(row))
                 yield wanted[row], shown
             first += len(table)
     except DataError as error:

@@ -1,7 +1,7 @@
-"""Per-token quantities of the learner, which a run stores for some of its training episodes.
+"""Per-token quantities of the learner, which a run stores for some of its episodes.
 
 The files are those of `lmrl.runs.names.learner_file`. Every column that is a list of numbers is a
-quantity, with one entry for each action token of an episode.
+quantity, with one entry for each action token that the task applied.
 """
 
 from typing import Any
@@ -24,50 +24,48 @@ Quantities = dict[str, list[float]]
 
 
 class LearnerFile:
-    """The quantities of one update, by the episodes that they belong to.
+    """The quantities of some episodes of a file.
 
     Args:
         run: the run.
-        update: number of the update.
-        problems: collection for what is wrong with the file.
+        file: file of the episodes.
+        problems: collection for what is wrong with the file of the quantities.
     """
 
-    def __init__(self, run: RunData, update: int, problems: Problems) -> None:
-        self._rows: dict[tuple[str, int], int] = {}
+    def __init__(self, run: RunData, file: EpisodeFile, problems: Problems) -> None:
+        self._places: dict[int, int] = {}
         self._table: pa.Table | None = None
         self._columns: list[str] = []
-        path = learner_file(run.folder, update)
+        path = learner_file(run.folder, file.kind, file.path.stem)
         try:
             if not path.is_file():
                 return
             table = pq.read_table(path)
             table.validate(full=True)
-            files, rows = table["file"].to_pylist(), table["row"].to_pylist()
+            rows = table["row"].to_pylist()
         except (pa.ArrowException, OSError, ValueError, KeyError) as error:
             problems.add(f"learner: {path.name} cannot be read: {str(error)[:200]}")
             return
         self._table = table
-        self._rows = {pair: i for i, pair in enumerate(zip(files, rows, strict=True))}
+        self._places = {row: place for place, row in enumerate(rows) if isinstance(row, int)}
         self._columns = [f.name for f in table.schema if _numbers(f.type)][:MAX_QUANTITIES]
 
-    def rows(self, file: EpisodeFile) -> set[int]:
-        """Return the rows of a file of episodes that have quantities."""
-        name = file.path.stem
-        return {row for other, row in self._rows if other == name and isinstance(row, int)}
+    @property
+    def rows(self) -> set[int]:
+        """The rows of the episodes that have quantities."""
+        return set(self._places)
 
-    def of(self, file: EpisodeFile, row: int) -> Quantities:
+    def of(self, row: int) -> Quantities:
         """Return the quantities of an episode by name; empty if the run did not store any.
 
         Args:
-            file: file of the episode.
-            row: its row there.
+            row: row of the episode in its file.
         """
-        place = self._rows.get((file.path.stem, row))
-        if place is None or self._table is None:
+        if row not in self._places or self._table is None:
             return {}
         found = {}
         for name in self._columns:
-            values = self._table[name][place].as_py()
+            values = self._table[name][self._places[row]].as_py()
             if values is not None:
                 found[name[:40]] = [float("nan") if v is None else float(v) for v in values]
         return found
