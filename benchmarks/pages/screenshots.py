@@ -75,17 +75,21 @@ def take(running: Any, address: str, picture: Picture) -> Path:
 
 
 def _show_one(page: Any) -> None:
-    """Show the longest of the successful evaluation episodes, and a token of it."""
+    """Show a successful training episode with the learner's figures, and a token of it."""
     page.evaluate("document.querySelector('.more').open = true")
-    page.get_by_label("Kind", exact=True).select_option(label="evaluation")
+    page.get_by_label("Kind", exact=True).select_option(label="training")
     page.get_by_label("Outcome", exact=True).select_option(label="success")
-    names = page.get_by_label("Policy", exact=True).locator("option").all_inner_texts()
-    learned = next(name for name in names if name not in ("any policy", "random", "bc"))
-    page.get_by_label("Policy", exact=True).select_option(label=learned)
+    figures = page.get_by_label("Learner's figures", exact=True)
+    if figures.count():
+        figures.select_option(label="with")
+    page.get_by_label("max length").fill("14")
     page.get_by_label("Order", exact=True).select_option(label="longest")
     page.wait_for_timeout(300)
     page.click(".row >> nth=0")
     page.wait_for_selector(".token")
+    names = page.get_by_label("Colour tokens by").locator("option").all_inner_texts()
+    if "advantage" in names:
+        page.get_by_label("Colour tokens by").select_option(label="advantage")
     page.click(".token >> nth=4")
     page.locator(".board input[type=range]").fill("99")
     page.evaluate("document.querySelector('.transcript').scrollTop = 0; scrollTo(0, 0)")

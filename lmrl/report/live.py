@@ -59,6 +59,7 @@ class Live:
         self._lock = threading.RLock()
         self._runs: dict[Path, tuple[Signature, RunData]] = {}
         self._figures: dict[Path, tuple[tuple[int, int], Figures | None, Problems]] = {}
+        self._rows: dict[Path, tuple[tuple[int, int], set[int]]] = {}
         self._learned: tuple[tuple[Path, tuple[int, int]], LearnerFile] | None = None
         self._tokens: dict[str, TokenTexts] = {}
 
@@ -120,7 +121,7 @@ class Live:
                     continue
                 stored += len(found.row)
                 places = range(min(len(found.row), MAX_EPISODES - count))
-                columns.add(file, found, places)
+                columns.add(file, found, places, self._learned_rows(run, file))
                 count += len(places)
         if stored > count:
             problems.add(f"{count} of {stored} episodes are listed; open fewer runs at once")
@@ -175,6 +176,15 @@ class Live:
             if file.kind == kind and file.path.stem == name:
                 return runs[number], file
         raise DataError(f"there is no file '{name[:100]}' of {kind[:20]} episodes")
+
+    def _learned_rows(self, run: RunData, file: EpisodeFile) -> set[int]:
+        """Return the rows with quantities of the learner, read again if they have changed."""
+        path = learner_file(run.folder, file.kind, file.path.stem)
+        stamp = _stamp(path)
+        kept = self._rows.get(path)
+        if kept is None or kept[0] != stamp:
+            kept = self._rows[path] = (stamp, LearnerFile(run, file, Problems()).rows)
+        return kept[1]
 
     def _learner(self, run: RunData, file: EpisodeFile) -> LearnerFile:
         """Return the learner's quantities of a file's episodes; the last ones are kept."""

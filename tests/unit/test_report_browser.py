@@ -139,6 +139,7 @@ def test_filters_find_what_is_stored(running: Any, run: Path, address: str) -> N
     assert chosen("Outcome", "success") == sum(e.info["success"] for e in every)
     assert chosen("Outcome", "cut by a limit") == sum(e.ending == "truncated" for e in every)
     assert chosen("Policy", "ppo") == 20
+    assert chosen("Learner's figures", "with") == 8
     page.get_by_label("Order", exact=True).select_option(label="lowest return")
     page.wait_for_timeout(150)
     first = float(page.inner_text(".row >> nth=0 >> .return").replace("−", "-"))

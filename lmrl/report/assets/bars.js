@@ -91,7 +91,8 @@ function spoken(rows, measure) {
 }
 
 const PHASE = (name, i) => (name === "other" || name === "not ended" ? colour(7) : `var(--c${[0, 1, 2, 3, 4, 5, 6, 8, 9][i % 9]})`);
-const PHASES = ["start_policy", "data", "launch", "sample", "learn", "push", "gate", "evaluate", "save", "other"];
+const PHASES = ["start_policy", "data", "launch", "sample", "learn", "push", "gate", "evaluate", "save", "inspect", "other",
+  "trained", "evaluated", "stale", "failed", "not ended"];
 
 // One bar a run, divided by parts that add up; parts: [{name, value}].
 function dividedBars(rows, show) {

@@ -100,7 +100,7 @@ function drawn(chart, width, height, { names, hidden, xLabel, marks }) {
   const good = (v) => v !== null && (!chart.log || v > 0);
   const [x0, x1] = extent([...lines.flatMap((l) => l.x), ...points.map((p) => p.x)]);
   const [y0, y1] = extent([
-    ...lines.flatMap((l) => [...l.y, ...(l.low ?? []), ...(l.high ?? [])]),
+    ...lines.flatMap((l) => [...l.y, ...((!chart.log && l.low) || []), ...(l.high ?? [])]),
     ...points.flatMap((p) => [p.y, p.low, p.high])].filter(good));
   if (!Number.isFinite(x0) || !Number.isFinite(y0)) return h("p", { class: "muted empty" }, "Nothing to draw.");
   const x = scale(x0, x1, MARGIN.left, width - MARGIN.right);

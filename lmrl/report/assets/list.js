@@ -24,7 +24,7 @@ class EpisodeList {
   }
 
   unfiltered() {
-    return { text: "", outcome: "any", kind: "any", run: "any", player: "any", low: {}, high: {}, order: "stored" };
+    return { text: "", outcome: "any", kind: "any", run: "any", player: "any", learned: "any", low: {}, high: {}, order: "stored" };
   }
 
   set(index) {
@@ -55,6 +55,7 @@ class EpisodeList {
         select("Outcome", OUTCOMES, this.filter.outcome, change("outcome")),
         players.length > 1 ? select("Policy", [["any", "any policy"], ...players.map((p, i) => [String(i), p || "unknown"])], this.filter.player, change("player")) : null,
         runs.length > 1 ? select("Run", [["any", "any run"], ...runs.map((r, i) => [String(i), r.name])], this.filter.run, change("run")) : null,
+        columns.learned?.includes(1) ? select("Learner's figures", [["any", "with or without"], ["1", "with"]], this.filter.learned, change("learned")) : null,
         range("returned", "Return"), range("length", "Length"), range("version", "Weight version"),
         select("Order", [["stored", "as stored"], ["returned", "highest return"], ["-returned", "lowest return"], ["length", "longest"], ["-length", "shortest"], ["version", "newest version"]], this.filter.order, change("order")),
         h("button", { type: "button", class: "plain", onclick: () => { this.filter = this.unfiltered(); this.controls(); this.apply(); } }, "Reset"))));
@@ -84,7 +85,7 @@ class EpisodeList {
   matching(hits) {
     const { columns } = this.index, { filter } = this;
     const tests = [];
-    for (const name of ["kind", "run", "player"]) {
+    for (const name of ["kind", "run", "player", "learned"]) {
       if (filter[name] !== "any") { const v = Number(filter[name]), column = columns[name]; tests.push((i) => column[i] === v); }
     }
     if (filter.outcome === "terminated") tests.push((i) => columns.terminated[i] === 1);
@@ -123,7 +124,7 @@ class EpisodeList {
     const place = this.places[i], c = this.index.columns;
     const outcome = c.outcome[place] === 1 ? ["success", "good"] : c.terminated[place] === 0 ? ["cut by a limit", "warn"] : c.outcome[place] === 0 ? ["no success", "bad"] : ["", ""];
     const version = c.version[place] >= 0 ? `v${c.version[place]}` : "";
-    const where = [this.index.kinds[c.kind[place]], c.update[place] >= 0 ? `update ${c.update[place]}` : "", version, this.index.players[c.player[place]]];
+    const where = [this.index.kinds[c.kind[place]], c.update[place] >= 0 ? `update ${c.update[place]}` : "", version, this.index.players[c.player[place]], c.learned[place] ? "learner's figures" : ""];
     return h("div", {
       id: `episode-${place}`, class: "row", role: "option", "aria-selected": String(i === this.active), "aria-posinset": i + 1, "aria-setsize": this.places.length,
       style: { top: `${i * ROW}px` }, onclick: () => { this.active = i; this.paint(); this.open(); },

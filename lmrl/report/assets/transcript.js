@@ -1,6 +1,6 @@
 // An episode as a conversation, with the figures of each token.
 
-const UNITS = { sampler_log_prob: "nats", log_prob: "nats", entropy: "nats", value: "return", advantage: "return", q: "return", target: "return" };
+const UNITS = { sampler_log_prob: "nats", log_prob: "nats", entropy: "nats", value: "return", advantage: "", q: "return", target: "return" };
 const TITLES = { sampler_log_prob: "log-prob (sampler)", log_prob: "log-prob (learner)", entropy: "entropy", value: "value", advantage: "advantage", q: "Q" };
 const title = (name) => TITLES[name] ?? words(name);
 
@@ -27,7 +27,7 @@ class Transcript {
       this.header(facts, list),
       this.about(facts),
       h("div", { class: this.board ? "stage with-board" : "stage" },
-        h("div", { class: "side" }, this.board?.element, names.length ? this.toolbar(names) : null, this.plot, episode.tokens.length ? this.panel : null),
+        h("div", { class: "side" }, this.board?.element, names.length ? this.toolbar(names) : null, episode.tokens.length ? this.panel : null, this.plot),
         this.turns)].filter(Boolean));
     this.chart();
   }

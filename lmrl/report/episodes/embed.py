@@ -62,13 +62,16 @@ class Columns:
     files: Numbers = field(default_factory=Numbers)
     players: Numbers = field(default_factory=Numbers)
 
-    def add(self, file: EpisodeFile, found: Figures, places: Sequence[int]) -> None:
+    def add(
+        self, file: EpisodeFile, found: Figures, places: Sequence[int], learned: set[int]
+    ) -> None:
         """Add episodes of a file.
 
         Args:
             file: the file.
             found: figures of its episodes.
             places: places of the episodes to add among these.
+            learned: rows of the file's episodes with quantities of the learner.
         """
         for place in places:
             row = {
@@ -82,6 +85,7 @@ class Columns:
                 "version": int(found.version[place]),
                 "outcome": int(found.outcome[place]),
                 "terminated": int(found.terminated[place]),
+                "learned": int(int(found.row[place]) in learned),
                 "player": self.players(clean(found.player[place])),
             }
             for name, value in row.items():
@@ -217,8 +221,13 @@ def _packed(
     piece: list[dict[str, Any]] = []
     count = 0
     for file, part, places in chosen:
-        for place, shown in _transcripts(runs, file, part, places, tokens, environments, problems):
-            columns.add(file, part, [place])
+        if not len(places):
+            continue
+        learned = LearnerFile(runs[file.run], file, problems)
+        for place, shown in _transcripts(
+            file, part, places, learned, tokens, environments, problems
+        ):
+            columns.add(file, part, [place], learned.rows)
             own = np.array([texts(text) for text in shown.pop("texts")], np.uint32)
             said.append(own)
             starts.append(starts[-1] + len(own))
@@ -240,19 +249,16 @@ def _packed(
 
 
 def _transcripts(
-    runs: Sequence[RunData],
     file: EpisodeFile,
     part: Figures,
     places: NDArray[np.int64],
+    learned: LearnerFile,
     tokens: TokenTexts,
     environments: Environments,
     problems: Problems,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the chosen episodes of a file, each with its place among the figures."""
-    if not len(places):
-        return
     wanted = {int(part.row[place]): int(place) for place in places}
-    learned = LearnerFile(runs[file.run], file, problems)
     first = 0
     try:
         for table in batches(file.path):
