@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import write_table
+from lmrl.episode import play
 from lmrl.files import write_json
-from lmrl.rollout import play
 from lmrl.runs.names import (
     CONFIG,
     LAST,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lmrl.drawing import TONES, Drawing, Frame
-from lmrl.rollout import play
+from lmrl.episode import play
 from lmrl.tasks import known, make
 
 
