@@ -136,20 +136,20 @@ def _learner(folder: Path, name: str, batch: list[Trajectory], rng: np.random.Ge
 
 def _metrics(update: int, batch: list[Trajectory], rng: np.random.Generator) -> dict[str, float]:
     drawn = {
-        "learner/loss": rng.exponential(0.3),
-        "learner/entropy": 1 / update + 0.05 * rng.random(),
-        "learner/approx_kl": 0.01 * rng.random(),
-        "learner/sampler_gap": 1e-7 * rng.exponential(),
+        "train/loss": rng.exponential(0.3),
+        "train/entropy": 1 / update + 0.05 * rng.random(),
+        "train/approx_kl": 0.01 * rng.random(),
+        "train/sampler_gap": 1e-7 * rng.exponential(),
         "push/max_abs": 1e-5 * rng.exponential(),
         "push/push_ms": 40 + 10 * rng.random(),
-        "learner/made_up": rng.normal(),
+        "train/made_up": rng.normal(),
     }
     return {
         "update": update,
         "time": 1.7e9 + 3 * update,
         **{name: float(value) for name, value in drawn.items()},
-        "rollout/return": float(np.mean([e.total_reward for e in batch])),
-        "rollout/length": float(np.mean([len(e.turns) for e in batch])),
+        "rollout/return_mean": float(np.mean([e.total_reward for e in batch])),
+        "rollout/length_mean": float(np.mean([len(e.turns) for e in batch])),
         "rollout/episodes": float(len(batch)),
         "rollout/staleness": 0.0,
     }

@@ -247,7 +247,7 @@ def test_hostile_texts_stay_texts(running: Any, run: Path, tmp_path: Path) -> No
     folder.mkdir()
     for path in run.glob("*.json*"):
         text = path.read_text()
-        for word in ("maze-fo", "ppo", "finished", "launch", "learner/made_up", "numpy"):
+        for word in ("maze-fo", "ppo", "finished", "launch", "train/made_up", "numpy"):
             text = text.replace(word, json.dumps(ATTACK)[1:-1])
         (folder / path.name).write_text(text)
     failure = {"seed": ATTACK, "error": ATTACK, "trace": ATTACK}
@@ -328,7 +328,7 @@ def test_a_served_run_is_shown_and_follows_its_files(
     chart = "#learning svg >> nth=0"
     label = page.get_attribute(chart, "aria-label")
     with (run / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"update": 50, "rollout/return": -7.0}) + "\n")
+        file.write(json.dumps({"update": 50, "rollout/return_mean": -7.0}) + "\n")
     page.wait_for_selector('#learning svg[aria-label*="to 50"]', timeout=30_000)
     assert page.get_attribute(chart, "aria-label") != label
     page.click("nav >> text=Episodes")

@@ -147,7 +147,7 @@ def test_a_sound_run_has_no_problems(run: Path) -> None:
         "finished",
     )
     assert found.problems == () and set(found.finals) == {"random", "bc", "ppo"}
-    updates, values = found.metrics["rollout/return"]
+    updates, values = found.metrics["rollout/return_mean"]
     assert updates.tolist() == [1, 2, 3, 4] and np.isfinite(values).all()
     assert found.ledger()["started"] == 62
 
@@ -200,7 +200,7 @@ def test_curves_have_the_mean_over_seeds_and_its_interval(tmp_path: Path) -> Non
         folder = tmp_path / str(seed)
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps({"task": "t", "seed": seed}))
-        lines = [{"update": u + 1, "rollout/return": v} for u, v in enumerate(series)]
+        lines = [{"update": u + 1, "rollout/return_mean": v} for u, v in enumerate(series)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
         runs.append(read_run(folder))
     (chart,) = charts(runs, grouped(runs))
@@ -214,12 +214,14 @@ def test_curves_have_the_mean_over_seeds_and_its_interval(tmp_path: Path) -> Non
 
 
 def test_long_curves_are_reduced_and_keep_their_worst_parity(tmp_path: Path) -> None:
-    lines = [{"update": i, "rollout/return": 1.0, "push/max_abs": 1e-6} for i in range(3000)]
+    lines = [{"update": i, "rollout/return_mean": 1.0, "push/max_abs": 1e-6} for i in range(3000)]
     lines[1234]["push/max_abs"] = 0.5
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     runs = [read_run(tmp_path)]
     found = {chart["id"]: chart["lines"][0] for chart in charts(runs, grouped(runs))}
-    assert len(found["rollout/return"]["y"]) <= POINTS and max(found["push/max_abs"]["y"]) == 0.5
+    assert (
+        len(found["rollout/return_mean"]["y"]) <= POINTS and max(found["push/max_abs"]["y"]) == 0.5
+    )
 
 
 def test_score_bars_stand_beside_the_published_ones(run: Path) -> None:
@@ -516,10 +518,10 @@ def test_a_live_run_is_read_again_when_it_changes(tmp_path: Path) -> None:
     first = live.overview([key])
     assert live.tag([key]) == first.tag
     with (made / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"update": 3, "rollout/return": -1.0}) + "\n")
+        file.write(json.dumps({"update": 3, "rollout/return_mean": -1.0}) + "\n")
     second = live.overview([key])
     assert second.tag != first.tag
-    chart = next(c for c in second.content["charts"] if c["id"] == "rollout/return")
+    chart = next(c for c in second.content["charts"] if c["id"] == "rollout/return_mean")
     assert chart["lines"][0]["x"] == [1, 2, 3]
 
 

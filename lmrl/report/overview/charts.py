@@ -16,7 +16,7 @@ from lmrl.scoring.intervals import MIN_RUNS, mean_interval
 
 POINTS = 300
 """Most points of a line."""
-RETURN = "rollout/return"
+RETURN = "rollout/return_mean"
 """The metric whose chart has the evaluations as points."""
 TIME = "time"
 """The metric with the time of an update, in seconds since the epoch."""
@@ -55,43 +55,64 @@ CHARTS = (
         "learning",
     ),
     Chart(
-        "rollout/length",
+        "rollout/length_mean",
         "Length of training episodes",
         "actions",
         "Mean number of actions of the episodes of an update.",
         "learning",
     ),
-    Chart("learner/loss", "Loss", "loss", "Total loss of an update.", "learning"),
     Chart(
-        "learner/entropy",
+        "rollout/success",
+        "Success of training episodes",
+        "share",
+        "Share of the episodes of an update that the task calls a success.",
+        "learning",
+    ),
+    Chart(
+        "rollout/illegal_actions",
+        "Illegal actions",
+        "share",
+        "Share of actions that the task does not know; only in tasks with few legal actions.",
+        "learning",
+    ),
+    Chart("train/loss", "Loss", "loss", "Total loss of an update.", "learning"),
+    Chart(
+        "train/entropy",
         "Entropy of the policy",
         "nats per token",
         "Mean entropy of the distribution over the next token. Near 0 the policy explores no more.",
         "learning",
     ),
     Chart(
-        "learner/approx_kl",
+        "train/action_nll",
+        "Negative log-probability of the data",
+        "nats per token",
+        "Mean over the data's actions. Below it lies the randomness of the data.",
+        "learning",
+    ),
+    Chart(
+        "train/approx_kl",
         "KL divergence of an update",
         "nats per token",
         "Distance between the policies before and after the optimiser's steps of an update.",
         "learning",
     ),
     Chart(
-        "learner/kl_to_start",
+        "train/kl_to_start",
         "KL divergence to the start policy",
         "nats per token",
         "Distance of the policy from the one that training began with.",
         "learning",
     ),
     Chart(
-        "learner/explained_variance",
+        "train/explained_variance",
         "Explained variance of the values",
         "share",
         "Share of the variance of the returns that the value function predicts; 1 is perfect.",
         "learning",
     ),
     Chart(
-        "learner/grad_norm",
+        "train/grad_norm",
         "Norm of the gradient",
         "norm",
         "Norm before clipping. A sudden rise points at an unstable update.",
@@ -109,11 +130,11 @@ CHARTS = (
         reduce="max",
     ),
     Chart(
-        "learner/sampler_gap",
+        "train/sampler_gap",
         "Sampler gap on training tokens",
         "nats",
-        "Difference between the log-probabilities that the sampler recorded and those that the "
-        "learner computes for the same tokens. It grows with staleness.",
+        "Mean difference between the log-probabilities that the sampler recorded and those that "
+        "the learner computes for the same tokens. It grows with staleness.",
         "health",
         log=True,
         reduce="max",
@@ -150,7 +171,7 @@ CHARTS = (
         "speed",
     ),
     Chart(
-        "learner/learner_tokens_per_s",
+        "train/tokens_per_s",
         "Speed of learning",
         "tokens per second",
         "Tokens that the learner processed per second of its updates.",
