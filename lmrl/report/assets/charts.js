@@ -10,8 +10,7 @@ function stepOf(low, high, count) {
   return [1, 2, 5, 10].map((m) => m * power).find((v) => v >= least * 0.999);
 }
 
-function ticks(low, high, count) {
-  const step = stepOf(low, high, count);
+function ticks(low, high, step) {
   const found = [];
   for (let v = Math.ceil(low / step - 1e-9); v * step <= high + step * 1e-6; v++) found.push(v * step);
   return found.map((v) => Number(v.toPrecision(12)));
@@ -28,13 +27,12 @@ function scale(low, high, from, to, { log = false, nice = false } = {}) {
   }
   if (high === low) [low, high] = low === 0 ? [0, 1] : [low - Math.abs(low) * 0.1, high + Math.abs(low) * 0.1];
   const room = Math.max(2, Math.abs(to - from) / (nice ? 36 : 64));
-  if (nice) {
-    // The axis begins and ends with a tick.
-    const step = stepOf(low, high, room);
+  const step = stepOf(low, high, room);
+  if (nice) { // the axis begins and ends with a tick
     low = Math.floor(low / step + 1e-6) * step;
     high = Math.ceil(high / step - 1e-6) * step;
   }
-  const marks = ticks(low, high, room);
+  const marks = ticks(low, high, step);
   return { at: (v) => from + ((v - low) / (high - low)) * (to - from), marks };
 }
 
