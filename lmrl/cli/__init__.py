@@ -10,20 +10,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from lmrl.cli import (
-    compare,
-    data,
-    doctor,
-    evaluate,
-    export,
-    play,
-    replay,
-    report,
-    serve,
-    tasks,
-    train,
-)
+from lmrl.cli import compare, data, doctor, evaluate, export, play, replay, tasks, train
 from lmrl.cli.arguments import Parser
+from lmrl.cli.runs import report, serve
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
 from lmrl.interrupt import sigterm_raises
 

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from lmrl.cli.arguments import Commands, add_command
-from lmrl.cli.report import add_load_tasks
+from lmrl.cli.runs.report import add_load_tasks
 
 EXAMPLE = """lmrl serve runs
   lmrl serve runs/demo --port 8080"""
