@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-
+from actors.chat.checks import check_oracle
 from actors.chat.config import ChatConfig
 from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
 from cluster.config import (
+    GUIDED_GAIN,
+    TOLERANCE,
     DataConfig,
     EvaluationConfig,
     PlacementConfig,
@@ -22,15 +23,11 @@ from cluster.config import (
     RolloutConfig,
     TrackingConfig,
 )
-from cluster.oracle import check_oracle
-from cluster.weights.parity import GUIDED_GAIN, TOLERANCE
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
-from learners.algorithms.selection import selected
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
 from learners.config import LearnerConfig
-from lmrl.data.store import check_for, mixture
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
 from lmrl.runs.trackers import check_service
@@ -217,10 +214,7 @@ class Experiment:
                 "learner.windows exact"
             )
         if self.data.path is not None:
-            for path in mixture(self.data.path):
-                check_for(path, self.task)
-                if self.algorithm.selects and not self.algorithm.on_policy:
-                    selected(self.algorithm, path)
+            self._check_data(self.data.path)
         if self.max_staleness != 0:
             raise UsageError(
                 f"max_staleness is {self.max_staleness}; this release trains synchronously: set 0"
@@ -230,15 +224,31 @@ class Experiment:
                 "algorithm.bc_coef needs a data set; give one with --data.path, or set it to 0"
             )
 
+    def _check_data(self, sets: str) -> None:
+        """Refuse data sets that are missing, of another task, or without an episode to learn from.
+
+        Args:
+            sets: value of `data.path`.
+        """
+        from learners.algorithms.selection import selected
+        from lmrl.data.store import check_for, mixture
+
+        for path in mixture(sets):
+            check_for(path, self.task)
+            if self.algorithm.selects and not self.algorithm.on_policy:
+                selected(self.algorithm, path)
+
     def _check_head_size(self) -> None:
         """Refuse an attention head size that the samplers' CPU kernels do not support."""
-        # A cluster's GPUs are not known here; `cluster.startup.launch` checks again.
-        if self.placement.device == "cpu" or not (
-            self.placement.device == "cuda"
-            or torch.cuda.is_available()
-            or os.environ.get("RAY_ADDRESS")
-        ):
-            self.check_head_size()
+        if self.placement.device == "cuda":
+            return
+        if self.placement.device == "auto":
+            import torch
+
+            # A cluster's GPUs are not known here; `cluster.startup.launch` checks again.
+            if torch.cuda.is_available() or os.environ.get("RAY_ADDRESS"):
+                return
+        self.check_head_size()
 
     def check_head_size(self) -> None:
         """Refuse a model whose attention head size samplers on CPU do not support.

@@ -5,6 +5,12 @@ from typing import Annotated, Literal
 
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Range, Used
 
+HeadKind = Literal["mlp", "linear"]
+"""Kinds of value heads: one hidden layer, or none."""
+
+CriticKind = Literal["none", "head", "trunk"]
+"""Kinds of critics: none, a head on the policy's trunk, or a trunk of its own."""
+
 _SHARDED = Used("learner.optimiser.sharded", "with learner.optimiser.zero 3")
 
 

@@ -1,7 +1,9 @@
 """Shared by the system tests: one Ray, one start checkpoint, one house of actors per session."""
 
+import importlib
 import os
 import threading
+import typing
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,20 +13,26 @@ from jaxtyping import install_import_hook
 from openai_server import Server
 
 # The shapes that signatures carry are checked at every call in this process.
-install_import_hook(
-    [
-        "learners.algorithms.bc",
-        "learners.algorithms.ilql",
-        "learners.algorithms.mc",
-        "learners.algorithms.ppo",
-        "learners.algorithms.qsft",
-        "learners.algorithms.returns",
-        "learners.algorithms.sarsa",
-        "learners.networks.guidance",
-        "learners.networks.hl_gauss",
-    ],
-    "shapes.checked",
-)
+CHECKED = [
+    "learners.algorithms.bc",
+    "learners.algorithms.ilql",
+    "learners.algorithms.mc",
+    "learners.algorithms.ppo",
+    "learners.algorithms.qsft",
+    "learners.algorithms.returns",
+    "learners.algorithms.sarsa",
+    "learners.networks.guidance",
+    "learners.networks.hl_gauss",
+]
+install_import_hook(CHECKED, "shapes.checked")
+# The algorithms import the types in their signatures for a type checker only. The networks and what
+# they need come first, since other packages do more than that for a type checker.
+for name in ("shapes", "learners.networks.actor_critic", "learners.networks.likelihood"):
+    importlib.import_module(name)
+with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(typing, "TYPE_CHECKING", True)
+    for name in CHECKED:
+        importlib.import_module(name)
 
 ROOT = Path(__file__).resolve().parent.parent
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from actors.chat.checks import check_model
 from actors.chat.config import ChatConfig
 from actors.chat.model import RetryingChatModel
 from actors.prompted import Prompted, examples
@@ -100,7 +101,7 @@ def prompted_target(
     make(task, **options)
     if shots < 0:
         raise UsageError(f"--shots is {shots}; give 0 or more")
-    answering.check_model(config, "model")
+    check_model(config, "model")
     examples(
         task, options, shots, data, evaluation_seeds(sizes.first_seed, sizes.episodes)
     )  # what is missing is told before Ray starts

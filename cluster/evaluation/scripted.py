@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from actors.chat.checks import check_oracle
 from actors.chat.config import ChatConfig
 from actors.chat.model import RetryingChatModel
 from cluster import oracle as answering
@@ -43,7 +44,7 @@ def answering_model(
     if config is None:
         yield None
         return
-    answering.check_oracle(config, make(task, **options), task)
+    check_oracle(config, make(task, **options), task)
     with ExitStack() as stack:
         if config.served:
             stack.enter_context(ray_session())
@@ -161,7 +162,7 @@ def answered_episodes(
     Raises:
         UsageError: at the call, if the model cannot answer for the task.
     """
-    answering.check_oracle(config, make(task, **options), task)
+    check_oracle(config, make(task, **options), task)
 
     def made() -> Iterator[Trajectory]:
         with answering_model(config, task, options) as model:

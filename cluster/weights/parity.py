@@ -24,14 +24,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE = {"float32": 1e-3, "bfloat16": 2.0}
-"""Limit of the maximum, by the type of the weights, in nats."""
-
-GUIDED_GAIN = 40.0
-"""Product of beta and the unit of the values up to which `TOLERANCE` holds for a value-guided
-policy. Above it the limits grow in proportion. Measured in float32 on the mazes: with beta 32 and a
-unit of 5, correct weights differ by up to 4.9e-4 nats, with a 95 % quantile of 1.5e-4."""
-
 MEAN, QUANTILE = 0.05, 0.15
 """Limits of mean and quantile over likely tokens, as a share of the limit of the maximum."""
 

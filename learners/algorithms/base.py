@@ -3,19 +3,29 @@
 A new algorithm is one file with one such class. `prepare` runs once per batch and without gradient:
 it turns the network outputs before the first optimiser step into target columns `[N]`. `loss` runs
 for every micro-batch. Its inputs are flat columns only: no padding, no masks, no turns.
+
+The files of this package import torch inside functions and for the type checker only. So presets,
+which are values with an algorithm in them, are listed without torch. An algorithm of your own may
+import torch at the top of its file.
 """
+
+from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from learners.batch import Batch
-from learners.networks.causal_lm import CausalLM
+from learners.config import HeadKind
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from learners.networks.causal_lm import CausalLM
 
 Columns = dict[str, NDArray[np.floating]]
 Metrics = dict[str, float]
@@ -103,7 +113,7 @@ class ValueGuidance:
     """
 
     heads: int
-    kind: Literal["mlp", "linear"]
+    kind: HeadKind
     scale: float
     beta: float
     top_p: float = 1.0

@@ -1,17 +1,21 @@
 """Behaviour cloning: maximum likelihood of the data's action tokens."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
-
-from jaxtyping import Float
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from learners.algorithms.base import Algorithm, LossOutput
-from learners.networks.actor_critic import Network
-from learners.networks.causal_lm import CausalLM
-from learners.networks.outputs import Outputs
 from lmrl.limits import NOT_NEGATIVE
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from learners.networks.actor_critic import Network
+    from learners.networks.causal_lm import CausalLM
+    from learners.networks.outputs import Outputs
 
 
 def bc_loss(
@@ -62,6 +66,8 @@ class BC(Algorithm):
 
     def network(self, load: Callable[[], CausalLM]) -> Network:
         """Return the policy."""
+        from learners.networks.actor_critic import Network
+
         return Network(load())
 
     def weight(self, actions: int, observations: int) -> float:

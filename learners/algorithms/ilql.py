@@ -13,14 +13,13 @@ Where all actions begin with the same token, no maximum would be left. `lam` abo
 one-step target into TD(λ), with λ at turn borders only.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from learners.algorithms.base import (
     Columns,
@@ -30,13 +29,18 @@ from learners.algorithms.base import (
     ProcessGroup,
     TargetConfig,
 )
+from learners.algorithms.bins import check_bins, clipped_targets
 from learners.algorithms.returns import lambda_returns, off_policy_decay, per_step
 from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
-from learners.networks.causal_lm import CausalLM
-from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
-from learners.networks.values import ValueNetwork, ValueOutputs, value_network
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, SHARE, Range
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from learners.networks.causal_lm import CausalLM
+    from learners.networks.values import ValueNetwork, ValueOutputs
 
 
 class ILQLTerms(NamedTuple):
@@ -78,6 +82,8 @@ def expectile_weight(
     target_q: Float[Tensor, "N"], v: Float[Tensor, "N"], tau: float
 ) -> Float[Tensor, "N"]:
     """Return |τ − 1[Q' < V]| `[N]`, without gradient."""
+    import torch
+
     return torch.where(target_q >= v.detach(), tau, 1.0 - tau)
 
 
@@ -150,6 +156,8 @@ class ILQL(ValueBased):
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""
+        from learners.networks.values import value_network
+
         return value_network(
             load(),
             self.q_heads,
@@ -198,6 +206,8 @@ class ILQL(ValueBased):
         clipped: dict[str, Tensor] = {}
         if out.bins is not None:
             assert self.value_bounds is not None
+            from learners.networks.hl_gauss import bin_edges, cross_entropy
+
             edges = bin_edges(*self.value_bounds, self.value_bins)
             cost = cross_entropy(out.bins.float(), target_q, edges)
             v_loss = (expectile_weight(target_q, out.v, self.tau) * cost).sum()

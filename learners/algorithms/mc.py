@@ -5,13 +5,13 @@ differ from the published code: credit is discounted at turn borders (`credit="t
 published way), and values of tokens that were never taken are kept low (`cql_weight`).
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
 from learners.algorithms.base import (
     Columns,
@@ -23,8 +23,13 @@ from learners.algorithms.base import (
 from learners.algorithms.returns import per_step, reward_to_go
 from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
-from learners.networks.values import ValueOutputs
 from lmrl.errors import UsageError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from learners.networks.values import ValueOutputs
 
 
 def mc_terms(q: Float[Tensor, "N"], returns: Float[Tensor, "N"]) -> Float[Tensor, "N"]:

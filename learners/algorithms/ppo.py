@@ -10,14 +10,13 @@ The defaults repair faults that the published loop has on long episodes:
 `credit="token"`, `value_clip=0.2` and `value_scale=1` give the published formulas.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from learners.algorithms.base import (
     Algorithm,
@@ -27,14 +26,20 @@ from learners.algorithms.base import (
     OldOutputs,
     ProcessGroup,
 )
+from learners.algorithms.bins import check_bins, clipped_targets
 from learners.algorithms.returns import Credit, adapted_kl, gae, per_step, whiten
 from learners.batch import Batch
-from learners.networks.actor_critic import Critic, Network, actor_critic
-from learners.networks.causal_lm import CausalLM
-from learners.networks.hl_gauss import bin_edges, check_bins, clipped_targets, cross_entropy
-from learners.networks.outputs import Outputs
+from learners.config import CriticKind
 from lmrl.errors import UsageError
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Used
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from learners.networks.actor_critic import Network
+    from learners.networks.causal_lm import CausalLM
+    from learners.networks.outputs import Outputs
 
 LOG_RATIO = 20.0
 """Largest log of a probability ratio of which the exponential is taken. The ratio of 5e8 is far
@@ -89,14 +94,14 @@ def ppo_terms(
     clipped = -advantage * ratio.clamp(1.0 - clip, 1.0 + clip)
     error = ((value - target) / value_scale).square()
     if value_clip is None:
-        worst, value_clipped = error, torch.zeros_like(error)
+        worst, value_clipped = error, error.new_zeros(error.shape)
     else:
         near = old_value + (value - old_value).clamp(-value_clip, value_clip)
         near_error = ((near - target) / value_scale).square()
-        worst = torch.maximum(error, near_error)
+        worst = error.maximum(near_error)
         value_clipped = (near_error > error).to(error.dtype)
     return PPOTerms(
-        policy=torch.maximum(plain, clipped),
+        policy=plain.maximum(clipped),
         value=0.5 * worst,
         ratio=ratio.detach(),
         approx_kl=(ratio - 1.0 - log_ratio).detach(),
@@ -154,7 +159,7 @@ class PPO(Algorithm):
     value_start: Annotated[float, _CRITIC] = 0.0
     value_bins: Annotated[int, NOT_NEGATIVE, _CRITIC] = 0
     value_bounds: Annotated[tuple[float, float] | None, BOUNDS, Used("algorithm.value_bins")] = None
-    critic: Critic = "head"
+    critic: CriticKind = "head"
     kl_coef: Annotated[float, NOT_NEGATIVE] = 0.01
     kl_target: Annotated[float | None, POSITIVE] = None
     kl_horizon: Annotated[float, POSITIVE, Used("algorithm.kl_target")] = 10_000.0
@@ -196,6 +201,8 @@ class PPO(Algorithm):
 
     def network(self, load: Callable[[], CausalLM]) -> Network:
         """Return policy and critic."""
+        from learners.networks.actor_critic import actor_critic
+
         return actor_critic(
             load,
             self.critic,
@@ -298,6 +305,8 @@ class PPO(Algorithm):
         policy, value = terms.policy.sum(), terms.value.sum()
         if out.bins is not None:
             assert self.value_bounds is not None
+            from learners.networks.hl_gauss import bin_edges, cross_entropy
+
             edges = bin_edges(*self.value_bounds, self.value_bins)
             value = cross_entropy(out.bins.float(), targets["target"], edges).sum()
         return LossOutput(

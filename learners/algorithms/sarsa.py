@@ -5,13 +5,11 @@ This baseline is not in the paper. The published code has its loss, but no train
 target, y = r + γ min Q'(next state, next action), and without V.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
-
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from learners.algorithms.base import (
     Columns,
@@ -24,8 +22,13 @@ from learners.algorithms.base import (
 from learners.algorithms.returns import per_step
 from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
-from learners.networks.values import ValueOutputs
 from lmrl.limits import Range
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from learners.networks.values import ValueOutputs
 
 
 def sarsa_terms(
@@ -39,6 +42,8 @@ def sarsa_terms(
         known: whether the next action is known, or the episode terminated `[N]`. After a truncation
             no next action is known.
     """
+    import torch
+
     return torch.where(known, 0.5 * (q - y).square(), 0.0)
 
 

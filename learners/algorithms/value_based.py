@@ -1,16 +1,20 @@
 """Common part of MC, ILQL and conservative SARSA: Q heads on a trunk, whose values guide the
 sampler."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from learners.algorithms.base import Algorithm, ValueGuidance
 from learners.algorithms.returns import Credit
-from learners.networks.causal_lm import CausalLM
-from learners.networks.heads import HeadKind
-from learners.networks.values import ValueNetwork, value_network
+from learners.config import HeadKind
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
+
+if TYPE_CHECKING:
+    from learners.networks.causal_lm import CausalLM
+    from learners.networks.values import ValueNetwork
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class ValueBased(Algorithm):
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""
+        from learners.networks.values import value_network
+
         return value_network(
             load(),
             self.q_heads,

@@ -12,17 +12,20 @@ Q is the output of the heads. For Q-SFT it is computed from the probabilities th
 (`ValueGuidance.q_from`).
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from learners.algorithms.base import Algorithm, ValueGuidance
 from lmrl.codec import name_portable_class
 from lmrl.files import atomic_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ARCHITECTURE = "ValueGuidedForCausalLM"
 TOKENIZER_FILES = (

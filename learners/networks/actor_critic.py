@@ -5,17 +5,16 @@ them, so no `[R, T, V]` tensor ever exists.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from learners.config import CriticKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.hl_gauss import BinnedValueHead
 from learners.networks.outputs import Inputs, LanguageModel, Outputs
 from learners.networks.per_token import PerToken, _likelihoods
-
-Critic = Literal["none", "head", "trunk"]
 
 
 class Network(nn.Module):
@@ -109,7 +108,7 @@ class ValueHead(nn.Module):
 
 def actor_critic(
     load: Callable[[], CausalLM],
-    critic: Critic,
+    critic: CriticKind,
     start: float,
     scale: float,
     bins: int = 0,

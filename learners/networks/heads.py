@@ -1,14 +1,13 @@
 """Action-value heads, and a cross-entropy over the whole vocabulary, computed chunk by chunk."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from learners.config import HeadKind
 from learners.networks.causal_lm import at_least_float32
-
-HeadKind = Literal["mlp", "linear"]
 
 
 class Head(nn.Module):

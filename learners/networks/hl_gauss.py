@@ -5,57 +5,15 @@ The target distribution is a Gaussian around the target value, integrated over e
 the mean of the bins' centres. The loss does not depend on the scale of rewards.
 """
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-
-from lmrl.errors import UsageError
 
 WIDTH = 0.75
 """σ of a target's Gaussian, in bin widths (section 4.1 of the paper)."""
 REACH = 3.0
 """Distance from the lowest and highest value to the ends of the bins, in σ. Without it a Gaussian
 at a bound would be cut off there. Its mean would lie inside, and the bound could not be learned."""
-FEWEST = 8
-"""Smallest number of bins: 2 x REACH x WIDTH = 4.5 of them lie beyond the bounds."""
-
-
-def check_bins(bins: int, bounds: tuple[float, float] | None) -> None:
-    """Refuse a number of bins, or bounds, with which no value can be learned.
-
-    Args:
-        bins: number of bins; with 0 no bounds are needed.
-        bounds: lowest and highest value, in reward units.
-
-    Raises:
-        UsageError: if the bounds are missing or in the wrong order, or there are too few bins.
-    """
-    if bounds is not None and not bounds[0] < bounds[1]:
-        raise UsageError(
-            f"algorithm.value_bounds {bounds[0]:g}, {bounds[1]:g}: give the lower one first"
-        )
-    if not bins:
-        return
-    if bins < FEWEST:
-        raise UsageError(f"algorithm.value_bins is {bins}; give 0 for none, or {FEWEST} or more")
-    if bounds is None:
-        raise UsageError(
-            f"algorithm.value_bins {bins} needs algorithm.value_bounds: give the lowest and the "
-            "highest return of an episode of the task, like '[-101, 0]' for the mazes"
-        )
-
-
-def clipped_targets(y: Any, bounds: tuple[float, float] | None) -> Any:
-    """Return the number of targets outside the bounds, a scalar; they are moved to the bounds.
-
-    Args:
-        y: targets `[N]`, in reward units.
-        bounds: lowest and highest value, in reward units.
-    """
-    assert bounds is not None
-    return ((y < bounds[0]) | (y > bounds[1])).sum()
 
 
 def bin_edges(low: float, high: float, bins: int) -> Float[Tensor, "edges"]:

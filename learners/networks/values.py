@@ -10,8 +10,9 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from learners.config import HeadKind
 from learners.networks.causal_lm import CausalLM
-from learners.networks.heads import Head, HeadKind
+from learners.networks.heads import Head
 from learners.networks.hl_gauss import BinnedValueHead
 from learners.networks.outputs import Inputs, LanguageModel
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from cluster.weights.parity import TOLERANCE, Fingerprint, compare
+from cluster.config import TOLERANCE
+from cluster.weights.parity import Fingerprint, compare
 from learners.buckets import Bucket, pack
 from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM, load_causal_lm

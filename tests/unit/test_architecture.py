@@ -73,6 +73,7 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     code = (
         "import sys, lmrl, lmrl.api, lmrl.cli, lmrl.episode, lmrl.runs.log\n"
         "import lmrl.data.generate, lmrl.human.session, lmrl.scoring.score\n"
+        "import cluster.presets\n"
         "heavy = {'torch', 'ray', 'vllm', 'deepspeed', 'transformers'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
         "import actors; assert actors.__file__.startswith(sys.argv[1]), actors.__file__\n"

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, ValueGuidance
-from learners.algorithms.qsft import QSFT, LikelihoodNetwork, qsft_terms
+from learners.algorithms.qsft import QSFT, qsft_terms
 from learners.collate import collate
 from learners.micro_batch import micro_batches
 from learners.networks.causal_lm import CausalLM
 from learners.networks.guidance import action_values, guided_logits, likelihoods, ratios
+from learners.networks.likelihood import LikelihoodNetwork
 from learners.networks.outputs import Inputs
 from learners.networks.target import Target, bootstrap_columns
 from learners.process_group import TorchProcessGroup

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, TargetConfig, ValueGuidance
+from learners.algorithms.bins import clipped_targets
 from learners.algorithms.ilql import ILQL
 from learners.algorithms.mc import MC
 from learners.algorithms.ppo import PPO
@@ -23,7 +24,6 @@ from learners.networks.heads import Head
 from learners.networks.hl_gauss import (
     BinnedValueHead,
     bin_edges,
-    clipped_targets,
     target_distribution,
 )
 from learners.networks.hl_gauss import cross_entropy as hl_cross_entropy

@@ -1,0 +1,32 @@
+"""The shapes in signatures of losses are checked in the tests; see `tests/conftest.py`."""
+
+from collections.abc import Callable
+
+import jaxtyping
+import pytest
+import torch
+
+from learners.algorithms.bc import bc_loss
+from learners.algorithms.ilql import expectile_weight
+from learners.algorithms.mc import mc_terms
+from learners.algorithms.ppo import ppo_terms
+from learners.algorithms.qsft import qsft_terms
+from learners.algorithms.sarsa import sarsa_terms
+
+THREE, ONE = torch.zeros(3), torch.zeros(1)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: bc_loss(torch.zeros(3, 3)),
+        lambda: expectile_weight(THREE, ONE, 0.7),
+        lambda: mc_terms(THREE, ONE),
+        lambda: ppo_terms(THREE, THREE, THREE, THREE, THREE, ONE, 0.2, None),
+        lambda: qsft_terms(THREE, THREE, ONE),
+        lambda: sarsa_terms(torch.zeros(2, 3), ONE, torch.ones(3) > 0),
+    ],
+)
+def test_shapes_that_broadcast_by_accident_are_refused(call: Callable[[], object]) -> None:
+    with pytest.raises(jaxtyping.TypeCheckError):
+        call()
