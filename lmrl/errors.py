@@ -49,9 +49,22 @@ def disk_full(error: BaseException | None) -> str:
     return ""
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """Return "; did you mean 'X'?" with the name nearest to an unknown one; empty without one.
+
+    Args:
+        name: name that is unknown.
+        known: known names.
+        cutoff: smallest similarity of a name, between 0 and 1.
+    """
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Return the error for a name that is not in `known`, with the nearest known one."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return UsageError(f"{kind} '{name}' is unknown; {hint}known: {', '.join(known)}")
+    hint = nearest(name, known, cutoff=0.4).removeprefix("; ")
+    return UsageError(
+        f"{kind} '{name}' is unknown; {hint}{' ' if hint else ''}known: {', '.join(known)}"
+    )

@@ -38,7 +38,9 @@ class Range:
         inside = self.low <= value <= self.high and self.above < value < self.below
         return math.isfinite(value) and inside
 
-    def __str__(self) -> str:
+    @property
+    def words(self) -> str:
+        """Bounds in words, like "above 0 and below 1"; empty without a bound."""
         parts = [
             f"{words} {bound:g}"
             for words, bound in (
@@ -49,7 +51,10 @@ class Range:
             )
             if math.isfinite(bound)
         ]
-        return " and ".join(parts) or "a finite number"
+        return " and ".join(parts)
+
+    def __str__(self) -> str:
+        return self.words or "a finite number"
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,28 @@ def known() -> dict[str, tuple[str, dict[str, Any]]]:
     return {**others, **TASKS}
 
 
+def task_class(name: str) -> tuple[type[TextEnv], dict[str, Any]]:
+    """Return the class of a task, and the arguments that make the variant of this name.
+
+    Args:
+        name: name of a known task, or `module:Class` of any other.
+
+    Raises:
+        UsageError: if the name is unknown, or the class is missing or not a `TextEnv`.
+    """
+    if ":" not in name and name not in known():
+        raise unknown("task", name, known())
+    path, variant = (name, {}) if ":" in name else known()[name]
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"task '{name}' cannot be imported: {error}") from error
+    if not callable(found):
+        raise UsageError(f"task '{name}' is not a class; give module:Class")
+    return found, variant
+
+
 def make(name: str, **options: Any) -> TextEnv:
     """Return the environment of task `name`, for example `make("maze-po", faithful=True)`.
 
@@ -50,14 +72,7 @@ def make(name: str, **options: Any) -> TextEnv:
     Raises:
         UsageError: for an unknown task or an option that the task does not have.
     """
-    if ":" not in name and name not in known():
-        raise unknown("task", name, known())
-    path, variant = (name, {}) if ":" in name else known()[name]
-    module, _, attribute = path.partition(":")
-    try:
-        cls = getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"task '{name}' cannot be imported: {error}") from error
+    cls, variant = task_class(name)
     allowed = inspect.signature(cls).parameters
     # A task may have an option of this name itself; then it is not ours.
     wording = None if OPTION in allowed else options.pop(OPTION, None)

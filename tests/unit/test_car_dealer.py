@@ -376,7 +376,8 @@ def test_players() -> None:
 
 
 def test_published_reward_pays_for_absurd_list_prices() -> None:
-    for mode, least, most in (("fancy", 0.9, 1.0), ("sale", 0.0, 0.0)):
+    modes: tuple[tuple[Any, float, float], ...] = (("fancy", 0.9, 1.0), ("sale", 0.0, 0.0))
+    for mode, least, most in modes:
         env = CarDealer(reward_mode=mode)
         env.reset(seed=0, options=START)
         env.step("The list price is $1,000,000.\n")

@@ -137,7 +137,8 @@ def describe(record: Record) -> None:
     shown = [name for name in OBSERVATIONS if name in record]
     assert shown, f"no known description in {sorted(record)}"
     for name in shown:
-        env = Maze(observation=OBSERVATIONS[name], layout=record["maze"])
+        observation: Any = OBSERVATIONS[name]
+        env = Maze(observation=observation, layout=record["maze"])
         assert env.describe(cell, goal) == record[name], name
 
 

@@ -3,10 +3,11 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from lmrl.env import Player, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.car_dealer.buyer import HEADER, ScriptedBuyer
 from lmrl.tasks.car_dealer.deals import (
@@ -69,8 +70,8 @@ class CarDealer(TextEnv):
     def __init__(
         self,
         buyer: Oracle | Callable[[str], str] | None = None,
-        reward_mode: str | None = None,
-        max_utterances: int = 50,
+        reward_mode: Literal["fancy", "revenue", "sale"] | None = None,
+        max_utterances: Annotated[int, COUNT] = 50,
         fix_reprompt: bool | None = None,
         faithful: bool = False,
         budgets: Sequence[int] | None = None,

@@ -6,13 +6,14 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
 from lmrl.drawing import Drawing
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.chess.drawing import draw as draw_boards
 from lmrl.tasks.chess.notation import reworded, san_of, state_text
@@ -91,11 +92,11 @@ class Chess(TextEnv):
     def __init__(
         self,
         positions: str = "initial",
-        opponent: str = "builtin",
-        max_moves: int = 400,
-        temperature: float = 1.0,
+        opponent: Literal["builtin", "random", "stockfish", "auto"] = "builtin",
+        max_moves: Annotated[int, NOT_NEGATIVE] = 400,
+        temperature: Annotated[float, POSITIVE] = 1.0,
         engine: str | None = None,
-        nodes: int = 2000,
+        nodes: Annotated[int, COUNT] = 2000,
         strict_san: bool = False,
         state_newline: bool | None = None,
         faithful: bool = False,

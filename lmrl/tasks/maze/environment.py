@@ -3,11 +3,12 @@
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from lmrl.drawing import Drawing
 from lmrl.env import Diagnostic, Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.maze.drawing import draw
 from lmrl.tasks.maze.grid import MOVES, Cell, grid
@@ -97,11 +98,11 @@ class Maze(TextEnv):
 
     def __init__(
         self,
-        observation: str = "position",
-        last_k: int = 1,
-        max_steps: int = 100,
+        observation: Literal["position", "walls", "goal"] = "position",
+        last_k: Annotated[int, COUNT] = 1,
+        max_steps: Annotated[int, COUNT] = 100,
         layout: str = "double_t_maze",
-        reward: str = "standard",
+        reward: Literal["standard", "illegal_penalty", "illegal_penalty_diff_scale"] = "standard",
         faithful: bool = False,
         drop_history_on_invalid: bool | None = None,
         goal: Sequence[int] | None = None,

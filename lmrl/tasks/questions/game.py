@@ -9,10 +9,11 @@ import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic
+from typing import Annotated, Any, ClassVar, Generic, Literal
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.oracle_protocol import Oracle, as_oracle
 from lmrl.tasks.questions.facts import Table, members
@@ -83,10 +84,10 @@ class QuestionGame(TextEnv, Generic[Table]):
     def __init__(
         self,
         oracle: Oracle | Callable[[str], str] | None = None,
-        max_turns: int = TURNS,
+        max_turns: Annotated[int, COUNT] = TURNS,
         faithful: bool = False,
-        hidden: str = "all",
-        things: int | None = None,
+        hidden: Literal["all", "training", "held-out"] = "all",
+        things: Annotated[int | None, COUNT] = None,
     ) -> None:
         if type(max_turns) is not int or max_turns < 1:
             raise UsageError(

@@ -2,10 +2,11 @@
 
 import random
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.text_nav.commands import understand
 from lmrl.tasks.text_nav.descriptions import REWORDED, all_of, describe, inventory
@@ -54,12 +55,12 @@ class TextNav(TextEnv):
 
     def __init__(
         self,
-        observation: str = "full",
-        max_steps: int = 15,
-        objective: str | None = None,
+        observation: Literal["full", "partial"] = "full",
+        max_steps: Annotated[int, COUNT] = 15,
+        objective: Literal["informative", "published"] | None = None,
         show_room_header: bool = False,
         inventory_at_reset: bool = False,
-        last_k: int | None = None,
+        last_k: Annotated[int | None, COUNT] = None,
         layout_seed: int | None = None,
         faithful: bool = False,
     ) -> None:

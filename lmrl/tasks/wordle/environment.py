@@ -5,11 +5,12 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from lmrl.drawing import Drawing
 from lmrl.env import Player, ScoreRange, Step, TextEnv, Wording
 from lmrl.errors import UsageError, unknown
+from lmrl.limits import COUNT
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.wordle.drawing import draw
 from lmrl.tasks.wordle.vocabulary import (
@@ -95,13 +96,13 @@ class Wordle(TextEnv):
     def __init__(
         self,
         vocab: str | None = None,
-        feedback: str = "published",
+        feedback: Literal["published", "newspaper"] = "published",
         bad_word_reward: float = -1.0,
         require_words_in_vocab: bool = True,
         fixed_answer: bool | None = None,
         faithful: bool = False,
         unseen_answers: bool = False,
-        words: int | None = None,
+        words: Annotated[int | None, COUNT] = None,
     ) -> None:
         if feedback not in FEEDBACK:
             raise unknown("wordle feedback", feedback, FEEDBACK)

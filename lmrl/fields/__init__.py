@@ -1,0 +1,1 @@
+"""Fields of configurations and options of tasks: their texts, and values from texts."""
