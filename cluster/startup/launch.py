@@ -21,6 +21,7 @@ from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.learner_group import LearnerGroup
 from cluster.oracle import chat_actors
+from cluster.startup.bundles import bundles
 from cluster.startup.ray_session import ended_in_time
 from cluster.waits import answers_of
 from lmrl.codec import Codec
@@ -32,29 +33,6 @@ from lmrl.tasks import make
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
-
-
-def bundles(exp: Experiment, device: str, learners: bool = True) -> list[dict[str, float]]:
-    """Return the resources of each actor: learner ranks, samplers, oracles, simulators.
-
-    Args:
-        exp: experiment of the run.
-        device: `cpu` or `cuda`.
-        learners: whether there is a learner group.
-    """
-    place = exp.placement
-
-    def bundle(cpus: float, gpus: float = 0.0) -> dict[str, float]:
-        return {"CPU": cpus} | ({"GPU": gpus} if device == "cuda" and gpus else {})
-
-    ranks = exp.learner.ranks if learners else 0
-    served = exp.oracle.sampler.count if exp.oracle.served else 0
-    return (
-        [bundle(place.learner_cpus, place.learner_gpus)] * ranks
-        + [bundle(place.sampler_cpus, place.sampler_gpus)] * exp.sampler.count
-        + [bundle(exp.oracle.cpus, exp.oracle.gpus)] * served
-        + [bundle(place.simulator_cpus)] * exp.simulator.count
-    )
 
 
 def choose_device(exp: Experiment, resources: dict[str, float], learners: bool = True) -> str:

@@ -11,10 +11,11 @@ import torch at the top of its file.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,46 @@ if TYPE_CHECKING:
 
 Columns = dict[str, NDArray[np.floating]]
 Metrics = dict[str, float]
+
+
+class TaskFacts(NamedTuple):
+    """What an algorithm's defaults for a task are made of.
+
+    Attributes:
+        horizon: largest number of turns of an episode.
+        lowest_reward, highest_reward: bounds of the reward of one turn, in reward units.
+        worst, data, best: constants of the task's score, in reward units.
+    """
+
+    horizon: int
+    lowest_reward: float
+    highest_reward: float
+    worst: float
+    data: float
+    best: float
+
+    @property
+    def gamma(self) -> float:
+        """Discount factor at turn borders: 0.95 for episodes of up to 20 turns, else 0.99."""
+        return 0.95 if self.horizon <= 20 else 0.99
+
+    def lowest(self, gamma: float) -> float:
+        """Return the lowest discounted return of an episode, in reward units.
+
+        Args:
+            gamma: discount factor, below 1.
+        """
+        return max(self.worst, self.lowest_reward / (1.0 - gamma))
+
+    @property
+    def highest(self) -> float:
+        """Highest return of an episode, in reward units."""
+        finite = math.isfinite(self.highest_reward)
+        return max(self.best, self.highest_reward) if finite else self.best
+
+    def spread(self, gamma: float) -> float:
+        """Return the difference of the highest and the lowest return, in reward units."""
+        return max(self.highest - self.lowest(gamma), 1e-6)
 
 
 class ProcessGroup(Protocol):
@@ -149,6 +190,11 @@ class Algorithm(ABC):
     """Weight of a behaviour-cloning term on a data set, added to the algorithm's own loss."""
     selects: ClassVar[bool] = False
     """Whether it learns from some episodes only: those that `select` returns."""
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return the algorithm with hyper-parameters for a task that has no preset."""
+        return cls()
 
     def select(self, returns: NDArray[np.floating]) -> NDArray[np.int64]:
         """Return the indices of the episodes that are learned from, ascending.

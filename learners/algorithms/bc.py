@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from learners.algorithms.base import Algorithm, LossOutput
+from learners.algorithms.base import Algorithm, LossOutput, TaskFacts
 from lmrl.limits import NOT_NEGATIVE
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ class BC(Algorithm):
     observation_weight: Annotated[float, NOT_NEGATIVE] = 0.0
 
     name: ClassVar[str] = "bc"
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return cloning that learns observations too, so that states are distinguished."""
+        return cls(observation_weight=1.0)
 
     @property
     def observations(self) -> bool:

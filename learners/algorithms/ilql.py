@@ -16,8 +16,8 @@ one-step target into TD(λ), with λ at turn borders only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -28,6 +28,7 @@ from learners.algorithms.base import (
     OldOutputs,
     ProcessGroup,
     TargetConfig,
+    TaskFacts,
 )
 from learners.algorithms.bins import check_bins, clipped_targets
 from learners.algorithms.returns import lambda_returns, off_policy_decay, per_step
@@ -135,6 +136,13 @@ class ILQL(ValueBased):
             UsageError: if the bins or bounds are invalid; the message names the fields.
         """
         check_bins(self.value_bins, self.value_bounds)
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return ILQL that learns returns first, and then bootstraps within the task's range."""
+        bounds = (facts.lowest(facts.gamma), facts.highest)
+        base = super().for_task(facts)
+        return replace(base, mc_updates=150, tau=0.8, polyak=0.1, value_bounds=bounds)
 
     def start_state(self) -> dict[str, float]:
         """Return the number of finished updates if `mc_updates` needs it, else nothing."""

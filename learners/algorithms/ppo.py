@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from learners.algorithms.base import (
     Metrics,
     OldOutputs,
     ProcessGroup,
+    TaskFacts,
 )
 from learners.algorithms.bins import check_bins, clipped_targets
 from learners.algorithms.returns import Credit, adapted_kl, gae, per_step, whiten
@@ -171,6 +172,14 @@ class PPO(Algorithm):
 
     name: ClassVar[str] = "ppo"
     on_policy: ClassVar[bool] = True
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return PPO with a critic whose range is the task's."""
+        scale = facts.spread(cls.gamma) / 10.0
+        return cls(
+            value_start=facts.data, value_scale=scale, kl_coef=0.05, critic="trunk", minibatch=64
+        )
 
     @property
     def has_critic(self) -> bool:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from learners.algorithms.base import (
     Algorithm,
@@ -37,6 +37,7 @@ from learners.algorithms.base import (
     OldOutputs,
     ProcessGroup,
     TargetConfig,
+    TaskFacts,
     ValueGuidance,
 )
 from learners.algorithms.returns import Credit, per_step
@@ -112,6 +113,20 @@ class QSFT(Algorithm):
                 f"algorithm.lowest {self.lowest} is not below algorithm.highest {self.highest}; "
                 "give the lowest and the highest return of an episode"
             )
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return Q-SFT with the task's range of returns."""
+        gamma = facts.gamma
+        return cls(
+            gamma=gamma,
+            lowest=facts.lowest(gamma),
+            highest=max(facts.highest, facts.lowest(gamma) + 1e-6),
+            polyak=0.02,
+            q_from="ratio",
+            beta=48.0,
+            top_p=0.99,
+        )
 
     @property
     def target_config(self) -> TargetConfig:

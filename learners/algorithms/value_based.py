@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from learners.algorithms.base import Algorithm, ValueGuidance
+from learners.algorithms.base import Algorithm, TaskFacts, ValueGuidance
 from learners.algorithms.returns import Credit
 from learners.config import HeadKind
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
@@ -46,6 +46,18 @@ class ValueBased(Algorithm):
     epochs: Annotated[int, COUNT] = 1
 
     q_heads: ClassVar[int] = 2
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return the algorithm with values that begin at the lowest return of the task."""
+        gamma = facts.gamma
+        return cls(
+            gamma=gamma,
+            cql_weight=0.05,
+            value_start=facts.lowest(gamma),
+            value_scale=facts.spread(gamma) / 4.0,
+            beta=8.0,
+        )
 
     @property
     def guidance(self) -> ValueGuidance:
