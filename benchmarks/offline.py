@@ -70,7 +70,7 @@ def sharpened(name: str, seed: int, run: Path, temperatures: list[float]) -> lis
     """
     exp = preset(name)
     start = checkpoint(run / START, LAST).resolve()
-    command = [sys.executable, "-m", "lmrl", "evaluate", "--checkpoint", str(start)]
+    command = [sys.executable, "-m", "lmrl", "evaluate", "checkpoint", str(start)]
     command += ["--task", exp.task, "--options", json.dumps(exp.options), "--json"]
     command += ["--episodes", str(exp.evaluation.episodes)]
     command += ["--first-seed", str(exp.evaluation.first_seed)]

@@ -6,7 +6,7 @@ value of `Experiment`, and the command line changes fields of that value.
 
 import dataclasses
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,8 +44,10 @@ class Experiment:
         options: options of the task.
         seed: seed from which every random choice is derived.
         updates: number of updates of the learner.
-        start: name of the preset whose result is the start policy, if `model.path` is not given. It
-            is trained first, unless the run directory already has it.
+        start: name of the preset or algorithm whose result is the start policy, if `model.path` is
+            not given. It is trained first, unless the run directory already has it.
+        start_fields: changes of that training, values by the names of its fields. On the command
+            line they are `--start.updates 50` and the like.
         max_staleness: largest number of versions that a sampled token may be behind the learner. 0
             is synchronous training.
         failures: share of failed episodes above which the run stops.
@@ -74,6 +76,9 @@ class Experiment:
     seed: Annotated[int, NOT_NEGATIVE] = 0
     updates: Annotated[int, COUNT] = 100
     start: Annotated[str | None, Used("not model.path")] = None
+    start_fields: Annotated[
+        dict[str, Any], Used("trains_start", "where a start policy is trained")
+    ] = field(default_factory=dict)
     max_staleness: Annotated[int, NOT_NEGATIVE] = 0
     failures: Annotated[float, SHARE] = 0.1
     save_every: Annotated[int, NOT_NEGATIVE] = 0
@@ -275,8 +280,31 @@ class Experiment:
 
         start_experiment(self).check()
 
+    def with_absolute_paths(self) -> "Experiment":
+        """Return the experiment with absolute paths of checkpoints, data sets and models.
+
+        So a run goes on, and its checkpoints are evaluated, from any working directory.
+        """
+        from lmrl.data.store import mixture
+
+        model, data, oracle = self.model, self.data, self.oracle
+        if model.path is not None:
+            model = replace(model, path=_absolute(model.path))
+        if data.path is not None:
+            parts = mixture(data.path)
+            paths = [f"{_absolute(path)}:{weight:g}" for path, weight in parts.items()]
+            whole = _absolute(next(iter(parts))) if len(parts) == 1 else " ".join(paths)
+            data = replace(data, path=whole)
+        if oracle.model and not oracle.endpoint and Path(oracle.model).exists():
+            oracle = replace(oracle, model=_absolute(oracle.model))
+        return replace(self, model=model, data=data, oracle=oracle)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, with the algorithm's name among its fields."""
         plain = dataclasses.asdict(self)
         plain["algorithm"] = as_json(self.algorithm)
         return plain
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)

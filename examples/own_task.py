@@ -2,10 +2,11 @@
 
     python examples/own_task.py                                   # a scripted episode
     lmrl play examples.own_task:GuessNumber                       # play it yourself
+    lmrl check examples.own_task:GuessNumber                      # check the contract of tasks
+    lmrl train ppo --task examples.own_task:GuessNumber           # train a policy
     lmrl data generate examples.own_task:GuessNumber --episodes 100 --out data/numbers
 
-Any command that takes a task takes `module:Class`. `tests/unit/test_tasks.py` holds the contract
-every task has to satisfy.
+Any command that takes a task takes `module:Class`. `lmrl new task NAME` writes a file like this.
 """
 
 import random

@@ -104,9 +104,7 @@ def train(
         UsageError: for an unknown name, a wrong value, or a run directory that is in use.
         RunError: if the run has to stop.
     """
-    import json
-
-    from cluster.fields import change, read_config
+    from cluster.fields import assign, read_config
     from cluster.presets import preset as named
     from cluster.train import train as run
     from lmrl.runs.log import RunLog
@@ -122,15 +120,7 @@ def train(
             log.check_marked()
             exp = read_config(log.folder / CONFIG)
         else:
-            texts = [
-                part
-                for name, value in given.items()
-                for part in (
-                    f"--{name}",
-                    value if isinstance(value, str) else json.dumps(value, default=str),
-                )
-            ]
-            exp = change(named(preset), texts)
+            exp = assign(named(preset), given)
         return run(exp, log, resume, overwrite, verbose, screen)
 
 

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from actors.chat.config import ChatConfig
 from cluster.config import EvaluationConfig, RolloutConfig
-from cluster.evaluation.fixed_seeds import evaluate
+from cluster.evaluation.fixed_seeds import play_seeds
 from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed, score_suite
 from cluster.experiment import Experiment
 from cluster.fields import recorded
@@ -99,8 +101,20 @@ class Checkpoint:
     label: str
     asked: ChatUsageReport = field(default_factory=ChatUsageReport)
 
-    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes; see `EvaluationTarget`."""
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.fleet.experiment.task
+
+    @property
+    def sizes(self) -> EvaluationConfig:
+        """Number of episodes and first seed."""
+        return self.fleet.experiment.evaluation
+
+    def play(
+        self, options: dict[str, Any], setting: Setting, seeds: range, lenient: bool = False
+    ) -> pa.Table:
+        """Return the episodes; see `EvaluationTarget`."""
         base = self.fleet.experiment
         sizes = base.evaluation
         if setting.temperature is not None:
@@ -111,14 +125,14 @@ class Checkpoint:
         before = dict(self.fleet.ledger.oracle)
         with _guided(self.fleet, setting.beta):
             fleet = replace(self.fleet, experiment=exp)
-            found, table = evaluate(fleet, sizes.episodes, self.label)
+            table = play_seeds(fleet, seeds, self.label)
         usage = self.fleet.ledger.oracle
         if usage:
             episodes = from_table(table)
             new = {name: count - before.get(name, 0) for name, count in usage.items()}
             name = str(episodes[0].info["oracle"])
             self.asked.count("oracle", name, new, malformed(episodes))
-        return found, table
+        return table
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """Score a policy, or a scripted player, on fixed seeds."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,18 +32,43 @@ def evaluate(
         RunError: if every episode failed, or more than the allowed share.
     """
     exp = fleet.experiment
-    played = evaluation_seeds(exp.evaluation.first_seed, count, selecting)
-    job = evaluation_job(fleet, list(played), label, player)
+    seeds = evaluation_seeds(exp.evaluation.first_seed, count, selecting)
+    table = play_seeds(fleet, seeds, label, player)
+    return score_table(table, exp.task, exp.options), table
+
+
+def score_table(table: pa.Table, task: str, options: Mapping[str, Any]) -> Score:
+    """Return the score of episodes.
+
+    Args:
+        table: episodes in Arrow form.
+        task: name of the task.
+        options: options of the task.
+    """
+    return score(from_table(table), make(task, **options).score_range)
+
+
+def play_seeds(fleet: Fleet, seeds: range, label: str, player: str = "") -> pa.Table:
+    """Return episodes with the given seeds, in their order.
+
+    Args:
+        fleet: actors of the run.
+        seeds: seeds of the episodes.
+        label: name of the policy, for the record.
+        player: name of a scripted player; empty is the policy that the samplers serve.
+
+    Raises:
+        RunError: if every episode failed, or more than the allowed share.
+    """
+    job = evaluation_job(fleet, list(seeds), label, player)
     tables = []
     for finished in episodes(fleet, job):
         fleet.ledger.evaluated += finished.table.num_rows
         tables.append(finished.table)
     if not tables:
-        raise RunError(f"every one of the {count} evaluation episodes of {label} failed")
+        raise RunError(f"every one of the {len(seeds)} evaluation episodes of {label} failed")
     table = pa.concat_tables(tables)
-    table = table.take(pc.sort_indices(table, [("seed", "ascending")]))
-    limits = make(exp.task, **exp.options).score_range
-    return score(from_table(table), limits), table
+    return table.take(pc.sort_indices(table, [("seed", "ascending")]))
 
 
 def mean_return(tables: list[pa.Table]) -> tuple[float, float]:

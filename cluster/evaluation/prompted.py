@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from actors.chat.checks import check_model
 from actors.chat.config import ChatConfig
 from actors.chat.model import RetryingChatModel
@@ -14,12 +16,11 @@ from actors.prompted import Prompted, examples
 from cluster import oracle as answering
 from cluster.config import EvaluationConfig
 from cluster.evaluation.scripted import answering_model, count_oracle
-from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed
+from cluster.evaluation.suite import ChatUsageReport, Setting, malformed
 from cluster.startup.ray_session import ray_session
 from lmrl.episode import ContextTooLong
 from lmrl.errors import UsageError
 from lmrl.schema import to_table
-from lmrl.scoring.score import score
 from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -49,10 +50,12 @@ class PromptedModel:
     oracle: RetryingChatModel | None = None
     asked: ChatUsageReport = field(default_factory=ChatUsageReport)
 
-    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes; see `EvaluationTarget`."""
-        seeds = evaluation_seeds(self.sizes.first_seed, self.sizes.episodes)
-        shots = examples(self.task, options, self.shots, self.data, seeds)
+    def play(
+        self, options: dict[str, Any], setting: Setting, seeds: range, lenient: bool = False
+    ) -> pa.Table:
+        """Return the episodes; see `EvaluationTarget`."""
+        scored = evaluation_seeds(self.sizes.first_seed, self.sizes.episodes)
+        shots = examples(self.task, options, self.shots, self.data, scored)
         temperature = setting.temperature
         model = self.at(self.config.temperature if temperature is None else temperature)
         policy = Prompted(model, shots)
@@ -69,7 +72,7 @@ class PromptedModel:
         usage = asdict(model.take_usage())
         self.asked.count("model", model.name, usage, malformed(played, "malformed"))
         count_oracle(self.asked, self.oracle, played)
-        return score(played, make(self.task, **options).score_range), to_table(played)
+        return to_table(played)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from actors.chat.checks import check_oracle
 from actors.chat.config import ChatConfig
 from actors.chat.model import RetryingChatModel
@@ -21,8 +23,6 @@ from cluster.startup.ray_session import ray_session
 from lmrl.episode import play
 from lmrl.errors import unknown
 from lmrl.schema import to_table
-from lmrl.scoring.score import score
-from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -84,16 +84,17 @@ class Player:
     oracle: RetryingChatModel | None = None
     asked: ChatUsageReport = field(default_factory=ChatUsageReport)
 
-    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes; see `EvaluationTarget`."""
+    def play(
+        self, options: dict[str, Any], setting: Setting, seeds: range, lenient: bool = False
+    ) -> pa.Table:
+        """Return the episodes; see `EvaluationTarget`."""
         env = make(self.task, **options)
-        seeds = evaluation_seeds(self.sizes.first_seed, self.sizes.episodes)
         if self.oracle is None:
             played = [play(env, self.player, seed, self.task, options) for seed in seeds]
         else:
             played = list(answering.scripted(self.oracle, self.task, options, self.player, seeds))
         count_oracle(self.asked, self.oracle, played)
-        return score(played, env.score_range), to_table(played)
+        return to_table(played)
 
 
 @contextmanager

@@ -11,8 +11,12 @@ from typing import Any, NamedTuple, Protocol
 
 import pyarrow as pa
 
+from cluster.config import EvaluationConfig
+from cluster.evaluation.episode_store import EpisodeStore
+from cluster.evaluation.fixed_seeds import score_table
 from lmrl.errors import RunError, UsageError
 from lmrl.scoring.score import Score
+from lmrl.seeds import evaluation_seeds
 from lmrl.trajectory import Trajectory
 
 Scored = tuple[Score, pa.Table]
@@ -84,13 +88,26 @@ class EvaluationTarget(Protocol):
 
     asked: ChatUsageReport
 
-    def score(self, options: dict[str, Any], setting: Setting, lenient: bool = False) -> Scored:
-        """Return the score and the episodes, in order of their seeds.
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        ...
+
+    @property
+    def sizes(self) -> EvaluationConfig:
+        """Number of episodes and first seed."""
+        ...
+
+    def play(
+        self, options: dict[str, Any], setting: Setting, seeds: range, lenient: bool = False
+    ) -> pa.Table:
+        """Return episodes, in order of their seeds.
 
         Args:
             options: options of the task.
             setting: sampling settings.
-            lenient: whether to score the finished episodes, however many others fail.
+            seeds: seeds of the episodes.
+            lenient: whether to return the finished episodes, however many others fail.
 
         Raises:
             UsageError: if the target cannot play the task with these options.
@@ -99,8 +116,43 @@ class EvaluationTarget(Protocol):
         ...
 
 
+def score_target(
+    target: EvaluationTarget,
+    options: dict[str, Any],
+    setting: Setting,
+    store: EpisodeStore | None = None,
+    name: str = "evaluation",
+    lenient: bool = False,
+) -> Scored:
+    """Return the score and the episodes of a target, in order of their seeds.
+
+    Args:
+        target: policy or player.
+        options: options of the task.
+        setting: sampling settings.
+        store: store of the episodes; those that it has are not played again. None stores none.
+        name: name of the episodes in the store.
+        lenient: whether to score the finished episodes, however many others fail.
+
+    Raises:
+        UsageError: if the target cannot play the task with these options.
+        RunError: if too many episodes fail.
+    """
+    seeds = evaluation_seeds(target.sizes.first_seed, target.sizes.episodes)
+
+    def play(part: range) -> pa.Table:
+        return target.play(options, setting, part, lenient)
+
+    table = play(seeds) if store is None else store.played(name, seeds, play)
+    return score_table(table, target.task, options), table
+
+
 def score_suite(
-    target: EvaluationTarget, suite: Mapping[str, dict[str, Any]], setting: Setting
+    target: EvaluationTarget,
+    suite: Mapping[str, dict[str, Any]],
+    setting: Setting,
+    store: EpisodeStore | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> dict[str, Scored | str]:
     """Return the score of each entry of a suite.
 
@@ -111,19 +163,23 @@ def score_suite(
         target: policy or player.
         suite: options of the task by the name of the entry.
         setting: sampling settings.
+        store: store of the episodes; see `score_target`.
+        names: names in the store, by the name of the entry; None is the entry's own.
 
     Raises:
         UsageError: if the first entry cannot be played.
         RunError: if too many episodes of the first entry fail.
     """
     (first, options), *others = suite.items()
-    found: dict[str, Scored | str] = {first: target.score(options, setting)}
+    names = names or {}
+    found: dict[str, Scored | str] = {
+        first: score_target(target, options, setting, store, names.get(first, first))
+    }
     for name, changed in others:
         try:
-            found[name] = target.score(changed, setting, lenient=True)
+            found[name] = score_target(
+                target, changed, setting, store, names.get(name, name), lenient=True
+            )
         except (RunError, UsageError) as error:
             found[name] = str(error)
     return found
-
-
-# -- scripted players -----------------------------------------------------------------------------

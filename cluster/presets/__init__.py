@@ -5,6 +5,9 @@ The tiny size (2 layers, width 64 or 128) trains on two CPU cores in minutes. Th
 paper's and have not been tuned. Give them pretrained weights with `--model.path`.
 """
 
+from functools import cache
+from importlib.metadata import entry_points
+
 from cluster.experiment import Experiment
 from cluster.presets import (
     car_dealer,
@@ -17,7 +20,7 @@ from cluster.presets import (
     wordle,
 )
 from cluster.presets.preset import Preset
-from lmrl.errors import unknown
+from lmrl.errors import UsageError, unknown
 
 PRESETS: dict[str, Preset] = {
     **maze_fo.PRESETS,
@@ -31,12 +34,35 @@ PRESETS: dict[str, Preset] = {
 }
 
 
+@cache
+def known() -> dict[str, Preset]:
+    """Return all presets: those of this package and those of installed distributions.
+
+    A distribution offers presets by an entry point of the group `lmrl.presets`, whose value is a
+    dictionary like `PRESETS`.
+
+    Raises:
+        UsageError: if an entry point cannot be imported, or is not such a dictionary.
+    """
+    found = dict(PRESETS)
+    for entry in entry_points(group="lmrl.presets"):
+        try:
+            offered = dict(entry.load())
+        except Exception as error:  # whatever the import of another distribution raises
+            raise UsageError(
+                f"the presets '{entry.name}' of an installed package cannot be imported ({error}); "
+                "repair or remove the package"
+            ) from error
+        found = {**offered, **found}
+    return found
+
+
 def preset(name: str) -> Experiment:
     """Return the experiment of a preset.
 
     Raises:
         UsageError: for an unknown name, with the nearest known one.
     """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS)
-    return PRESETS[name].experiment
+    if name not in known():
+        raise unknown("preset", name, known())
+    return known()[name].experiment

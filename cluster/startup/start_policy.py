@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cluster.experiment import Experiment
-from cluster.presets import preset
+from cluster.fields import assign
+from cluster.presets.derived import preset_or_derived
 from cluster.source import sample_texts
 from learners.checkpoints.guided import make_guided
 from learners.checkpoints.initial import make_start
@@ -14,6 +15,22 @@ from lmrl.errors import UsageError
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import GUIDED, LAST, START, checkpoint
 from lmrl.screen import Screen
+
+SHARED = (
+    "task",
+    "options",
+    "seed",
+    "start",
+    "model",
+    "data",
+    "sampler",
+    "simulator",
+    "placement",
+    "push",
+    "oracle",
+    "rollouts.max_tokens",
+)
+"""Fields that the training of a start policy shares with the run."""
 
 
 class Start(NamedTuple):
@@ -75,18 +92,22 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any]) -> Start:
 
 
 def start_experiment(exp: Experiment) -> Experiment:
-    """Return the preset `exp.start` with this run's task, size, seed and placement.
+    """Return the experiment that trains the start policy.
+
+    It is the preset or algorithm `exp.start` with this run's task, size, seed and placement, and
+    with the changes of `exp.start_fields`.
 
     Raises:
-        UsageError: if the preset is unknown, or its result cannot be trained further.
+        UsageError: if the preset is unknown, a changed field is unknown or this run's, or the
+            result cannot be trained further.
     """
-    base = preset(exp.start or "")
+    base = preset_or_derived(exp.start or "", exp.task, exp.options)
     if base.algorithm.guidance is not None:
         raise UsageError(
             f"start is {exp.start}, whose result is a value-guided policy for sampling only; give "
             "a preset that trains the policy itself, like one of behaviour cloning"
         )
-    return replace(
+    first = replace(
         base,
         task=exp.task,
         options=exp.options,
@@ -101,3 +122,12 @@ def start_experiment(exp: Experiment) -> Experiment:
         # This run scores its start policy itself, on its own seeds.
         evaluation=replace(base.evaluation, episodes=32, start_episodes=0, random=False),
     )
+    for name in exp.start_fields:
+        if name.startswith(SHARED) and name != "data.batch":
+            raise UsageError(
+                f"start.{name} is the same as in the run itself; give --{name}, which is for both"
+            )
+    try:
+        return assign(first, exp.start_fields)
+    except UsageError as error:
+        raise UsageError(f"in the fields of --start: {error}") from error

@@ -10,9 +10,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from lmrl.cli import compare, data, doctor, evaluate, export, play, replay, tasks, train
+from lmrl import __version__
+from lmrl.cli import compare, completion, data, doctor, export, replay
 from lmrl.cli.arguments import Parser
-from lmrl.cli.runs import report, serve
+from lmrl.cli.authoring import check, new, tasks
+from lmrl.cli.evaluation import evaluate
+from lmrl.cli.playing import play, study, watch
+from lmrl.cli.runs import listing, report, serve, transcripts
+from lmrl.cli.training import train
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
 from lmrl.interrupt import sigterm_raises
 
@@ -20,7 +25,26 @@ USAGE = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
-COMMANDS = (tasks, play, data, replay, train, evaluate, export, compare, report, serve, doctor)
+COMMANDS = (
+    tasks,
+    play,
+    watch,
+    study,
+    data,
+    replay,
+    train,
+    evaluate,
+    export,
+    compare,
+    listing,
+    transcripts,
+    report,
+    serve,
+    new,
+    check,
+    completion,
+    doctor,
+)
 """Modules of the commands, in the order of `lmrl --help`."""
 
 EXAMPLES = """examples:
@@ -28,8 +52,9 @@ EXAMPLES = """examples:
   lmrl data generate maze-fo --episodes 1500 --out data/maze
   lmrl data import wordle train_data.jsonl --out data/wordle
   lmrl train maze-fo-ppo --run-dir runs/demo         BC, then PPO from it, scores at the end
-  lmrl evaluate --checkpoint runs/demo/checkpoints/last
-  lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo --episodes 20
+  lmrl train ppo --task my_module:MyTask             a task of your own
+  lmrl evaluate checkpoint runs/demo/checkpoints/last
+  lmrl evaluate prompt smollm2 --shots 2 --task maze-fo --episodes 20
   lmrl compare runs/ppo-0 runs/ppo-1 runs/ilql-0     groups of runs, with intervals
   lmrl doctor                                        check the installation
 """
@@ -51,10 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not {"", os.getcwd()} & set(sys.path):
         sys.path.insert(0, os.getcwd())
     try:
-        options, rest = _parser().parse_known_args(arguments)
-        if rest and not options.takes_fields:
-            raise UsageError(f"unrecognized arguments: {' '.join(rest)}; see 'lmrl --help'")
-        options.fields_given = rest
+        options = parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
         with sigterm_raises():
             return command(options)
@@ -85,14 +107,38 @@ def _notes(error: BaseException) -> list[str]:
     return list(getattr(error, "__notes__", []))
 
 
-def _parser() -> Parser:
-    parser = Parser(
+def parser(with_names: bool = False) -> Parser:
+    """Return the parser of the whole command line.
+
+    Args:
+        with_names: whether arguments that name a task or a preset list the known names, for the
+            completion of a shell.
+    """
+    whole = Parser(
         prog="lmrl",
         description="Train language models by reinforcement learning over many turns.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    whole.add_argument("--version", action="version", version=f"lmrl {__version__}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for module in COMMANDS:
         module.add(commands)
-    return parser
+    if with_names:
+        _name_choices(whole)
+    return whole
+
+
+def _name_choices(whole: argparse.ArgumentParser) -> None:
+    """Give the arguments that name a task or a preset the known names as choices."""
+    from cluster.presets import known as presets
+    from learners.algorithms.registry import known as algorithms
+    from lmrl.tasks import known as tasks
+
+    choices = {"TASK": sorted(tasks()), "PRESET|ALGORITHM": [*presets(), *algorithms()]}
+    for action in whole._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                _name_choices(inner)
+        elif action.dest == "task" or action.metavar in choices:
+            action.choices = choices.get(str(action.metavar), choices["TASK"])

@@ -1,9 +1,8 @@
 """`lmrl compare`: compare finished runs of one task."""
 
 import argparse
-from pathlib import Path
 
-from lmrl.cli.arguments import Commands, add_command, add_json
+from lmrl.cli.arguments import Commands, add_command, add_json, path
 from lmrl.cli.output import print_json
 
 
@@ -16,12 +15,14 @@ def add(commands: Commands) -> None:
         "lmrl compare runs/ppo-0 runs/ppo-1 runs/ppo-2 runs/ilql-0 runs/ilql-1 runs/ilql-2",
         run,
     )
-    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="a run directory")
+    compare.add_argument("runs", type=path, nargs="+", metavar="RUN", help="a run directory")
     compare.add_argument(
         "--policy",
-        action="append",
+        nargs="+",
+        action="extend",
         default=[],
-        help="a policy in scores.jsonl instead of the learned one; may be given several times",
+        metavar="NAME",
+        help="policies in scores.jsonl instead of the learned one",
     )
     compare.add_argument(
         "--at", choices=("best", "last"), default="last", help="which checkpoint of a run (last)"

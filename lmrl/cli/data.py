@@ -1,9 +1,8 @@
 """`lmrl data generate`, `lmrl data import` and `lmrl data show`: make data sets and show them."""
 
 import argparse
-import json
 import time
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from lmrl.cli.arguments import (
@@ -13,11 +12,18 @@ from lmrl.cli.arguments import (
     add_json,
     add_oracle,
     add_task_options,
+    count,
+    integer,
     lasting,
     oracle_config,
+    path,
+    task_options,
 )
-from lmrl.cli.output import print_json, progress
-from lmrl.errors import UsageError, unknown
+from lmrl.cli.output import print_json, progress, resumable
+from lmrl.errors import unknown
+
+ANSWERED_SHARD = 50
+"""Episodes of a file where a model answers, since each of them may take seconds."""
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +37,9 @@ def add(commands: Commands) -> None:
     _add_generate(data)
     _add_import(data)
     show = add_command(data, "show", "describe a data set", "lmrl data show data/maze", run_show)
-    show.add_argument("path", type=Path, help="a folder of .parquet files, or one file")
+    show.add_argument(
+        "path", type=path, metavar="DATA", help="folder of .parquet files, or one such file"
+    )
     add_json(show)
 
 
@@ -40,16 +48,26 @@ def _add_generate(data: Commands) -> None:
         data,
         "generate",
         "make a data set with a scripted player",
-        "lmrl data generate maze-fo --episodes 1500 --out data/maze",
+        "lmrl data generate maze-fo --episodes 1500 --out data/maze\n"
+        "  lmrl data generate wordle --options.words 100 --player optimal --out data/wordle",
         run_generate,
     )
-    generate.add_argument("task")
-    generate.add_argument("--episodes", type=int, default=1000, help="number of episodes (1000)")
-    generate.add_argument("--out", type=Path, required=True, help="a new folder")
-    generate.add_argument("--player", default="mixture", help="scripted player (mixture)")
-    generate.add_argument("--seed", type=int, default=0, help="seed of the first episode (0)")
-    add_task_options(generate, default={}, help="options of the task, as JSON")
+    generate.add_argument("task", metavar="TASK", help="name of the task, or module:Class")
+    generate.add_argument(
+        "--episodes", type=count, default=1000, metavar="N", help="number of episodes (1000)"
+    )
+    generate.add_argument(
+        "--player", default="mixture", help="scripted player, see 'lmrl tasks TASK' (mixture)"
+    )
+    generate.add_argument(
+        "--seed", type=integer, default=0, metavar="N", help="seed of the first episode (0)"
+    )
+    add_task_options(generate)
     add_oracle(generate)
+    generate.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
+    generate.add_argument(
+        "--resume", action="store_true", help="go on with a data set that is not complete, in --out"
+    )
     add_json(generate)
 
 
@@ -61,71 +79,107 @@ def _add_import(data: Commands) -> None:
         "lmrl data import wordle train_data.jsonl --out data/wordle",
         run_import,
     )
-    importing.add_argument("task")
+    importing.add_argument("task", metavar="TASK", help="name of the task")
     importing.add_argument(
-        "files", type=Path, nargs="+", metavar="FILE", help="see docs/trajectories.md"
+        "files",
+        type=path,
+        nargs="+",
+        metavar="FILE",
+        help="published file, see docs/trajectories.md",
     )
-    importing.add_argument("--out", type=Path, required=True, help="a new folder")
+    importing.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
     add_json(importing)
 
 
 def run_generate(options: argparse.Namespace) -> int:
     """Make a data set with a scripted player; a model may answer for the task."""
-    from lmrl.data.generate import episodes
+    from lmrl.data.store import SHARD
+    from lmrl.data.unfinished import make_data_set
     from lmrl.tasks import make
 
-    if options.episodes < 1:
-        raise UsageError(f"--episodes is {options.episodes}; give 1 or more")
+    options.options = task_options(options, options.task)
     env = make(options.task, **options.options)
     if options.player not in env.players:
         raise unknown("player", options.player, env.players)
     config = oracle_config(options)
-    if config is not None:
-        return _generate_answered(options, config)
-    made = episodes(
-        env, options.task, options.episodes, options.seed, options.player, options.options
-    )
-    return _write(options, progress(made, options.episodes))
+    settings = {
+        "task": options.task,
+        "options": options.options,
+        "player": options.player,
+        "seed": options.seed,
+        "episodes": options.episodes,
+        "oracle": config and config.model,
+    }
+    began = time.perf_counter()
+    asked, made = _episodes(options, config)
+    shard = SHARD if config is None else ANSWERED_SHARD
+    out = lasting(options.out, "--out")
+    with resumable(stored=True):
+        number = make_data_set(made, out, settings, options.resume, shard)
+    return _report(options, number, time.perf_counter() - began, asked)
 
 
-def _generate_answered(options: argparse.Namespace, config: Any) -> int:
-    """Make a data set in which a model answers for the task."""
+def _episodes(options: argparse.Namespace, config: Any) -> tuple[Any, Any]:
+    """Return the usage of the model that answers, and a function: the episodes from a number on.
+
+    Args:
+        options: options of the command.
+        config: settings of the model that answers; None for the task's own scripted one, which has
+            no usage.
+    """
+    if config is None:
+        from lmrl.data.generate import episodes
+
+        def scripted(done: int) -> Iterable[Any]:
+            env = make(options.task, **options.options)
+            left, first = options.episodes - done, options.seed + done
+            name, given = options.task, options.options
+            return progress(episodes(env, name, left, first, options.player, given), left)
+
+        from lmrl.tasks import make
+
+        return None, scripted
     from cluster.evaluation.scripted import answered_episodes
     from cluster.evaluation.suite import ChatUsageReport
 
     asked = ChatUsageReport()
-    seeds = range(options.seed, options.seed + options.episodes)
-    made = answered_episodes(config, options.task, options.options, options.player, seeds, asked)
-    return _write(options, progress(made, options.episodes), asked)
+
+    def answered(done: int) -> Iterable[Any]:
+        seeds = range(options.seed + done, options.seed + options.episodes)
+        about = (config, options.task, options.options, options.player)
+        return progress(answered_episodes(*about, seeds, asked), len(seeds))
+
+    return asked, answered
 
 
 def run_import(options: argparse.Namespace) -> int:
     """Make a data set of published files."""
     from lmrl.data.importing import imported
+    from lmrl.data.store import write_new
 
-    return _write(options, progress(imported(options.task, options.files)))
+    began = time.perf_counter()
+    made = progress(imported(options.task, options.files))
+    number = write_new(made, lasting(options.out, "--out"))
+    return _report(options, number, time.perf_counter() - began)
 
 
-def _write(options: argparse.Namespace, made: Any, asked: Any = None) -> int:
-    """Write a new data set to `options.out`, and print how many episodes it has.
+def _report(options: argparse.Namespace, number: int, seconds: float, asked: Any = None) -> int:
+    """Print how many episodes a new data set has.
 
     Args:
         options: options of the command.
-        made: episodes to write.
+        number: number of episodes.
+        seconds: time that it took, in seconds.
         asked: counts of what the answering model was asked; None without such a model.
     """
-    from lmrl.data.store import write_new
     from lmrl.scoring.tables import asked_lines
 
-    began = time.perf_counter()
-    count = write_new(made, lasting(options.out, "--out"))
-    seconds = time.perf_counter() - began
-    record = {"episodes": count, "path": str(options.out), "seconds": round(seconds, 3)}
     answers = asked.to_json() if asked else {}
     if options.json:
-        print(json.dumps({**record, **answers}))
+        record = {"episodes": number, "path": str(options.out), "seconds": round(seconds, 3)}
+        print_json({**record, **answers})
         return 0
-    print("\n".join([f"{count} episodes in {options.out}", *asked_lines(answers)]))
+    print("\n".join([f"{number} episodes in {options.out}", *asked_lines(answers)]))
     return 0
 
 

@@ -1,9 +1,8 @@
 """`lmrl export`: a checkpoint of a run as a model directory with a model card."""
 
 import argparse
-from pathlib import Path
 
-from lmrl.cli.arguments import Commands, add_command, add_json, lasting
+from lmrl.cli.arguments import Commands, add_command, add_json, lasting, path
 from lmrl.cli.output import print_json
 
 EXAMPLE = """lmrl export runs/demo --out models/maze
@@ -16,9 +15,11 @@ def add(commands: Commands) -> None:
     export = add_command(
         commands, "export", "write a model for transformers and vLLM", EXAMPLE, run
     )
-    export.add_argument("run", type=Path, help="run directory")
-    export.add_argument("--out", type=Path, required=True, help="directory to write")
-    export.add_argument("--checkpoint", default="last", help="last, best or step-N (last)")
+    export.add_argument("run", type=path, metavar="RUN", help="run directory")
+    export.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
+    export.add_argument(
+        "--checkpoint", default="last", metavar="NAME", help="last, best or step-N (last)"
+    )
     add_json(export)
 
 

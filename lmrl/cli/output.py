@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -38,3 +39,18 @@ def progress(
         console=Console(stderr=True),
         disable=not sys.stderr.isatty(),
     )
+
+
+@contextmanager
+def resumable(stored: bool) -> Iterator[None]:
+    """Say how to go on, if the block is interrupted.
+
+    Args:
+        stored: whether the command stores what it has done.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if stored:
+            error.add_note("what was done is kept; go on with the same options and --resume")
+        raise

@@ -1,9 +1,8 @@
 """`lmrl replay`: play stored episodes again and report where they differ."""
 
 import argparse
-from pathlib import Path
 
-from lmrl.cli.arguments import Commands, add_command, add_json
+from lmrl.cli.arguments import Commands, add_command, add_json, path
 from lmrl.cli.output import print_json
 
 MAX_PRINTED = 20
@@ -19,7 +18,9 @@ def add(commands: Commands) -> None:
         "lmrl replay data/maze",
         run,
     )
-    replay.add_argument("path", type=Path, help="a folder of .parquet files, or one file")
+    replay.add_argument(
+        "path", type=path, metavar="DATA", help="folder of .parquet files, or one such file"
+    )
     add_json(replay)
 
 

@@ -67,13 +67,23 @@ class Study:
             raise unknown("side", self.side, SIDES)
         if self.episodes < 1:
             raise UsageError(f"--episodes is {self.episodes}; give 1 or more")
-        if len(set(self.policies)) != len(self.policies):
-            raise UsageError(f"--policy names one twice: {', '.join(self.policies)}")
+        self.check_policies()
         if self.side == ORACLE and env.human_oracle is None:
             raise UsageError(
-                f"nobody answers in {self.task}, so no person can; --as oracle is for "
+                f"nobody answers in {self.task}, so no person can; 'lmrl study answer' is for "
                 "twenty-questions, guess-my-city, car-dealer and tasks of your own with a "
                 "human_oracle"
+            )
+
+    def check_policies(self) -> None:
+        """Refuse a policy that is named twice.
+
+        Raises:
+            UsageError: if there is one.
+        """
+        if len(set(self.policies)) != len(self.policies):
+            raise UsageError(
+                f"--policy names one twice: {', '.join(self.policies)}; give each policy once"
             )
 
     def plan(self) -> Iterator[Slot]:
@@ -141,5 +151,6 @@ def read_study(folder: Path) -> Study:
         return Study(**{**plain, "policies": tuple(plain["policies"])})
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"{folder} has no study ({error}); 'lmrl play TASK --out DIR' begins one"
+            f"{folder} has no study ({error}); 'lmrl play TASK --out DIR' and 'lmrl study answer' "
+            "begin one"
         ) from error

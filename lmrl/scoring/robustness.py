@@ -1,7 +1,7 @@
 """The robustness suite: one policy on a task and on all its variants, over the same seeds.
 
 A variant is a set of options of the task (`TextEnv.variants`): other words, layouts, positions,
-hidden things or opponents. `lmrl evaluate --suite robustness` runs it.
+hidden things or opponents. `lmrl evaluate ... --suite robustness` runs it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ def variants(task: str, options: Mapping[str, Any]) -> dict[str, dict[str, Any]]
     """
     found = make(task, **options).variants
     if not found:
-        raise UsageError(f"task {task} has no variants; 'lmrl tasks --json' lists those that have")
+        raise UsageError(f"task {task} has no variants; 'lmrl tasks TASK' lists those of a task")
     return {
         BASE: dict(options),
         **{name: {**options, **changes} for name, changes in found.items()},

@@ -32,7 +32,7 @@ def test_a_model_answers_a_scripted_player(
 ) -> None:
     replies = iter(["Yes.", "No.", "Bananas!"] * 100)
     server.answer = lambda chat: next(replies)
-    command = ["evaluate", "--player", "optimal", "--task", "twenty-questions", "--episodes", 3]
+    command = ["evaluate", "player", "optimal", "--task", "twenty-questions", "--episodes", 3]
     asks = ["--oracle", "parrot", "--oracle-endpoint", server.url, "--oracle-max-tokens", 5]
     code, out, _ = run(capsys, *command, *asks, "--json", "--out", tmp_path / "out")
     record = json.loads(out)
@@ -78,7 +78,7 @@ def test_a_server_that_never_answers_stops_the_run_in_a_sentence(
 
 def test_a_model_plays(capsys: pytest.CaptureFixture[str], server: Server, tmp_path: Path) -> None:
     server.reply = "Action: move left"
-    command = ["evaluate", "--policy", "prompt", "--model", "parrot", "--endpoint", server.url]
+    command = ["evaluate", "prompt", "parrot", "--endpoint", server.url]
     command += ["--task", "maze-fo", "--options", '{"max_steps": 4}', "--episodes", "5"]
     code, out, _ = run(capsys, *command, "--json", "--shots", 1, "--out", tmp_path)
     record = json.loads(out)
@@ -101,7 +101,7 @@ def test_a_model_plays(capsys: pytest.CaptureFixture[str], server: Server, tmp_p
 def test_a_model_plays_against_a_model(capsys: pytest.CaptureFixture[str], server: Server) -> None:
     server.answer = lambda chat: "Is it a lion?" if chat[0]["role"] == "system" else "No."
     there = ["--endpoint", server.url, "--oracle", "owl", "--oracle-endpoint", server.url]
-    command = ["evaluate", "--policy", "prompt", "--model", "parrot", *there]
+    command = ["evaluate", "prompt", "parrot", *there]
     command += ["--task", "twenty-questions", "--episodes", "1", "--json"]
     code, out, _ = run(capsys, *command)
     record = json.loads(out)
@@ -113,38 +113,31 @@ def test_a_model_plays_against_a_model(capsys: pytest.CaptureFixture[str], serve
 def test_what_does_not_go_together_is_refused(
     capsys: pytest.CaptureFixture[str], checkpoint: Path, tmp_path: Path
 ) -> None:
-    maze = ["evaluate", "--task", "maze-fo"]
-    optimal = [*maze, "--player", "optimal"]
-    prompt = [*maze, "--policy", "prompt"]
+    maze = ["--task", "maze-fo"]
+    optimal = ["evaluate", "player", "optimal", *maze]
+    trained = ["evaluate", "checkpoint", checkpoint, *maze]
     assert "nobody answers in maze-fo" in refused(capsys, *optimal, "--oracle", "smollm2")
     assert "nobody answers in maze-fo" in refused(
         capsys, "data", "generate", "maze-fo", "--oracle", "smollm2", "--out", tmp_path / "data"
     )
-    assert "nobody answers in maze-fo" in refused(
-        capsys, *maze, "--checkpoint", checkpoint, "--oracle", "smollm2"
-    )
+    assert "nobody answers in maze-fo" in refused(capsys, *trained, "--oracle", "smollm2")
     assert "needs --oracle" in refused(capsys, *optimal, "--oracle-endpoint", "http://here")
     assert "no/model is not a model" in refused(
-        capsys, "evaluate", "--task", "car-dealer", "--player", "optimal", "--oracle", "no/model"
+        capsys, "evaluate", "player", "optimal", "--task", "car-dealer", "--oracle", "no/model"
     )
-    assert "needs --model" in refused(capsys, *prompt)
-    for option in ("--model", "--endpoint", "--data"):
-        assert f"{option} is for --policy prompt" in refused(capsys, *optimal, option, "smollm2")
-    assert "no/model is not a model" in refused(capsys, *prompt, "--model", "no/model")
-    here = ["--model", "m", "--endpoint", "http://here"]
-    assert "no data set" in refused(capsys, *prompt, *here, "--data", tmp_path / "none")
-    assert "--shots is -1" in refused(capsys, *prompt, "--model", "smollm2", "--shots", -1)
-    assert "is a plain policy" in refused(
-        capsys, *maze, "--checkpoint", checkpoint, "--max-tokens", 4, "--beta", 1
-    )
-    assert "for value-guided checkpoints" in refused(capsys, *optimal, "--beta", 1)
-    assert "has no temperature" in refused(capsys, *optimal, "--temperature", 0, 1)
-    assert "--temperature is -1" in refused(
-        capsys, *maze, "--checkpoint", checkpoint, "--temperature", -1
-    )
+    assert "MODEL is missing" in refused(capsys, "evaluate", "prompt", *maze)
+    for option in ("--model", "--endpoint", "--data", "--beta", "--temperature"):
+        assert f"option {option} is unknown" in refused(capsys, *optimal, option, "smollm2")
+    assert "no/model is not a model" in refused(capsys, "evaluate", "prompt", "no/model", *maze)
+    here = ["evaluate", "prompt", "m", "--endpoint", "http://here", *maze]
+    assert "no data set" in refused(capsys, *here, "--data", tmp_path / "none")
+    assert "--shots is '-1'" in refused(capsys, *here, "--shots", -1)
+    assert "is a plain policy" in refused(capsys, *trained, "--max-tokens", 4, "--beta", 1)
+    assert "--temperature is '-1'" in refused(capsys, *trained, "--temperature", -1)
     assert "sweep without it" in refused(
-        capsys, *maze, "--checkpoint", checkpoint, "--temperature", 0, 1, "--suite", "robustness"
+        capsys, *trained, "--temperature", 0, 1, "--suite", "robustness"
     )
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +174,7 @@ def test_a_sweep_scores_every_combination_with_one_sampler(
     small = ["--task", "maze-fo", "--options", '{"max_steps": 3}', "--episodes", 4]
     small += ["--max-tokens", 4, "--json"]
     swept = [*small, "--temperature", 0, 1]
-    command = ["evaluate", "--checkpoint", guided, *swept, "--beta", 0, 50, "--out", tmp_path]
+    command = ["evaluate", "checkpoint", guided, *swept, "--beta", 0, 50, "--out", tmp_path]
     code, out, _ = run(capsys, *command)
     rows = json.loads(out)
     assert code == 0
@@ -196,7 +189,7 @@ def test_a_sweep_scores_every_combination_with_one_sampler(
     }
     assert len({str(value) for value in said.values()}) >= 3  # each setting says other things
     plain = tmp_path / "plain"
-    code, out, _ = run(capsys, "evaluate", "--checkpoint", checkpoint, *swept, "--out", plain)
+    code, out, _ = run(capsys, "evaluate", "checkpoint", checkpoint, *swept, "--out", plain)
     assert code == 0 and [row["beta"] for row in json.loads(out)] == [None, None]
     greedy = [[turn.action for turn in t.turns] for t in load(plain / "temperature-0.parquet")]
     assert greedy == said["0-beta-0"]  # with beta 0 the values have no say
@@ -211,7 +204,7 @@ def test_a_model_answers_a_checkpoint(
     tmp_path: Path,
 ) -> None:
     server.reply = "No."
-    command = ["evaluate", "--checkpoint", checkpoint, "--task", "twenty-questions"]
+    command = ["evaluate", "checkpoint", checkpoint, "--task", "twenty-questions"]
     command += ["--options", '{"max_turns": 2}', "--episodes", 2, "--max-tokens", 4, "--json"]
     asks = ["--oracle", "parrot", "--oracle-endpoint", server.url, "--out", tmp_path]
     code, out, _ = run(capsys, *command, *asks)

@@ -187,7 +187,7 @@ def test_a_killed_sampler_comes_back_with_the_values(guided: Fleet) -> None:
 
 
 def test_a_checkpoint_is_served_as_it_is(guided: Fleet, checkpoint: Path, tmp_path: Path) -> None:
-    """`lmrl evaluate --checkpoint` needs nothing but the directory."""
+    """`lmrl evaluate checkpoint` needs nothing but the directory."""
     folder = saved(guided, tmp_path, checkpoint)
     exp = guided.experiment
     exp = replace(exp, placement=replace(exp.placement, learner_cpus=0.0))

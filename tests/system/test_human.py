@@ -352,7 +352,7 @@ def test_names_are_hidden_until_the_end(
         return terminal.ask(prompt)
 
     monkeypatch.setattr("builtins.input", asked)
-    given = ["play", QUESTIONS, "--as", "oracle", "--policy", "optimal", "mixture"]
+    given = ["study", "answer", QUESTIONS, "--policy", "optimal", "mixture"]
     assert main([*given, "--episodes", "2", "--blind", "--seed", "5", "--out", str(tmp_path)]) == 0
     until = "".join(screen)
     assert "Episode 4 of 4" in until and "optimal" not in until and "mixture" not in until
@@ -361,7 +361,7 @@ def test_names_are_hidden_until_the_end(
     assert read_study(tmp_path).blind and read_study(tmp_path).seed == 5
 
     capsys.readouterr()
-    assert main(["play", "--summary", str(tmp_path), "--json"]) == 0
+    assert main(["study", "show", str(tmp_path), "--json"]) == 0
     results = json.loads(capsys.readouterr().out)
     assert [row["policy"] for row in results] == ["optimal", "mixture"]
     assert all(row["episodes"] == 2 and row["gap"]["mean"] == 0.0 for row in results)
@@ -490,12 +490,11 @@ def test_a_summary_is_what_a_hand_computes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--as", "oracle", "--policy", "optimal"), "needs --out"),
-        (("--as", "oracle", "--out", "x"), "needs --policy"),
-        (("--policy", "optimal"), "is for --as oracle"),
-        (("--as", "oracle", "--policy", "optiml", "--out", "x"), "did you mean 'optimal'"),
-        (("--as", "oracle", "--policy", "random", "random", "--out", "x"), "names one twice"),
-        (("--episodes", "0"), "give 1 or more"),
+        (("--policy", "optimal"), "--out is missing"),
+        (("--out", "x"), "--policy is missing"),
+        (("--policy", "optiml", "--out", "x"), "did you mean 'optimal'"),
+        (("--policy", "random", "random", "--out", "x"), "names one twice"),
+        (("--policy", "optimal", "--out", "x", "--episodes", "0"), "a whole number above 0"),
     ],
 )
 def test_bad_studies_are_refused(
@@ -506,22 +505,22 @@ def test_bad_studies_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["play", QUESTIONS, *arguments]) == 2
+    assert main(["study", "answer", QUESTIONS, *arguments]) == 2
     out, err = capsys.readouterr()
     assert message in err and err.count("\n") == 1 and not out
     assert not list(tmp_path.iterdir())
 
 
 def test_other_refusals(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    there = ["--as", "oracle", "--policy", "optimal", "--out", str(tmp_path / "x")]
-    assert main(["play", "maze-fo", *there]) == 2
+    there = ["--policy", "optimal", "--out", str(tmp_path / "x")]
+    assert main(["study", "answer", "maze-fo", *there]) == 2
     assert "nobody answers in maze-fo" in capsys.readouterr().err
     assert main(["play"]) == 2
-    assert "give a task" in capsys.readouterr().err
-    assert main(["play", "--summary", str(tmp_path)]) == 2
+    assert "TASK is missing" in capsys.readouterr().err
+    assert main(["study", "show", str(tmp_path)]) == 2
     assert "has no study" in capsys.readouterr().err
     write_study(study(), tmp_path / "begun")
-    assert main(["play", "--summary", str(tmp_path / "begun")]) == 2
+    assert main(["study", "show", str(tmp_path / "begun")]) == 2
     assert "no data set" in capsys.readouterr().err
 
 

@@ -18,7 +18,7 @@ from actors.chat.replies import NOTHING, read_action, spoken
 from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
 from cluster.config import EvaluationConfig
 from cluster.evaluation.prompted import prompted_target
-from cluster.evaluation.suite import Setting
+from cluster.evaluation.suite import Setting, score_target
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
 from lmrl.env import TextEnv
@@ -244,7 +244,7 @@ def test_episodes_run_side_by_side_and_come_in_order(server: Server) -> None:
     server.delay, server.reply = 0.05, "c r a n e"
     config = ChatConfig("parrot", server.url, timeout=10.0, context=4096)
     with prompted_target(config, "wordle", {}, EvaluationConfig(8), shots=1) as contestant:
-        score, table = contestant.score({}, Setting(0.7))
+        score, table = score_target(contestant, {}, Setting(0.7))
     played = from_table(table)
     assert [t.seed for t in played] == list(range(1_000_000_000, 1_000_000_008))
     assert score.episodes == 8 and server.most_open >= 4
@@ -269,7 +269,7 @@ def test_smollm2_plays_three_tasks(local_ray: None) -> None:
     with prompted_target(config, task, options, sizes, shots=1) as contestant:
         for name, changed in [(task, options), *others]:
             playing = replace(contestant, task=name)
-            score, table = playing.score(changed, Setting())
+            score, table = score_target(playing, changed, Setting())
             (played,) = from_table(table)
             assert score.episodes == 1 and played.task == name
             assert played.info["model"] == "SmolLM2-135M-Instruct"

@@ -324,7 +324,7 @@ def test_rows_say_what_could_not_be_played() -> None:
 def test_a_suite_is_scored_from_the_command_line(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    given = ["evaluate", "--suite", "robustness", "--task", "maze-fo", "--player", "random"]
+    given = ["evaluate", "player", "random", "--suite", "robustness", "--task", "maze-fo"]
     assert main([*given, "--episodes", "12", "--json", "--out", str(tmp_path)]) == 0
     record = json.loads(capsys.readouterr().out)
     found = {row["variant"]: row for row in record["variants"]}
@@ -336,7 +336,7 @@ def test_a_suite_is_scored_from_the_command_line(
             gap = row["return_mean"] - found[BASE]["return_mean"]
             assert row["difference"]["mean"] == pytest.approx(gap)
             assert row["difference"]["pairs"] == 12
-    assert {p.stem for p in tmp_path.iterdir()} == set(found)
+    assert {p.stem for p in tmp_path.glob("*.parquet")} == set(found)
     assert main(["replay", str(tmp_path)]) == 0
     assert main([*given, "--episodes", "3", "--options", '{"max_steps": 5}']) == 0
     text = capsys.readouterr().out

@@ -228,10 +228,10 @@ def test_a_checkpoint_is_scored_as_in_its_run(
 
     moved = tmp_path / "moved"
     shutil.copytree(finished / "checkpoints" / "last", moved, symlinks=False)
-    assert main(["evaluate", "--checkpoint", str(moved), "--task", "wordle"]) == 2
+    assert main(["evaluate", "checkpoint", str(moved), "--task", "wordle"]) == 2
     assert "was trained on maze-fo, and --task is wordle" in capsys.readouterr().err
     out = tmp_path / "out"
-    assert main(["evaluate", "--checkpoint", str(moved), "--json", "--out", str(out)]) == 0
+    assert main(["evaluate", "checkpoint", str(moved), "--json", "--out", str(out)]) == 0
     record = json.loads(capsys.readouterr().out)
     trained = json.loads((finished / "summary.json").read_text())["scores"]["ppo"]
     assert {name: record[name] for name in trained} == trained

@@ -62,7 +62,7 @@ def test_unknown_names_get_the_nearest_one(capsys: pytest.CaptureFixture[str]) -
         capsys, "train", "maze-fo-ppo", "--learner.lr", 1
     )
     assert "did you mean 'optimal'" in refused(
-        capsys, "evaluate", "--task", "maze-fo", "--player", "optimum"
+        capsys, "evaluate", "player", "optimum", "--task", "maze-fo"
     )
     assert "last_k" in refused(capsys, "play", "maze-fo", "--options", '{"last_q": 1}')
 
@@ -89,7 +89,7 @@ def test_what_cannot_start_is_refused_before_ray_starts(
     file.write_text("")
     assert "cannot be written" in refused(capsys, "train", "maze-fo-bc", "--run-dir", file / "run")
     assert "is not a checkpoint directory" in refused(
-        capsys, "evaluate", "--task", "maze-fo", "--checkpoint", tmp_path / "nothing"
+        capsys, "evaluate", "checkpoint", tmp_path / "nothing", "--task", "maze-fo"
     )
     assert "cut off" in refused(
         capsys, "train", "maze-fo-bc", "--data.path", file, "--run-dir", tmp_path / "run"
@@ -185,7 +185,7 @@ def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 def test_scripted_players_are_scored_without_ray(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(
-        capsys, "evaluate", "--task", "maze-fo", "--player", "optimal", "--episodes", 50, "--json"
+        capsys, "evaluate", "player", "optimal", "--task", "maze-fo", "--episodes", 50, "--json"
     )
     record = json.loads(out)
     assert code == 0 and record["episodes"] == 50

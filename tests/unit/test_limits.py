@@ -1,6 +1,5 @@
 """What `--dry-run` refuses: values out of range, names, and fields that have no effect."""
 
-import argparse
 import json
 import shutil
 from dataclasses import replace
@@ -14,10 +13,12 @@ from cluster.experiment import Experiment
 from cluster.fields import change, read_config
 from cluster.presets import PRESETS, preset
 from learners.checkpoints.initial import make_start
-from lmrl.cli.evaluate_options import fill_in
+from lmrl.cli import parser
+from lmrl.cli.evaluation.options import fill_in
 from lmrl.data.store import mixture
 from lmrl.errors import UsageError
 from lmrl.limits import leaves
+from lmrl.tasks.maze import Maze
 
 DRY = ("--run-dir", "nowhere", "--dry-run")
 
@@ -41,7 +42,7 @@ def test_every_number_has_a_range_or_may_be_any() -> None:
     ("name", "field", "value"),
     [
         ("maze-fo-ppo", "algorithm.gamma", 1.5),
-        ("maze-fo-ppo", "algorithm.gamma", ".nan"),
+        ("maze-fo-ppo", "algorithm.gamma", "nan"),
         ("maze-fo-ppo", "algorithm.lam", -0.1),
         ("maze-fo-ppo", "algorithm.clip", -0.2),
         ("maze-fo-ppo", "algorithm.epochs", 0),
@@ -52,7 +53,7 @@ def test_every_number_has_a_range_or_may_be_any() -> None:
         ("maze-fo-ilql", "algorithm.tau", 1.0),
         ("maze-fo-ilql", "algorithm.polyak", 0),
         ("maze-fo-ilql", "algorithm.top_p", 1.1),
-        ("maze-fo-ilql", "algorithm.beta", ".inf"),
+        ("maze-fo-ilql", "algorithm.beta", "inf"),
         ("maze-fo-ilql", "algorithm.value_bounds", "[0, -10]"),
         ("maze-fo-qsft", "algorithm.support", 2),
         ("maze-fo-mc", "algorithm.cql_weight", -1),
@@ -152,20 +153,38 @@ def test_a_configuration_file_is_held_to_the_same(tmp_path: Path) -> None:
 OPTIONS = {"a": "no", "b": "10", "c": 10, "d": "1e3", "e": "null", "f": ["yes", {"g": "1"}]}
 
 
+class Loose(Maze):
+    """A task whose options may be anything."""
+
+    def __init__(self, a=0, b=0, c=0, d=0, e=0, f=0, h=0) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+
+
 def test_json_values_stay_what_they_are(tmp_path: Path) -> None:
-    exp = change(preset("maze-fo-bc"), ["--options", json.dumps(OPTIONS), "--updates", "3"])
+    exp = replace(preset("maze-fo-bc"), task="test_limits:Loose")
+    exp = change(exp, [("options", json.dumps(OPTIONS)), ("updates", "3")])
     assert exp.options == OPTIONS and exp.updates == 3
-    assert change(preset("maze-fo-bc"), [f"--options={json.dumps(OPTIONS)}"]).options == OPTIONS
     file = tmp_path / "config.json"
     file.write_text(json.dumps({**exp.to_json()}))
     assert read_config(file).options == OPTIONS
-    one = change(exp, ["--options.a", "yes", "--options.c=11", "--options.h", '"12"'])
+    one = change(exp, [("options.a", "yes"), ("options.c", "11"), ("options.h", '"12"')])
     assert one.options == {**OPTIONS, "a": "yes", "c": 11, "h": "12"}
+
+
+def test_options_have_the_types_of_the_task() -> None:
+    exp = preset("maze-fo-bc")
+    given = [("options.max_steps", "10"), ("options.faithful", "true"), ("options.goal", "[1, 2]")]
+    assert change(exp, given).options == {"max_steps": 10, "faithful": True, "goal": [1, 2]}
+    assert change(preset("wordle-bc"), [("options.vocab", "10")]).options["vocab"] == "10"
+    with pytest.raises(UsageError, match=r"options\.max_steps is 'many'; give a whole number"):
+        change(exp, [("options.max_steps", "many")])
+    with pytest.raises(UsageError, match="did you mean 'max_steps'"):
+        change(exp, [("options.max_step", "3")])
 
 
 def test_options_that_are_no_object_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for text in ("[1]", "{", ""):
-        assert "--options" in refused(capsys, "train", "maze-fo-bc", "--options", text, *DRY)
+        assert "options is" in refused(capsys, "train", "maze-fo-bc", "--options", text, *DRY)
 
 
 def test_a_relative_run_directory_is_refused_within_a_job(
@@ -275,12 +294,10 @@ def test_an_option_that_is_given_leaves_the_others_of_the_run(
     """A policy of a hundred words is not scored on all of them because one option was given."""
     made = replace(preset("wordle-bc"), options={"words": 100})
     (tmp_path / "experiment.json").write_text(json.dumps(made.to_json()))
-    given = dict.fromkeys(("episodes", "first_seed", "temperature", "max_tokens", "task"))
-    options = argparse.Namespace(
-        policy=None, checkpoint=tmp_path, options={"max_turns": 3}, **given
-    )
+    command = ["evaluate", "checkpoint", str(tmp_path), "--options.faithful", "true"]
+    options = parser().parse_args(command)
     fill_in(options)
-    assert options.options == {"words": 100, "max_turns": 3}
+    assert options.options == {"words": 100, "faithful": True}
 
 
 def test_the_gate_allows_for_values_that_the_sampler_multiplies() -> None:

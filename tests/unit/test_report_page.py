@@ -115,16 +115,19 @@ def test_the_command_writes_beside_the_run_and_says_where(
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["report"], "the following arguments are required"),
+        (["report"], "RUN is missing"),
         (["report", "missing"], "missing is not a folder"),
         (["report", "."], "is not a run directory and has none in it"),
-        (["report", ".", "--episodes", "-1"], "'-1' is not a number of episodes"),
-        (["report", ".", "--episodes", "many"], "'many' is not a number of episodes"),
+        (["report", ".", "--episodes", "-1"], "--episodes is '-1'; give a whole number"),
+        (["report", ".", "--episodes", "many"], "--episodes is 'many'; give a whole number"),
         (["report", "run", "--out", "run"], "run is a folder; give a file"),
         (["report", "run", "--out", "/proc/x/report.html"], "cannot be written"),
-        (["report", ".", "--megabytes", "nan"], "'nan' is not a number of megabytes"),
+        (["report", ".", "--megabytes", "nan"], "--megabytes is 'nan'; give a number"),
         (["serve", "missing"], "missing is not a folder"),
-        (["serve", ".", "--port", "99999"], "'99999' is not a port"),
+        (
+            ["serve", ".", "--port", "99999"],
+            "--port is '99999'; give a whole number at least 0 and at most 65535",
+        ),
         (["serve", ".", "--host", "no.such.host.invalid"], "cannot listen at"),
     ],
 )

@@ -3,8 +3,17 @@
 import argparse
 from pathlib import Path
 
-from lmrl.cli.arguments import Commands, add_command, add_json, lasting
+from lmrl.cli.arguments import (
+    Commands,
+    add_command,
+    add_json,
+    index,
+    lasting,
+    path,
+    value,
+)
 from lmrl.cli.output import print_json
+from lmrl.limits import Range
 from lmrl.runs.names import REPORT
 
 EXAMPLE = """lmrl report runs/demo
@@ -19,20 +28,23 @@ def add(commands: Commands) -> None:
     )
     report.add_argument(
         "runs",
-        type=Path,
+        type=path,
         nargs="+",
         metavar="RUN",
         help="a run directory, or a folder that holds some",
     )
     report.add_argument(
-        "--out", type=Path, help=f"the file (RUN/{REPORT}; for several runs ./{REPORT})"
+        "--out",
+        type=path,
+        metavar="FILE",
+        help=f"the file (RUN/{REPORT}; for several runs ./{REPORT})",
     )
     report.add_argument(
-        "--episodes", type=_count, default=10_000, metavar="N", help="most episodes in it (10000)"
+        "--episodes", type=index, default=10_000, metavar="N", help="most episodes in it (10000)"
     )
     report.add_argument(
         "--megabytes",
-        type=_size,
+        type=value(float, Range(low=0.0, high=1000.0)),
         default=16.0,
         metavar="M",
         help="most megabytes of episodes in it (16)",
@@ -49,23 +61,6 @@ def add_load_tasks(parser: argparse.ArgumentParser) -> None:
         help="import tasks that the runs name as module:Class, which runs their code; needed for "
         "their drawings",
     )
-
-
-def _count(text: str) -> int:
-    value = int(text) if text.isdecimal() and len(text) < 10 else -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of episodes, like 1000")
-    return value
-
-
-def _size(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number of megabytes from 0 to 1000")
-    return value
 
 
 def run(options: argparse.Namespace) -> int:

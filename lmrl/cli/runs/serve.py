@@ -2,13 +2,16 @@
 
 import argparse
 import sys
-from pathlib import Path
 
-from lmrl.cli.arguments import Commands, add_command
+from lmrl.cli.arguments import Commands, add_command, path, value
 from lmrl.cli.runs.report import add_load_tasks
+from lmrl.limits import Range
 
 EXAMPLE = """lmrl serve runs
   lmrl serve runs/demo --port 8080"""
+
+PORT = value(int, Range(low=0, high=65535))
+"""Converter of a port; 0 is a free one."""
 
 PACKAGES = ("fastapi", "uvicorn", "jinja2")
 """Packages that the server needs."""
@@ -19,7 +22,7 @@ def add(commands: Commands) -> None:
     serve = add_command(commands, "serve", "show runs as a live page in a browser", EXAMPLE, run)
     serve.add_argument(
         "runs",
-        type=Path,
+        type=path,
         nargs="+",
         metavar="RUNS",
         help="a run directory, or a folder in which runs are or will be",
@@ -28,16 +31,13 @@ def add(commands: Commands) -> None:
         "--host", default="127.0.0.1", help="address to listen at (127.0.0.1: this machine alone)"
     )
     serve.add_argument(
-        "--port", type=_port, default=0, metavar="N", help="port to listen at (a free one)"
+        "--port",
+        type=PORT,
+        default=0,
+        metavar="N",
+        help="port to listen at (a free one)",
     )
     add_load_tasks(serve)
-
-
-def _port(text: str) -> int:
-    value = int(text) if text.isdecimal() and len(text) < 6 else -1
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a port from 0 to 65535")
-    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -47,9 +47,9 @@ def run(options: argparse.Namespace) -> int:
     from lmrl.report.server import addresses, checked, is_loopback, listening, serve
 
     checked(PACKAGES)
-    for path in options.runs:
-        if not path.is_dir():
-            raise UsageError(f"{path} is not a folder; give a run directory, or a folder of runs")
+    for folder in options.runs:
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder; give a run directory, or a folder of runs")
     loopback = is_loopback(options.host)
     opened = listening(options.host, options.port)
     if not loopback:

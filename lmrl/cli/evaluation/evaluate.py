@@ -5,21 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from lmrl.cli.arguments import Commands, add_command, oracle_config
-from lmrl.cli.evaluate_options import add_options, check
-from lmrl.cli.output import print_json, progress
-from lmrl.seeds import evaluation_seeds
-
-EXAMPLE = """lmrl evaluate --checkpoint runs/demo/checkpoints/last
-  lmrl evaluate --checkpoint runs/ilql/checkpoints/last --temperature 0 1 --beta 1 4 16
-  lmrl evaluate --policy prompt --model smollm2 --shots 2 --task maze-fo
-  lmrl evaluate --player optimal --task twenty-questions --oracle smollm2"""
+from lmrl.cli.arguments import Commands, oracle_config
+from lmrl.cli.evaluation.options import CHECKPOINT, PLAYER, add_commands, check
+from lmrl.cli.output import print_json, progress, resumable
 
 
 def add(commands: Commands) -> None:
     """Add the command to the command line."""
-    text = "score a checkpoint, a scripted player or a prompted model on fixed seeds"
-    add_options(add_command(commands, "evaluate", text, EXAMPLE, run))
+    add_commands(commands, run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,12 +34,11 @@ def run(options: argparse.Namespace) -> int:
     swept = settings(options.temperature, options.beta or [None])
     if len(swept) > 1:
         return _sweep(options, swept)
+    names = {name: name if options.suite else "evaluation" for name in suite}
     with _target(options) as target:
-        found = score_suite(target, suite, swept[0])
+        found = score_suite(target, suite, swept[0], _store(options), names)
         asked = target.asked.to_json()
     played = {name: given for name, given in found.items() if not isinstance(given, str)}
-    for name, (_, episodes) in played.items():
-        _store(options, episodes, name if options.suite else "evaluation")
     if options.suite:
         scored = {name: (score, from_table(episodes)) for name, (score, episodes) in played.items()}
         return _print_suite(options, rows(suite, {**found, **scored}, options.episodes), asked)
@@ -62,7 +54,9 @@ def _reranked(options: argparse.Namespace) -> int:
     """Score a checkpoint that chooses among the task's actions, and print the score."""
     from cluster.evaluation.reranked import score_reranked
     from lmrl.scoring.tables import score_line
+    from lmrl.seeds import evaluation_seeds
 
+    store = _store(options)
     (score, episodes), diagnostics = score_reranked(
         options.checkpoint,
         options.task,
@@ -71,7 +65,8 @@ def _reranked(options: argparse.Namespace) -> int:
         evaluation_seeds(options.first_seed, options.episodes),
         options.temperature[0] == 0,
     )
-    _store(options, episodes, "evaluation")
+    if store is not None:
+        store.finish("evaluation", episodes)
     if options.json:
         measures = {measure.name: measure.value for measure in diagnostics}
         print_json({"task": options.task, **score.to_json(), **measures})
@@ -95,15 +90,16 @@ def _target(options: argparse.Namespace) -> Iterator[Any]:
         options.episodes, first_seed=options.first_seed, temperature=options.temperature[0]
     )
     task = (options.task, options.options, sizes)
-    if options.checkpoint:
+    if options.mode == CHECKPOINT:
         starting: Any = checkpoint_target(
             options.checkpoint,
             *task,
             options.max_tokens,
+            options.context,
             oracle=oracle,
             guided=options.beta is not None,
         )
-    elif options.player:
+    elif options.mode == PLAYER:
         starting = scripted_target(options.player, *task, oracle)
     else:
         from actors.chat.config import ChatConfig
@@ -115,28 +111,49 @@ def _target(options: argparse.Namespace) -> Iterator[Any]:
             context=options.context,
         )
         starting = prompted_target(config, *task, options.shots, options.data, oracle)
-    with starting as target:
+    with resumable(stored=options.out is not None), starting as target:
         yield target
 
 
-def _store(options: argparse.Namespace, episodes: Any, name: str) -> None:
-    """Write a table of episodes to the folder of `--out`, if that was given."""
-    from lmrl.data.store import write_table
+def _store(options: argparse.Namespace) -> Any:
+    """Return the `EpisodeStore` of `--out`; None without one.
 
-    if options.out:
-        write_table(episodes, options.out / f"{name}.parquet")
+    Raises:
+        UsageError: if the folder holds something else than the evaluation to go on with.
+    """
+    from cluster.evaluation.episode_store import EpisodeStore
+
+    if not options.out:
+        return None
+    policy = options.checkpoint.resolve() if options.checkpoint else options.player
+    settings = {
+        "task": options.task,
+        "options": options.options,
+        options.mode: str(policy or options.model),
+        "episodes": options.episodes,
+        "first_seed": options.first_seed,
+        "temperature": options.temperature,
+        "beta": options.beta,
+        "max_tokens": options.max_tokens,
+        "suite": options.suite,
+        "rerank": options.rerank,
+        "oracle": options.oracle,
+    }
+    return EpisodeStore.open(options.out, settings, options.resume)
 
 
 def _sweep(options: argparse.Namespace, swept: Sequence[Any]) -> int:
     """Score every setting on the same seeds, and print them as one table."""
+    from cluster.evaluation.suite import score_target
     from lmrl.scoring.tables import SweepRow, asked_lines, best_row, sweep_table
 
     rows = []
+    store = _store(options)
     with _target(options) as target:
         for setting in progress(swept, len(swept), "settings"):
-            score, episodes = target.score(options.options, setting)
             beta = "" if setting.beta is None else f"-beta-{setting.beta:g}"
-            _store(options, episodes, f"temperature-{setting.temperature:g}{beta}")
+            name = f"temperature-{setting.temperature:g}{beta}"
+            score, _ = score_target(target, options.options, setting, store, name)
             rows.append(SweepRow(setting.temperature, setting.beta, score))
         asked = target.asked.to_json()
     if options.json:

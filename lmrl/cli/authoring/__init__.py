@@ -1,0 +1,1 @@
+"""Commands about tasks and algorithms: describe, check and begin one."""

@@ -1,0 +1,1 @@
+"""`lmrl evaluate`: scores of checkpoints, scripted players and prompted models on fixed seeds."""

@@ -1,0 +1,1 @@
+"""Commands in which somebody plays: a person, or policies that are watched."""

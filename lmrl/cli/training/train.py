@@ -1,0 +1,185 @@
+"""`lmrl train`: train a preset or an algorithm, or go on with a run."""
+
+import argparse
+import shlex
+import shutil
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+from lmrl.cli.arguments import Commands, add_command, add_json, lasting, path
+from lmrl.cli.output import print_json
+from lmrl.cli.training.chosen import experiment, run_folder
+from lmrl.errors import UsageError
+
+EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3e-4
+  lmrl train ppo --task examples.own_task:GuessNumber      defaults are derived from the task
+  lmrl train maze-fo-ppo --fields                          every field with its value and meaning
+  lmrl train maze-fo-ppo --start.updates 50                change the training of its start policy
+  lmrl train --resume runs/demo"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to the command line."""
+    train = add_command(commands, "train", "train a preset or an algorithm", EXAMPLE, run)
+    train.fields = ""
+    train.add_argument(
+        "name",
+        nargs="?",
+        metavar="PRESET|ALGORITHM",
+        help="preset, see --list; or an algorithm, with --task",
+    )
+    train.add_argument(
+        "--algorithm", metavar="NAME", help="algorithm instead of the preset's, or module:Class"
+    )
+    train.add_argument("--list", action="store_true", help="list the presets and stop")
+    train.add_argument("--fields", action="store_true", help="print every field and stop")
+    train.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    train.add_argument("--run-dir", type=path, metavar="DIR", help="run directory (runs/NAME)")
+    train.add_argument("--resume", type=path, metavar="RUN", help="go on with a run directory")
+    train.add_argument("--overwrite", action="store_true", help="replace a run that is there")
+    train.add_argument("--config", type=path, metavar="FILE", help="JSON or TOML file with fields")
+    train.add_argument("--verbose", action="store_true", help="show the actors' logs too")
+    add_json(train)
+    train.add_argument_group(
+        "fields",
+        "Every field of the experiment is an option, like --task TASK, --options.NAME VALUE,\n"
+        "--seed N, --updates N, --learner.optimiser.lr X; --fields prints them all.",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, or print the presets, the fields or the plan.
+
+    Fields of the experiment, like `--learner.optimiser.lr`, are in `options.fields_given`.
+    """
+    _check(options)
+    if options.list:
+        from lmrl.cli.training.listing import print_presets
+
+        return print_presets(options.json)
+    if options.fields or options.dry_run:
+        return _show(options)
+    return _train(options)
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        UsageError: with the options and the remedy.
+    """
+    given = [f"--{name.partition('.')[0]}" for name, _ in options.fields_given]
+    for name in ("algorithm", "config", "run_dir", "overwrite", "dry_run", "fields"):
+        if getattr(options, name):
+            given.append(f"--{name.replace('_', '-')}")
+    if options.name is not None:
+        given.insert(0, f"'{options.name}'")
+    if options.list and (given or options.resume):
+        raise UsageError(f"--list lists every preset; leave {(given or ['--resume'])[0]} out")
+    if options.resume is not None and given:
+        raise UsageError(
+            f"--resume takes a run directory alone; leave {given[0]} out: the run's own fields are "
+            "in its config.json"
+        )
+    if options.list or options.resume is not None:
+        return
+    if options.fields and options.dry_run:
+        raise UsageError("--fields and --dry-run exclude each other; give one")
+    if options.name is None and options.config is None and options.algorithm is None:
+        raise UsageError(
+            "give a preset ('lmrl train --list' lists them), an algorithm with --task, or --config "
+            "with a whole experiment"
+        )
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train, and print the last screen of the run."""
+    from lmrl.screen import open_screen
+
+    words = next(filter(None, (options.resume, options.name, options.config, options.algorithm)))
+    with open_screen(f"lmrl train {words}", plain=options.verbose) as screen, ExitStack() as stack:
+        # The screen is there before the libraries, which take seconds to load.
+        from cluster.train import train
+        from lmrl.runs.log import RunLog
+
+        resume = options.resume is not None
+        if resume:
+            log = RunLog(lasting(options.resume, "--resume"))
+            log.check_marked()
+            stack.enter_context(log.locked())
+            exp = _recorded(log)
+        else:
+            exp = experiment(options)
+            log = RunLog(run_folder(options, exp))
+            exp.check()
+            exp = exp.with_absolute_paths()
+        try:
+            summary = train(exp, log, resume, options.overwrite, options.verbose, screen)
+        except KeyboardInterrupt as error:
+            error.add_note(_how_to_go_on(log))
+            raise
+    if options.json:
+        print_json(summary)
+    else:
+        from lmrl.screen.closing import closing
+
+        columns = max(40, min(shutil.get_terminal_size((100, 24)).columns, 120))
+        print(closing(log.folder, summary, columns, not _is_utf8(sys.stdout.encoding)))
+    return 0
+
+
+def _is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("-", "") == "utf8"
+
+
+def _how_to_go_on(log: Any) -> str:
+    """Return what an interrupted run has saved, and the command that continues it.
+
+    Args:
+        log: `RunLog` of the run.
+    """
+    from lmrl.runs.names import LAST, checkpoint
+
+    if not log.holds_run:
+        return f"nothing is left of the run in {log.folder}"
+    last = checkpoint(log.folder, LAST)
+    saved = f"{last.resolve().name} is saved" if last.is_symlink() else "no checkpoint is saved yet"
+    return f"{saved}; go on with: lmrl train --resume {shlex.quote(str(log.folder))}"
+
+
+def _show(options: argparse.Namespace) -> int:
+    exp = experiment(options)
+    if options.fields:
+        from lmrl.cli.training.listing import print_fields
+
+        return print_fields(exp, options.json)
+    folder = run_folder(options, exp)
+    exp.check()
+    if options.json:
+        from lmrl.cli.training.plan import estimates
+
+        print_json({**exp.to_json(), "estimates": estimates(exp, options.name)})
+    else:
+        from lmrl.cli.training.plan import plan
+
+        print(plan(exp, folder, options.name))
+    return 0
+
+
+def _recorded(log: Any) -> Any:
+    """Return the `Experiment` of a run to go on with.
+
+    Raises:
+        UsageError: if the run has ended.
+    """
+    from cluster.fields import read_config
+    from lmrl.runs.names import CONFIG
+
+    exp = read_config(log.folder / CONFIG)
+    if log.finished:
+        raise UsageError(
+            f"{log.folder} has ended; its figures are in summary.json, and 'lmrl status' prints "
+            "them"
+        )
+    return exp
