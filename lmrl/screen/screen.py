@@ -144,6 +144,7 @@ class PlainScreen(Screen):
         super().__init__(clock)
         self.file = file
         self.printed = -math.inf  # time of the last line about a stage
+        self.figured = -math.inf  # time of the last line with an update's figures
         self.last: Stage | None = None  # stage of that line
         self.handler: logging.Handler | None = None
         self.title = title  # printed before the first line
@@ -172,7 +173,9 @@ class PlainScreen(Screen):
     def changed(self, stage: Stage, waiting: str) -> None:
         """Print a line if the stage is new, or the last line is some seconds old."""
         now = self.stages.clock()
-        if stage is self.last and now - self.printed < QUIET:
+        # Once an update is done, its figures say more than what the next one waits for.
+        quiet = QUIET if self.figured == -math.inf else 3 * QUIET
+        if stage is self.last and now - self.printed < quiet:
             return
         if stage is not self.last and len(self.stages.open) > 1 and now - self.printed < QUIET:
             return  # a short stage within another one
@@ -191,10 +194,16 @@ class PlainScreen(Screen):
     ) -> None:
         """Print a line for the last update, and for others from time to time."""
         super().update(stage, done, record, ledger)
-        if self.stages.clock() - self.printed >= QUIET or done == stage.total:
+        if self.stages.clock() - self.figured >= QUIET or done == stage.total:
+            self.figured = self.stages.clock()
             words = [f"{stage.title} {done}/{stage.total}", *figures(record)]
             left = left_text(self.stages.time_left())
             self._line(stage, "  ".join([*words, left] if left else words))
+
+    def over(self, stage: Stage) -> None:
+        """Begin anew with the figures of the next stage of updates."""
+        if not self.stages.open:
+            self.figured = -math.inf
 
     def note(self, text: str) -> None:
         """Print a sentence."""

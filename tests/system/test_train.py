@@ -84,6 +84,7 @@ def test_every_episode_is_on_disk_with_its_version(finished: Path) -> None:
     assert {path.name for path in (finished / "trajectories").iterdir()} == {
         "training",
         "evaluation",
+        "learner",
     }
     summary = json.loads((finished / "summary.json").read_text())
     assert len(played) == summary["ledger"]["trained"]
