@@ -1,5 +1,6 @@
 """The run directory: what is the run's, what is replaced and when, and what a resume forgets."""
 
+import json
 import os
 import shutil
 import signal
@@ -288,6 +289,34 @@ def test_a_run_without_a_checkpoint_begins_again(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="points at step-7, which is not a whole checkpoint"):
         progress.restore(nothing, nothing)  # type: ignore[arg-type]
     assert (tmp_path / "scores.jsonl").exists()
+
+
+def test_an_error_names_the_file_with_its_traceback(tmp_path: Path) -> None:
+    """Also of a start policy, a run within a run: the innermost file is named, once."""
+    outer, inner = RunLog(tmp_path), RunLog(tmp_path / "start")
+    with (
+        pytest.raises(RunError, match="sampler 0 raised") as caught,
+        outer.locked(),
+    ):
+        outer.prepare({"name": "outer"})
+        with outer.ending(), inner.locked():
+            inner.prepare({"name": "inner"})
+            with inner.ending():
+                try:
+                    raise ValueError("x \ud800")
+                except ValueError as error:
+                    raise RunError("sampler 0 raised ValueError: x") from error
+    assert str(caught.value) == "sampler 0 raised ValueError: x"
+    assert caught.value.__notes__ == [f"the traceback is in {tmp_path / 'start' / 'log.txt'}"]
+    for log in (outer, inner):
+        text = (log.folder / "log.txt").read_text()
+        assert text.count("ValueError: x") == 2 and "in test_an_error_names" in text
+        assert json.loads((log.folder / "status.json").read_text()) | {"time": 0, "pid": 0} == {
+            "phase": "stopped",
+            "error": "RunError: sampler 0 raised ValueError: x",
+            "time": 0,
+            "pid": 0,
+        }
 
 
 def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
