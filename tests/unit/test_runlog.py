@@ -310,7 +310,7 @@ def test_an_error_names_the_file_with_its_traceback(tmp_path: Path) -> None:
     assert caught.value.__notes__ == [f"the traceback is in {tmp_path / 'start' / 'log.txt'}"]
     for log in (outer, inner):
         text = (log.folder / "log.txt").read_text()
-        assert text.count("ValueError: x") == 2 and "in test_an_error_names" in text
+        assert text.count("ValueError: x") >= 2 and "in test_an_error_names" in text
         assert json.loads((log.folder / "status.json").read_text()) | {"time": 0, "pid": 0} == {
             "phase": "stopped",
             "error": "RunError: sampler 0 raised ValueError: x",
