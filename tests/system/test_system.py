@@ -358,7 +358,7 @@ def test_what_an_actor_raises_is_one_sentence(local_ray: None) -> None:
     cases: list[tuple[Exception, type[Exception], str]] = [
         (UsageError("beta is -1"), UsageError, r"^beta is -1$"),
         (RunError("no sampler answers"), RunError, r"^no sampler answers$"),
-        (KeyError("wte"), RunError, r"^rank 0 raised KeyError: 'wte' \(the trace is in .*\)$"),
+        (KeyError("wte"), RunError, r"^rank 0 raised KeyError: 'wte'$"),
         (OSError(errno.ENOSPC, "no room", "x.pt"), RunError, r"^the disk is full.* x\.pt could"),
     ]
     for error, kind, sentence in cases:
