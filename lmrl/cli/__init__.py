@@ -16,7 +16,7 @@ from lmrl.cli.arguments import Parser
 from lmrl.cli.authoring import check, new, tasks
 from lmrl.cli.evaluation import evaluate
 from lmrl.cli.playing import play, study, watch
-from lmrl.cli.runs import listing, report, serve, transcripts
+from lmrl.cli.runs import listing, report, serve, transcripts, view
 from lmrl.cli.training import train
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
 from lmrl.interrupt import sigterm_raises
@@ -40,6 +40,7 @@ COMMANDS = (
     transcripts,
     report,
     serve,
+    view,
     new,
     check,
     completion,

@@ -49,7 +49,9 @@ def sparkline(values: Sequence[float], width: int, ascii_only: bool = False) -> 
         return ""
     count = min(width, len(points))
     edges = [round(i * len(points) / count) for i in range(count + 1)]
-    means = [math.fsum(points[a:b]) / (b - a) for a, b in pairwise(edges)]
+    # In units of the largest: the sum and the difference of huge numbers are not finite.
+    unit = max(map(abs, points)) or 1.0
+    means = [math.fsum(v / unit for v in points[a:b]) / (b - a) for a, b in pairwise(edges)]
     low, high = min(means), max(means)
     bars = _ASCII_BARS if ascii_only else _BARS
     if high == low:

@@ -20,6 +20,7 @@ OPTIONAL_IN_LMRL = {
     "fastapi",
     "gymnasium",
     "tensorboard",
+    "textual",
     "tokenizers",
     "transformers",
     "uvicorn",
