@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -138,7 +139,12 @@ class Viewer(App[None]):
         self.query_one(EpisodeList).focus()
         self._read(None)
         if self._every:
-            self.set_interval(self._every, lambda: self._read(self.loaded))
+            self.set_interval(self._every, self._poll)
+
+    def _poll(self) -> None:
+        """Read the runs again if they have changed, unless they are still being read."""
+        if not any(work.group == "read" and not work.is_finished for work in self.workers):
+            self._read(self.loaded)
 
     def _in_thread(self, work: Callable[[], Callable[[], None] | None], group: str) -> None:
         """Do work that reads files in a thread, then show its result.
@@ -151,9 +157,8 @@ class Viewer(App[None]):
         def done() -> None:
             try:
                 show = work()
-            except (DataError, UsageError) as error:
-                sentence = str(error)
-                show = lambda: self.tell(sentence)  # noqa: E731
+            except (DataError, UsageError, OSError) as error:
+                show = partial(self.tell, str(error), failed=True)
             if show is not None:
                 self.post_message(self.Read(show))
 
@@ -170,7 +175,9 @@ class Viewer(App[None]):
             known: the runs as they are shown; None reads them in any case.
             wanted: filter of the episodes; None keeps the one there is.
         """
-        chosen = self._filter if wanted is None else wanted
+        if wanted is not None:
+            self._filter = wanted
+        chosen = self._filter
 
         def work() -> Callable[[], None] | None:
             found = self.loader.newer(known)
@@ -183,8 +190,9 @@ class Viewer(App[None]):
         self._in_thread(work, "read")
 
     def _show(self, loaded: Loaded, wanted: Filter, hits: Sequence[Any]) -> None:
-        fresh = loaded is not self.loaded
-        self.loaded, self._filter = loaded, wanted
+        if wanted is not self._filter:  # another filter was typed while the files were read
+            return
+        fresh, self.loaded = loaded is not self.loaded, loaded
         listed = self.screen_stack[0].query_one(EpisodeList)
         listed.set_index(loaded.index, wanted, hits)
         if not fresh:
@@ -218,11 +226,16 @@ class Viewer(App[None]):
             words.append(f"{len(problems)} not read (3 shows)")
         self.tell("   ".join(words))
 
-    def tell(self, sentence: str) -> None:
-        """Show a sentence below the list."""
+    def tell(self, sentence: str, failed: bool = False) -> None:
+        """Show a sentence below the list.
+
+        Args:
+            sentence: the sentence.
+            failed: whether it is shown above an open episode too.
+        """
         status = self.screen_stack[0].query_one("#status", Static)
         status.update(Text(printable(sentence)))
-        if len(self.screen_stack) > 1 and sentence.startswith("episode"):
+        if failed and len(self.screen_stack) > 1:
             self.notify(printable(sentence), markup=False, severity="error")
 
     def on_rows_chosen(self, message: Rows.Chosen) -> None:

@@ -79,7 +79,8 @@ class Tokens(Rows, can_focus=False):
         versions = self.episode["versions"]
         version = versions[place] if isinstance(versions, list) else versions
         mark = ">" if number == self.cursor else " "
-        token = mark + visible(self.episode["tokens"][place])
+        text = visible(self.episode["tokens"][place])
+        token = mark + (text if text.strip(" ") else "␣" * len(text))
         known = str(version) if version >= 0 else ""
         return Text(" ".join([column(token, _TOKEN), *values, column(known, 8, right=True)]))
 
