@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -142,7 +143,14 @@ class Viewer(App[None]):
             self.set_interval(self._every, self._poll)
 
     def _poll(self) -> None:
-        """Read the runs again if they have changed, unless they are still being read."""
+        """Read the runs again if they have changed, unless they are still being read.
+
+        End if the terminal is gone: a process without a controlling terminal gets no signal then,
+        and would wait for input without a pause.
+        """
+        if not self.is_headless and not sys.stdin.isatty():
+            self.exit()
+            return
         if not any(work.group == "read" and not work.is_finished for work in self.workers):
             self._read(self.loaded)
 

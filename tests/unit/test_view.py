@@ -645,6 +645,13 @@ class Terminal:
         os.close(self.main)
 
 
+def test_the_viewer_ends_with_its_terminal(run: Path) -> None:
+    terminal = Terminal(run)
+    terminal.until(b"62 episodes")
+    os.close(terminal.main)
+    assert terminal.process.wait(timeout=60) is not None
+
+
 LEAVE = b"\x1b[?1049l"
 """What a terminal gets to show again what was there before."""
 
