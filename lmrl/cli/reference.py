@@ -4,6 +4,7 @@ python -m lmrl.cli.reference
 """
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,8 +40,13 @@ def section(command: argparse.ArgumentParser) -> str:
         if group.title == "fields"
         for text in (str(group.description), "")
     ]
-    shown = "\n".join(line.removeprefix("  ") for line in examples.splitlines())
+    shown = "\n".join(_command(line) for line in examples.splitlines())
     return "\n".join([*lines, "```sh", shown, "```", ""])
+
+
+def _command(line: str) -> str:
+    """Return an example as a line for a shell, with its remark as a comment."""
+    return re.sub(r"(\S {3,})(?=\w)", r"\1# ", line.removeprefix("  "))
 
 
 def _name(action: argparse.Action) -> str:
