@@ -57,9 +57,18 @@ class Block:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
 
     def commands(self) -> list[str]:
-        """Return the commands of a shell block; lines that end with a backslash are joined."""
-        joined = self.code.replace("\\\n", " ")
-        return [line for line in joined.splitlines() if line.strip() and line[0] != "#"]
+        """Return the commands of a shell block; lines of one command are joined."""
+        found, begun = [], ""
+        for line in self.code.replace("\\\n", " ").splitlines():
+            begun += line + "\n"
+            try:
+                if shlex.split(begun, comments=True):
+                    found.append(begun.strip())
+            except ValueError:  # a quotation mark is open
+                continue
+            begun = ""
+        assert not begun, f"{self.place}: a quotation mark is not closed"
+        return found
 
 
 def blocks(page: Path) -> list[Block]:
