@@ -13,8 +13,8 @@ A task says how a policy is scored, so one is needed also where the data are rec
 import sys
 from pathlib import Path
 
-from lmrl.data.store import write_new
 from lmrl.data.json_rows import Field, rows
+from lmrl.data.store import write_new
 from lmrl.trajectory import NO_FLOATS, NO_IDS, NO_SEED, TERMINATED, Trajectory, Turn
 
 TASK = "examples.own_task:GuessNumber"

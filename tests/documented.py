@@ -1,10 +1,11 @@
 """The commands and examples that the pages show, as the tests read them.
 
-A fence says by its second word what the tests do with it:
+A comment above a fence says what the tests do with it:
 
 - none: it runs, in the order of the page, in a folder of the page's own;
-- `test="train"`: it starts Ray and trains, so it runs in the system test alone, with small sizes;
-- `test="parse: REASON"`: it is not run, for the reason; its calls of `lmrl` are parsed.
+- `<!-- test: train -->`: it starts Ray and trains, so it runs in the system test alone, with small
+  sizes;
+- `<!-- test: parse: REASON -->`: it is not run, for the reason; its calls of `lmrl` are parsed.
 
 The calls of `lmrl` in every fence are parsed by the real parser, and the fields of a training are
 read, so that an option or field that does not exist fails a test wherever it is shown.
@@ -29,7 +30,9 @@ PAGES = sorted(
 GENERATED = "command-line.md"
 """Page whose examples are those of `lmrl COMMAND --help`; they are parsed and not run."""
 
-_FENCE = re.compile(r'^```(\w*)(?: (test="[^"\n]*"|.*))?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"(?:^<!-- test: ([^\n]*) -->\n\n)?^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL
+)
 _CALL = re.compile(r"(?:\.venv/bin/|python -m )?lmrl ")
 
 
@@ -41,7 +44,7 @@ class Block:
         page: the page.
         line: number of its first line in the page.
         language: first word of the fence.
-        mark: text of `test="..."`; empty if there is none.
+        mark: text of the comment; empty if there is none.
         code: its lines.
     """
 
@@ -75,16 +78,18 @@ def blocks(page: Path) -> list[Block]:
     """Return the fenced blocks of a page.
 
     Raises:
-        AssertionError: if a fence has a second word that no site shows as a fence.
+        AssertionError: if a comment is not one of those, or a fence has a second word, which no
+            site shows as a fence.
     """
-    text = page.read_text()
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<!-- test: ") == sum(match[1] is not None for match in _FENCE.finditer(text))
     found = []
     for match in _FENCE.finditer(text):
-        language, word, code = match[1], match[2] or "", match[3]
-        line = text.count("\n", 0, match.start()) + 1
-        mark = re.fullmatch(r'test="(train|parse: \S[^"]*)"', word)
-        assert mark or not word, f'{page.name}:{line}: give test="train" or test="parse: REASON"'
-        found.append(Block(page, line, language, mark[1] if mark else "", code))
+        mark, language, code = match[1] or "", match[2], match[3]
+        block = Block(page, text.count("\n", 0, match.start(2)) + 1, language, mark, code)
+        assert re.fullmatch(r"|train|parse: \S.*", mark), f"{block.place}: {mark}"
+        assert re.fullmatch(r"\w*", language), f"{block.place}: {language}"
+        found.append(block)
     return found
 
 
