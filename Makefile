@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 RUN ?= runs/demo
 SEED ?= 0
 
-.PHONY: setup smollm2 demo test check unit fmt types docs clean
+.PHONY: setup smollm2 demo test test-pages check unit fmt types docs clean
 
 setup: $(READY)
 
@@ -40,7 +40,11 @@ demo: $(READY)
 test: $(READY) $(VENV)/.smollm2
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
-	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "system or gpu"
+	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "(system or gpu) and not pages"
+
+# The commands of the documentation that train, with small sizes: minutes a page.
+test-pages: $(READY)
+	$(BIN)/pytest -m pages
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

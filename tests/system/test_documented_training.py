@@ -15,7 +15,7 @@ from lmrl.errors import UsageError
 
 pytest.importorskip("ray")
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.pages, pytest.mark.timeout(900)]
 
 SMALL = {
     "updates": "2",

@@ -59,8 +59,14 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_presets_are_a_table_with_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    from cluster.presets import PRESETS
+
+    measured = PRESETS["maze-fo-ppo"].measured
+    assert measured is not None
     rows = {line.split()[0]: line for line in run(capsys, "train", "--list").splitlines() if line}
-    assert re.search(r"maze-fo +ppo +2 x 64 +-7\.65 +4 +demo", rows["maze-fo-ppo"])
+    mean = f"{sum(measured.returns) / len(measured.returns):.2f}"
+    figures = rf"{re.escape(mean)} +{measured.minutes:.0f} +{measured.result}"
+    assert re.search(rf"maze-fo +ppo +2 x 64 +{figures}", rows["maze-fo-ppo"])
     assert "not measured" in rows["maze-fo-bc"] and "12 x 768" in rows["maze-fo-bc-gpt2"]
     records = json.loads(run(capsys, "train", "--list", "--json"))
     assert {row["preset"] for row in records} <= set(rows)
