@@ -141,8 +141,9 @@ def evaluate(
         lmrl.evaluate("runs/demo/checkpoints/last")
 
     Args:
-        policy: function from text to an action, path of a checkpoint, or name of a scripted player
-            of the task. A text is a path if it exists.
+        policy: function from text to an action, path of a checkpoint or of a run directory for its
+            last checkpoint, or name of a scripted player of the task. A text is a path if it
+            exists.
         task: name of the task; None is the one that a checkpoint was trained on.
         options: options of the task. Those given change the options that a checkpoint was trained
             with.
@@ -158,10 +159,16 @@ def evaluate(
             that does not fit the policy.
     """
     if isinstance(policy, Path) or (isinstance(policy, str) and Path(policy).exists()):
-        from cluster.evaluation.checkpoint import score_recorded
+        from cluster.evaluation.recorded import score_recorded
 
         return score_recorded(
-            Path(policy), task, options, episodes, first_seed, temperature, max_tokens
+            Path(policy),
+            task,
+            options,
+            episodes=episodes,
+            first_seed=first_seed,
+            temperature=temperature,
+            max_tokens=max_tokens,
         )
     for name, value in (("temperature", temperature), ("max_tokens", max_tokens)):
         if value is not None:

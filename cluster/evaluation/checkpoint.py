@@ -24,7 +24,6 @@ from learners.checkpoints.initial import ModelConfig, context_of
 from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.schema import from_table
-from lmrl.scoring.score import Score
 from lmrl.tasks import make
 
 
@@ -224,49 +223,3 @@ def score_checkpoint(
     options = next(iter(suite.values()))
     with checkpoint_target(checkpoint, task, options, sizes, max_tokens, context) as target:
         return score_suite(target, suite, Setting())
-
-
-def score_recorded(
-    checkpoint: Path,
-    task: str | None = None,
-    options: Mapping[str, Any] | None = None,
-    episodes: int | None = None,
-    first_seed: int | None = None,
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-) -> Score:
-    """Return the score of a checkpoint, as in its own run where an argument is None.
-
-    Args:
-        checkpoint: Hugging Face checkpoint directory.
-        task: name of the task.
-        options: options of the task, which change those of the run.
-        episodes: number of episodes.
-        first_seed: seed of the first episode.
-        temperature: sampling temperature.
-        max_tokens: largest number of tokens of an action.
-
-    Raises:
-        UsageError: if the path is not a checkpoint, was trained on another task, or the experiment
-            is refused.
-    """
-    context_of(checkpoint)  # refuses what is not a checkpoint
-    made = recorded(checkpoint)
-    if made is None and task is None:
-        raise UsageError(f"give a task; nothing records which one {checkpoint} plays")
-    if made is not None and task not in (None, made.task):
-        raise UsageError(f"{checkpoint} was trained on {made.task}, and the task given is {task}")
-    exp = made or Experiment(task or "", BC())
-    count = exp.evaluation.episodes if episodes is None else episodes
-    if count < 1:
-        raise UsageError(f"episodes is {count}; give 1 or more")
-    sizes = EvaluationConfig(
-        count,
-        first_seed=exp.evaluation.first_seed if first_seed is None else first_seed,
-        temperature=exp.evaluation.temperature if temperature is None else temperature,
-    )
-    suite = {"standard": {**exp.options, **(options or {})}}
-    tokens = exp.rollouts.max_tokens if max_tokens is None else max_tokens
-    scored = score_checkpoint(checkpoint, exp.task, suite, sizes, tokens)["standard"]
-    assert not isinstance(scored, str)  # the first entry of a suite raises instead
-    return scored[0]

@@ -45,6 +45,7 @@ class Parser(argparse.ArgumentParser):
                 break
         raise UsageError(f"{message}; see '{self.prog} --help'")
 
+    # argparse declares overloads for namespaces of other classes, which nothing here uses.
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:

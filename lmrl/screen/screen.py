@@ -4,7 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TextIO
@@ -51,7 +51,7 @@ class Screen:
     def close(self) -> None:
         """End the display."""
 
-    def capturing(self, path: Path) -> "nullcontext[None]":
+    def capturing(self, path: Path) -> AbstractContextManager[None]:
         """Return a context in which the output of libraries may go to a file instead."""
         return nullcontext()
 
@@ -149,13 +149,13 @@ class PlainScreen(Screen):
         self.handler: logging.Handler | None = None
         self.title = title  # printed before the first line
 
-    def capturing(self, path: Path) -> "nullcontext[None]":
+    def capturing(self, path: Path) -> AbstractContextManager[None]:
         """Return a context in which the output of libraries goes to a file.
 
         Warnings of this project are shown as well. Within such a context another one changes
         nothing.
         """
-        return nullcontext() if self.handler is not None else self._capture(path)  # type: ignore[return-value]
+        return nullcontext() if self.handler is not None else self._capture(path)
 
     @contextmanager
     def _capture(self, path: Path) -> Iterator[None]:

@@ -61,6 +61,7 @@ def options_of(task: str) -> dict[str, TaskOption]:
         default = None if default is parameter.empty else default
         found[name] = TaskOption(name, hints.get(name, Any), default, texts.get(name, ""))
     if WORDING not in found and kind.wordings:
+        # A literal of names that are known only now, which a type checker cannot read.
         names = typing.Literal[tuple(kind.wordings)]  # type: ignore[valid-type]
         text = "other words for the task's observations, for the robustness suite"
         found[WORDING] = TaskOption(WORDING, names | None, None, text)

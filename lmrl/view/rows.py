@@ -18,6 +18,8 @@ _CURSOR = Style(reverse=True)
 class Rows(ScrollView, can_focus=True):
     """A header and rows of one line each, with a cursor.
 
+    Subclasses define `header` and `row`; the metaclass of Textual's widgets rules out `ABC`.
+
     Attributes:
         count: number of rows.
         cursor: row of the cursor.

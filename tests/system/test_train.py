@@ -23,6 +23,7 @@ from benchmarks.terminal import on_terminal
 from cluster.reporting.prometheus import RayGauges
 from lmrl.cli import main
 from lmrl.codec import Codec
+from lmrl.errors import UsageError
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import MARKER
 from lmrl.schema import from_table
@@ -166,6 +167,8 @@ def test_an_exported_model_is_the_policy(
     card = (out / "README.md").read_text()
     assert f"| ppo | {scores['ppo']['return_mean']:.2f} |" in card and "`maze-fo`" in card
     assert lmrl.evaluate(out).to_json() == scores["ppo"]
+    with pytest.raises(UsageError, match="was trained on maze-fo, and the task given is wordle"):
+        lmrl.evaluate(finished, "wordle")
 
 
 def test_what_cannot_be_exported_is_refused(
@@ -230,7 +233,7 @@ def test_a_checkpoint_is_scored_as_in_its_run(
     moved = tmp_path / "moved"
     shutil.copytree(finished / "checkpoints" / "last", moved, symlinks=False)
     assert main(["evaluate", "checkpoint", str(moved), "--task", "wordle"]) == 2
-    assert "was trained on maze-fo, and --task is wordle" in capsys.readouterr().err
+    assert "was trained on maze-fo, and the task given is wordle" in capsys.readouterr().err
     out = tmp_path / "out"
     assert main(["evaluate", "checkpoint", str(moved), "--json", "--out", str(out)]) == 0
     record = json.loads(capsys.readouterr().out)

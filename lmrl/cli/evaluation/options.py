@@ -1,7 +1,6 @@
 """The options of `lmrl evaluate`: their definition, which go together, and their defaults."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from lmrl.cli.arguments import (
@@ -215,18 +214,9 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--suite takes one --temperature and one --beta; sweep without it")
     if options.resume and not options.out:
         raise UsageError("--resume needs --out, the folder of the evaluation that stopped")
-    if options.checkpoint:
-        options.checkpoint = policy_folder(options.checkpoint)
     fill_in(options)
     if options.out:
         lasting(options.out, "--out")
-
-
-def policy_folder(given: Path) -> Path:
-    """Return a checkpoint directory: the one given, or the last one of a run directory."""
-    from lmrl.runs.names import LAST, MARKER, checkpoint
-
-    return checkpoint(given, LAST) if (given / MARKER).is_file() else given
 
 
 def fill_in(options: argparse.Namespace) -> None:
@@ -248,24 +238,15 @@ def fill_in(options: argparse.Namespace) -> None:
         values["context"] = 2048
     base: dict[str, Any] = {}
     if options.checkpoint:
-        from cluster.fields import recorded
+        from cluster.evaluation.recorded import policy_folder, recorded_settings
 
-        made = recorded(options.checkpoint)
+        options.checkpoint = policy_folder(options.checkpoint)
+        made = recorded_settings(options.checkpoint, options.task)
         if made is not None:
-            if options.task not in (None, made.task):
-                raise UsageError(
-                    f"{options.checkpoint} was trained on {made.task}, and --task is "
-                    f"{options.task}; leave --task out, or give a checkpoint of that task"
-                )
+            values = made._asdict()
             # The options given change those of the run.
-            base = made.options
-            values = {
-                "task": made.task,
-                "episodes": made.evaluation.episodes,
-                "first_seed": made.evaluation.first_seed,
-                "temperature": [made.evaluation.temperature],
-                "max_tokens": made.rollouts.max_tokens,
-            }
+            base = values.pop("options")
+            values["temperature"] = [made.temperature]
     for name, value in values.items():
         if getattr(options, name) is None:
             setattr(options, name, value)

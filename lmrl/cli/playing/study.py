@@ -68,21 +68,26 @@ def _add_answer(study: Commands) -> None:
     answer.add_argument(
         "--seed", type=integer, metavar="N", help="seed of the first episode; drawn if not given"
     )
-    answer.add_argument(
+    add_decoding(answer)
+    add_task_options(answer)
+
+
+def add_decoding(parser: argparse.ArgumentParser) -> None:
+    """Add the sampling of checkpoints that play beside others to a parser."""
+    parser.add_argument(
         "--temperature",
         type=real,
         default=1.0,
         metavar="T",
         help="sampling temperature of checkpoints (1)",
     )
-    answer.add_argument(
+    parser.add_argument(
         "--max-tokens",
         type=count,
         default=64,
         metavar="N",
         help="maximum tokens of a checkpoint's action (64)",
     )
-    add_task_options(answer)
 
 
 def run_answer(options: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ from lmrl.cli.arguments import (
     real,
     task_options,
 )
+from lmrl.cli.playing.study import add_decoding, partners
 
 EXAMPLE = """lmrl watch maze-fo --policy random optimal
   lmrl watch wordle --options.words 100 --policy runs/wordle/checkpoints/last optimal --seed 3"""
@@ -39,22 +40,12 @@ def add(commands: Commands) -> None:
     watch.add_argument(
         "--delay", type=real, default=0.5, metavar="S", help="pause after a turn, in seconds (0.5)"
     )
-    watch.add_argument(
-        "--temperature", type=real, default=1.0, metavar="T", help="temperature of checkpoints (1)"
-    )
-    watch.add_argument(
-        "--max-tokens",
-        type=count,
-        default=64,
-        metavar="N",
-        help="maximum tokens of a checkpoint's action (64)",
-    )
+    add_decoding(watch)
     add_task_options(watch)
 
 
 def run(options: argparse.Namespace) -> int:
     """Play the episodes and show them turn by turn; without a terminal, each at its end."""
-    from lmrl.cli.playing.study import partners
     from lmrl.human.study import ORACLE, Study
 
     study = Study(

@@ -26,13 +26,7 @@ def add(commands: Commands) -> None:
     report = add_command(
         commands, "report", "write the report of runs as one HTML file", EXAMPLE, run
     )
-    report.add_argument(
-        "runs",
-        type=path,
-        nargs="+",
-        metavar="RUN",
-        help="a run directory, or a folder that holds some",
-    )
+    add_runs(report)
     report.add_argument(
         "--out",
         type=path,
@@ -51,6 +45,17 @@ def add(commands: Commands) -> None:
     )
     add_load_tasks(report)
     add_json(report)
+
+
+def add_runs(parser: argparse.ArgumentParser) -> None:
+    """Add the runs that a command shows to its parser."""
+    parser.add_argument(
+        "runs",
+        type=path,
+        nargs="+",
+        metavar="RUN",
+        help="a run directory, or a folder that holds some",
+    )
 
 
 def add_load_tasks(parser: argparse.ArgumentParser) -> None:

@@ -2,8 +2,8 @@
 
 import argparse
 
-from lmrl.cli.arguments import Commands, add_command, path
-from lmrl.cli.runs.report import add_load_tasks
+from lmrl.cli.arguments import Commands, add_command
+from lmrl.cli.runs.report import add_load_tasks, add_runs
 
 EXAMPLE = """lmrl view runs/demo
   lmrl view runs                            every run in a folder"""
@@ -14,13 +14,7 @@ def add(commands: Commands) -> None:
     view = add_command(
         commands, "view", "browse episodes and curves of runs in a terminal", EXAMPLE, run
     )
-    view.add_argument(
-        "runs",
-        type=path,
-        nargs="+",
-        metavar="RUN",
-        help="a run directory, or a folder that holds some",
-    )
+    add_runs(view)
     add_load_tasks(view)
 
 
