@@ -10,7 +10,7 @@ from typing import Any
 
 from cluster.experiment import Experiment
 from learners.algorithms.registry import algorithm_class, as_json
-from lmrl.errors import UsageError, nearest
+from lmrl.errors import UsageError, nearest, option
 from lmrl.fields.typed import Mismatch, convert, read, reject
 from lmrl.limits import check_used
 from lmrl.runs.names import CONFIG, MARKER, RECORD
@@ -137,7 +137,7 @@ def _json(text: str) -> Any:
 def _object(name: str, text: str) -> dict[str, Any]:
     found = _json(text)
     if not isinstance(found, dict):
-        raise reject(name, text, f"it is a group: give a field, like --{name}.NAME, or JSON")
+        raise reject(name, text, f"it is a group: give a field, like {option(name)}.NAME, or JSON")
     return found
 
 
@@ -189,11 +189,11 @@ def _unknown(name: str, known: Sequence[str]) -> UsageError:
     group, _, leaf = name.rpartition(".")
     deeper = [full for full in known if full.startswith(group) and full.rpartition(".")[2] == leaf]
     if deeper:
-        hint = f"; did you mean '--{deeper[0]}'?"
+        hint = f"; did you mean '{option(deeper[0])}'?"
     else:
-        hint = nearest(f"--{name}", [f"--{full}" for full in known])
+        hint = nearest(option(name), map(option, known))
     return UsageError(
-        f"field '--{name}' is unknown{hint or ';'} 'lmrl train PRESET --fields' lists all"
+        f"field '{option(name)}' is unknown{hint or ';'} 'lmrl train PRESET --fields' lists all"
     )
 
 

@@ -49,6 +49,11 @@ def disk_full(error: BaseException | None) -> str:
     return ""
 
 
+def option(name: str) -> str:
+    """Return how a field is written on the command line: `--save-every` for `save_every`."""
+    return "--" + name.replace("_", "-")
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
     """Return "; did you mean 'X'?" with the name nearest to an unknown one; empty without one.
 

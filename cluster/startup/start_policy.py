@@ -11,7 +11,7 @@ from cluster.presets.derived import preset_or_derived
 from cluster.source import sample_texts
 from learners.checkpoints.guided import make_guided
 from learners.checkpoints.initial import make_start
-from lmrl.errors import UsageError
+from lmrl.errors import UsageError, option
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import GUIDED, LAST, START, checkpoint
 from lmrl.screen import Screen
@@ -125,7 +125,8 @@ def start_experiment(exp: Experiment) -> Experiment:
     for name in exp.start_fields:
         if name.startswith(SHARED) and name != "data.batch":
             raise UsageError(
-                f"start.{name} is the same as in the run itself; give --{name}, which is for both"
+                f"start.{name} is the same as in the run itself; give {option(name)}, which is "
+                "for both"
             )
     try:
         return assign(first, exp.start_fields)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeAlias
 
-from lmrl.errors import UsageError, nearest
+from lmrl.errors import UsageError, nearest, option
 from lmrl.fields.typed import Mismatch, expected, read
 from lmrl.limits import ANY, COUNT, NOT_NEGATIVE, Range
 
@@ -79,7 +79,8 @@ class Parser(argparse.ArgumentParser):
                 text = next(rest, "--")
                 if text.startswith("--"):
                     self.error(f"{name} needs a value")
-            fields.append((name.removeprefix("--"), text))
+            # Fields are written with hyphens, as options are; their own names have underscores.
+            fields.append((name.removeprefix("--").replace("-", "_"), text))
         return own, fields
 
     def _names_field(self, name: str) -> bool:
@@ -269,8 +270,8 @@ def oracle_config(options: argparse.Namespace) -> Any:
     if options.oracle is None:
         for name in ("endpoint", "max_tokens"):
             if getattr(options, f"oracle_{name}") is not None:
-                option = f"--oracle-{name.replace('_', '-')}"
-                raise UsageError(f"{option} needs --oracle, the model that answers")
+                given = option(f"oracle_{name}")
+                raise UsageError(f"{given} needs --oracle, the model that answers")
         return None
     from actors.chat.config import ChatConfig
 

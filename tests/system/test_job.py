@@ -82,7 +82,7 @@ def test_a_preset_runs_as_a_job(cluster: dict[str, str], tmp_path: Path) -> None
         done = submit(
             cluster, "python", "-m", "lmrl", "train", "maze-fo-bc", "--run-dir", str(run),
             "--updates", "1", "--data.episodes", "8", "--evaluation.episodes", "4",
-            "--evaluation.start_episodes", "0", "--evaluation.random", "false",
+            "--evaluation.start-episodes", "0", "--evaluation.random", "false",
             "--options", '{"max_steps": 4}',
         )  # fmt: skip
         # The head answers before its job agent does.

@@ -34,8 +34,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SMALL = [
     "--options", '{"max_steps": 12}', "--evaluation.episodes", "16",
-    "--rollouts.min_episodes", "16", "--rollouts.turns", "160", "--updates", "4",
-    "--save_every", "2", "--keep", "4",
+    "--rollouts.min-episodes", "16", "--rollouts.turns", "160", "--updates", "4",
+    "--save-every", "2", "--keep", "4",
     "--learner.optimiser.decay", "none", "--evaluation.random", "false",
 ]  # fmt: skip
 
@@ -298,7 +298,7 @@ def test_a_signal_ends_a_run_cleanly(
     command += ["--data.path", str(data)]
     process = subprocess.Popen(
         [*command, "--updates", "100000", "--evaluation.random", "false",
-         "--evaluation.start_episodes", "0", "--options", '{"max_steps": 5}'],
+         "--evaluation.start-episodes", "0", "--options", '{"max_steps": 5}'],
         cwd=ROOT, start_new_session=True, stderr=subprocess.PIPE, text=True,
         # A shell's background job, as these tests may be, ignores the signal and hands that on.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
@@ -346,7 +346,7 @@ def online(kind: str, folder: Path, checkpoint: Path, *fields: str) -> dict[str,
     """Run an online preset, and return its ledger once it adds up."""
     command = ["train", f"maze-fo-{kind}", "--run-dir", str(folder), *SMALL, *fields]
     command += ["--model.path", str(checkpoint)]
-    assert main([*command, "--evaluation.start_episodes", "0"]) == 0
+    assert main([*command, "--evaluation.start-episodes", "0"]) == 0
     ledger: dict[str, float] = json.loads((folder / "summary.json").read_text())["ledger"]
     ended = ledger["trained"] + ledger["evaluated"] + ledger["stale"] + ledger["failed"]
     assert ledger["started"] == ended

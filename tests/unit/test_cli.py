@@ -1,6 +1,7 @@
 """The command line: figures as JSON, and one clear sentence with exit code 2 for bad input."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -74,7 +75,7 @@ def test_fields_are_checked_by_type_and_value(
     assert "updates" in refused(capsys, "train", "maze-fo-bc", "--updates", "many", *there)
     assert "above 0" in refused(capsys, "train", "maze-fo-bc", "--updates", 0, *there)
     assert "zero" in refused(capsys, "train", "maze-fo-bc", "--learner.optimiser.zero", 7, *there)
-    assert "max_staleness" in refused(capsys, "train", "maze-fo-ppo", "--max_staleness", 2, *there)
+    assert "max_staleness" in refused(capsys, "train", "maze-fo-ppo", "--max-staleness", 2, *there)
     assert "leaves no space" in refused(capsys, "train", "maze-fo-bc", "--model.context", 8, *there)
     assert not (tmp_path / "run").exists()
 
@@ -171,6 +172,20 @@ def test_fields_and_files_change_a_preset(
     fields = json.loads(out)
     assert code == 0 and fields["updates"] == 3
     assert (fields["algorithm"]["clip"], fields["algorithm"]["gamma"]) == (0.5, 0.5)
+
+
+def test_fields_are_printed_as_they_are_given(capsys: pytest.CaptureFixture[str]) -> None:
+    from cluster.presets import preset
+
+    code, out, _ = run(capsys, "train", "maze-fo-bc", "--fields")
+    names = re.findall(r"^--(\S+)", out, re.MULTILINE)
+    assert code == 0 and "save-every" in names and not any("_" in name for name in names)
+    # A field is recognised as printed, and with the underscores of a file.
+    for spelled in ("--data.batch", "--save-every", "--save_every"):
+        code, out, _ = run(capsys, "train", "maze-fo-bc", spelled, "3", "--dry-run", "--json")
+        fields = json.loads(out)
+        assert code == 0 and 3 in (fields["save_every"], fields["data"]["batch"])
+    assert preset("maze-fo-bc").save_every != 3 != preset("maze-fo-bc").data.batch
 
 
 def test_a_config_is_read_back_as_it_was_written(tmp_path: Path) -> None:

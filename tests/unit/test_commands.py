@@ -319,7 +319,7 @@ def test_an_evaluation_goes_on_where_it_was(
     capsys.readouterr()
     assert main([*call, "--out", str(out)]) == 2
     assert "go on with --resume" in capsys.readouterr().err
-    assert main([*call, "--out", str(out), "--resume", "--options.max_steps", "3"]) == 2
+    assert main([*call, "--out", str(out), "--resume", "--options.max-steps", "3"]) == 2
     assert "goes on with options {}" in capsys.readouterr().err
     stopped("cluster.evaluation.scripted", 10**9)
     parts[0].touch()

@@ -96,7 +96,7 @@ def test_a_value_out_of_range_is_refused(
         ("maze-fo-bc-gpt2", [], "is for pretrained weights; give a checkpoint directory with"),
         (
             "maze-fo-ppo",
-            ["--rollouts.min_episodes", "9", "--rollouts.max_episodes", "8"],
+            ["--rollouts.min-episodes", "9", "--rollouts.max-episodes", "8"],
             "exceeds",
         ),
     ],
@@ -111,25 +111,25 @@ def test_names_and_shapes_are_refused(
     ("name", "arguments", "field"),
     [
         ("maze-fo-bc", ["--rollouts.turns", "9"], "rollouts.turns"),
-        ("maze-fo-bc", ["--rollouts.min_episodes", "9"], "rollouts.min_episodes"),
-        ("maze-fo-ppo", ["--algorithm.kl_horizon", "9"], "algorithm.kl_horizon"),
-        ("maze-fo-ppo", ["--algorithm.value_bounds", "[-9, 0]"], "algorithm.value_bounds"),
+        ("maze-fo-bc", ["--rollouts.min-episodes", "9"], "rollouts.min_episodes"),
+        ("maze-fo-ppo", ["--algorithm.kl-horizon", "9"], "algorithm.kl_horizon"),
+        ("maze-fo-ppo", ["--algorithm.value-bounds", "[-9, 0]"], "algorithm.value_bounds"),
         ("maze-fo-ppo", ["--data.batch", "9"], "data.batch"),
-        ("maze-fo-bc", ["--evaluation.every_episodes", "9"], "evaluation.every_episodes"),
-        ("maze-fo-bc", ["--learner.optimiser.head_lr", "1"], "learner.optimiser.head_lr"),
-        ("maze-fo-bc", ["--learner.optimiser.zero_whole", "1"], "learner.optimiser.zero_whole"),
+        ("maze-fo-bc", ["--evaluation.every-episodes", "9"], "evaluation.every_episodes"),
+        ("maze-fo-bc", ["--learner.optimiser.head-lr", "1"], "learner.optimiser.head_lr"),
+        ("maze-fo-bc", ["--learner.optimiser.zero-whole", "1"], "learner.optimiser.zero_whole"),
         ("maze-fo-filtered-bc", ["--algorithm.share", "0.2"], "algorithm.share"),
         ("maze-fo-bc", ["--oracle.temperature", "1"], "oracle.temperature"),
         ("maze-fo-bc", ["--oracle.sampler.count", "2"], "oracle.sampler.count"),
         (
             "maze-fo-bc",
-            ["--placement.device", "cpu", "--sampler.gpu_memory", "0.1"],
+            ["--placement.device", "cpu", "--sampler.gpu-memory", "0.1"],
             "sampler.gpu_memory",
         ),
         ("maze-fo-bc", ["--data.path", "x", "--data.episodes", "9"], "data.episodes"),
         ("maze-fo-ppo", ["--model.path", "x", "--model.layers", "9"], "model.layers"),
         ("maze-fo-ppo", ["--model.path", "x", "--data.episodes", "9"], "data.episodes"),
-        ("maze-fo-bc", ["--model.line_std", "1"], "model.line_std"),
+        ("maze-fo-bc", ["--model.line-std", "1"], "model.line_std"),
     ],
 )
 def test_a_field_without_effect_is_refused_by_name(
@@ -224,8 +224,8 @@ def test_a_path_that_exists_is_a_path(tmp_path: Path) -> None:
 
 def test_what_is_right_passes(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
-        "--algorithm.kl_target", "0.1", "--algorithm.kl_horizon", "9", "--algorithm.kl_coef", "0.1",
-        "--rollouts.turns", "9", "--evaluation.every", "2", "--evaluation.every_episodes", "3",
+        "--algorithm.kl-target", "0.1", "--algorithm.kl-horizon", "9", "--algorithm.kl-coef", "0.1",
+        "--rollouts.turns", "9", "--evaluation.every", "2", "--evaluation.every-episodes", "3",
     ]  # fmt: skip
     code, out, _ = run(capsys, "train", "maze-fo-ppo", *arguments, *DRY, "--json")
     assert code == 0 and json.loads(out)["algorithm"]["kl_horizon"] == 9.0

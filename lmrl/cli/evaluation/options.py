@@ -19,7 +19,7 @@ from lmrl.cli.arguments import (
     real,
     task_options,
 )
-from lmrl.errors import UsageError
+from lmrl.errors import UsageError, option
 
 CHECKPOINT, PLAYER, PROMPT = "checkpoint", "player", "prompt"
 """What is evaluated: the three sub-commands."""
@@ -208,8 +208,8 @@ def check(options: argparse.Namespace) -> None:
         raise UsageError("--rerank takes one --temperature; leave the others out")
     for name in ("max_tokens", "context"):
         if options.rerank and getattr(options, name):
-            option = f"--{name.replace('_', '-')}"
-            raise UsageError(f"{option} has no effect with --rerank; leave it out")
+            given = option(name)
+            raise UsageError(f"{given} has no effect with --rerank; leave it out")
     if options.suite and len(options.temperature or (1,)) * len(options.beta or (1,)) > 1:
         raise UsageError("--suite takes one --temperature and one --beta; sweep without it")
     if options.resume and not options.out:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lmrl.cli.arguments import lasting
-from lmrl.errors import UsageError, nearest
+from lmrl.errors import UsageError, nearest, option
 
 OPTIONS = (
     "--algorithm",
@@ -53,9 +53,9 @@ def _check_options(fields: list[tuple[str, str]]) -> None:
 
     known = hints_of(Experiment)
     for name, _ in fields:
-        hint = nearest(f"--{name}", OPTIONS, cutoff=0.8)
+        hint = nearest(option(name), OPTIONS, cutoff=0.8)
         if hint and name.partition(".")[0] not in known:
-            raise UsageError(f"option --{name} is unknown{hint}")
+            raise UsageError(f"option {option(name)} is unknown{hint}")
 
 
 def _base(options: argparse.Namespace) -> tuple[Any, list[tuple[str, str]]]:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from lmrl.cli.output import print_json
+from lmrl.errors import option
 
 
 def print_presets(as_json: bool) -> int:
@@ -78,7 +79,7 @@ def print_fields(exp: Any, as_json: bool) -> int:
     import textwrap
 
     for row in rows:
-        print(f"--{row['field']} {_shown(row['value'])}")
+        print(f"{option(row['field'])} {_shown(row['value'])}")
         text = f"{row['text']} Takes {row['takes']}" + (
             f"; used only {row['used']}." if row["used"] else "."
         )

@@ -10,7 +10,7 @@ from typing import Any
 from lmrl.cli.arguments import Commands, add_command, add_json, lasting, path
 from lmrl.cli.output import print_json
 from lmrl.cli.training.chosen import experiment, run_folder
-from lmrl.errors import UsageError
+from lmrl.errors import UsageError, option
 
 EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3e-4
   lmrl train ppo --task examples.own_task:GuessNumber      defaults are derived from the task
@@ -44,7 +44,8 @@ def add(commands: Commands) -> None:
     train.add_argument_group(
         "fields",
         "Every field of the experiment is an option, like --task TASK, --options.NAME VALUE,\n"
-        "--seed N, --updates N, --learner.optimiser.lr X; --fields prints them all.",
+        "--seed N, --updates N, --learner.optimiser.lr X; --fields prints them all. Fields of a\n"
+        "configuration file have underscores, like save_every; here they are --save-every.",
     )
 
 
@@ -69,10 +70,10 @@ def _check(options: argparse.Namespace) -> None:
     Raises:
         UsageError: with the options and the remedy.
     """
-    given = [f"--{name.partition('.')[0]}" for name, _ in options.fields_given]
+    given = [option(name.partition(".")[0]) for name, _ in options.fields_given]
     for name in ("algorithm", "config", "run_dir", "overwrite", "dry_run", "fields"):
         if getattr(options, name):
-            given.append(f"--{name.replace('_', '-')}")
+            given.append(option(name))
     if options.name is not None:
         given.insert(0, f"'{options.name}'")
     if options.list and (given or options.resume):
