@@ -7,13 +7,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ray
 
 from cluster.startup.address import ray_address
 from lmrl.errors import RunError
 from lmrl.interrupt import sigterm_raises, terminated
+from lmrl.screen.capture import captured
 
 CLEAN_UP = 5.0
 """Time limit of each step of the clean-up after SIGTERM, in seconds."""
@@ -42,13 +45,14 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     os.environ.setdefault("RAY_worker_niceness", "0")
     with sigterm_raises():
         try:
-            ray.init(
-                address=address,
-                include_dashboard=False if local else None,
-                log_to_driver=verbose,
-                logging_level=logging.INFO if verbose else logging.ERROR,
-                configure_logging=False,
-            )
+            with nullcontext() if verbose else _hushed():
+                ray.init(
+                    address=address,
+                    include_dashboard=False if local else None,
+                    log_to_driver=verbose,
+                    logging_level=logging.INFO if verbose else logging.ERROR,
+                    configure_logging=False,
+                )
         except (RuntimeError, OSError) as error:
             raise RunError(f"Ray cannot be {'started' if local else 'joined'}: {error}") from error
         # Ray's own handler would end the child processes first, and they could not end cleanly.
@@ -59,6 +63,19 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
                 if not ended_in_time(ray.shutdown):
                     # Ray's own clean-up at exit would wait as long, and then abort.
                     atexit.register(_exit_at_once)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep what Ray's processes print while they start; print it if Ray does not start."""
+    with TemporaryDirectory(prefix="lmrl-") as folder:
+        file = Path(folder) / "log.txt"
+        try:
+            with captured(file):
+                yield
+        except BaseException:
+            sys.stderr.write(file.read_text(errors="replace"))
+            raise
 
 
 def ended_in_time(step: Callable[[], None]) -> bool:

@@ -276,6 +276,23 @@ def players(subject: Subject) -> str:
     return ", ".join(f"{name} returns {mean:.2f}" for name, mean in means.items())
 
 
+def drawing(subject: Subject) -> str:
+    """Check that the boards of an episode can be drawn, one for each observation."""
+    env = subject.env()
+    for player in PLAYERS:
+        for episode in subject.played(player):
+            drawn = env.draw(episode)
+            if drawn is None:
+                return "the task draws no boards"
+            if len(drawn.frames) != len(episode.turns) + 1:
+                raise Broken(
+                    f"seed {episode.seed}, player {player}: draw gives {len(drawn.frames)} boards "
+                    f"for {len(episode.turns) + 1} observations; give one for each, the final one "
+                    "last"
+                )
+    return "every observation has a board"
+
+
 CHECKS: tuple[Callable[[Subject], str], ...] = (
     constants,
     instructions,
@@ -288,6 +305,7 @@ CHECKS: tuple[Callable[[Subject], str], ...] = (
     any_text_is_an_action,
     snapshots,
     players,
+    drawing,
 )
 """Every check, in the order in which it runs."""
 

@@ -89,8 +89,21 @@ def described(name: str) -> dict[str, Any]:
         ],
         "diagnostics": type(env).diagnostics is not _base_diagnostics(),
         "published": of_task(name),
+        "paper": _paper(name),
         "measured": _measured(name),
         "example": transcript(play(env, player, 0, name)) if player else "",
+    }
+
+
+def _paper(name: str) -> dict[str, float]:
+    """Return the paper's mean returns by algorithm; empty for a task that it does not have."""
+    from lmrl.scoring.published import COLUMNS, PUBLISHED_SCORES
+
+    scores = PUBLISHED_SCORES.get(name, {})
+    return {
+        COLUMNS[algorithm]: score.returned
+        for algorithm, score in scores.items()
+        if score.returned is not None
     }
 
 
@@ -156,6 +169,13 @@ def _scores(record: dict[str, Any]) -> list[str]:
         )
     if not record["measured"]:
         lines.append("  none")
+    if record["paper"]:
+        from lmrl.scoring.published import RETURNS_SOURCE
+
+        lines.append(f"\npublished returns ({RETURNS_SOURCE})")
+        lines.append(
+            "  " + ", ".join(f"{name} {value:g}" for name, value in record["paper"].items())
+        )
     found = record["published"]
     if found:
         lines += [
