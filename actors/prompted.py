@@ -18,21 +18,17 @@ from typing import Any
 
 from actors.chat.config import Message
 from actors.chat.model import RetryingChatModel
-from actors.chat.replies import NOTHING, read_action
 from lmrl.data.store import load
 from lmrl.env import TextEnv
 from lmrl.episode import ContextTooLong, Episode, play
 from lmrl.errors import DataError
 from lmrl.seeds import request_seed
 from lmrl.tasks import make
+from lmrl.tokens.format import LEFT_OUT, FormatConfig, rules
+from lmrl.tokens.replies import NOTHING, read_action
 from lmrl.trajectory import Trajectory
 
-FORM = (
-    "Each of your messages is the next action alone: one line, without an explanation, without "
-    "quotation marks, and with nothing before or after it."
-)
 NEW_EPISODE = "A new episode begins."
-LEFT_OUT = "(Earlier messages are left out.)"
 
 SHOT_TURNS = 8
 """Largest number of turns of an example in tasks whose policy gets a window of the episode. In such
@@ -86,7 +82,7 @@ class Prompted:
     def play(
         self, env: TextEnv, seed: int, task: str = "", options: Mapping[str, Any] | None = None
     ) -> Trajectory:
-        """Return one episode; `info["malformed"]` is the number of replies without an action.
+        """Return one episode. Replies without an action are malformed turns.
 
         For such a reply the task gets an empty action, which its rules treat as illegal.
 
@@ -102,20 +98,18 @@ class Prompted:
         """
         episode = Episode(env, seed, name=task, options=options)
         shots = [_items(shot, env) for shot in self.shots]
-        malformed = 0
         while not episode.done:
             chat = self._fitting(env, shots, episode)
             action = read_action(
                 self.model.reply(chat, request_seed(SEED, episode.seed, len(episode.turns)))
             )
-            malformed += not action
-            episode.act(action.partition(env.stop)[0] + env.stop)
+            text = action.partition(env.stop)[0]
+            episode.act(text + env.stop, malformed=not text)
         played = episode.trajectory(self.model.name)
         facts = {
             "model": self.model.name,
             "model_version": self.model.version,
             "shots": len(self.shots),
-            "malformed": malformed,
         }
         return replace(played, info={**played.info, **facts})
 
@@ -163,8 +157,8 @@ def conversation(
         shots: texts of each example episode, whose first and last text are observations.
         items: texts of the running episode that the policy gets; the last one is an observation.
     """
-    rules = f"{env.instructions} {FORM}".strip()
-    chat: list[dict[str, str]] = [{"role": "system", "content": rules}]
+    system = rules(env.instructions, FormatConfig())
+    chat: list[dict[str, str]] = [{"role": "system", "content": system}]
     for texts in [*shots, items]:
         begin = [NEW_EPISODE] if shots else []
         first_is_action = len(texts) % 2 == 0

@@ -32,13 +32,14 @@ from actors.messages import (
     Request,
     SamplerStale,
 )
-from lmrl.codec import Codec
 from lmrl.env import Player
 from lmrl.episode import Episode, Reply
 from lmrl.errors import RunError
 from lmrl.schema import to_table
 from lmrl.seeds import player_rng, request_seed
 from lmrl.tasks import make, make_answered
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import FormatConfig
 from lmrl.trajectory import Trajectory
 
 ENGINE_FAILURES = 3
@@ -151,6 +152,7 @@ class Simulator:
             it fails. Names, because Ray cannot promise to keep handles in the arguments of an actor
             that it may have to restart.
         checkpoint: checkpoint directory with the policy's tokenizer.
+        form: format of the policy's contexts and replies.
         max_context: largest number of tokens of a context.
         config: settings of the simulators.
         chat: settings of the model that answers for the task; None is the task's own scripted
@@ -163,6 +165,7 @@ class Simulator:
         self,
         samplers: list[str],
         checkpoint: str,
+        form: FormatConfig,
         max_context: int,
         config: SimulatorConfig,
         chat: ChatConfig | None = None,
@@ -171,7 +174,7 @@ class Simulator:
     ) -> None:
         self.samplers = [ray.get_actor(name) for name in samplers]
         self.max_context, self.config = max_context, config
-        self.codec = Codec.load(checkpoint)
+        self.codec = Codec.load(checkpoint, form)
         self.jobs = 0
         self.oracle: RetryingChatModel | None = None
         if chat is not None:

@@ -36,7 +36,7 @@ def make_checkpoint(folder: Path) -> None:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from lmrl.codec import train_tokenizer
+    from lmrl.tokens.tokenizer import train_tokenizer
 
     train_tokenizer(["a b c"], 260, folder)
     torch.manual_seed(0)

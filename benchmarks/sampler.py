@@ -29,8 +29,9 @@ from cluster.presets import preset
 from cluster.source import sample_texts
 from cluster.startup.ray_session import ray_session
 from learners.checkpoints.initial import context_of, make_start
-from lmrl.codec import Codec
 from lmrl.schema import from_table
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import FormatConfig
 from lmrl.trajectory import Ids
 
 
@@ -48,12 +49,12 @@ def through_actors(
     """
     context = context_of(Path(checkpoint))
     codec = Codec.load(checkpoint)
-    stop = codec.stop_ids("\n")
+    stop = codec.format.stop_ids("\n")
     sampler = Sampler.options(name=f"sampler-{width}").remote(  # type: ignore[attr-defined]
         checkpoint, SamplerConfig(), context, stop, "cpu", 0
     )
     simulator = Simulator.remote(  # type: ignore[attr-defined]
-        [f"sampler-{width}"], checkpoint, context - max_tokens, SimulatorConfig()
+        [f"sampler-{width}"], checkpoint, FormatConfig(), context - max_tokens, SimulatorConfig()
     )
     decoding = Decoding(max_tokens=max_tokens)
 
@@ -95,7 +96,11 @@ def alone(checkpoint: str, contexts: list[Ids], width: int, max_tokens: int) -> 
     """
     codec = Codec.load(checkpoint)
     engine = VLLMEngine(
-        checkpoint, SamplerConfig(), context_of(Path(checkpoint)), codec.stop_ids("\n"), "cpu"
+        checkpoint,
+        SamplerConfig(),
+        context_of(Path(checkpoint)),
+        codec.format.stop_ids("\n"),
+        "cpu",
     )
     engine.serve(0)
     decoding = Decoding(max_tokens=max_tokens)

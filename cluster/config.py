@@ -72,6 +72,7 @@ class RolloutConfig:
             changes, so their number is computed from the mean length in the last update.
         min_episodes, max_episodes: bounds of the number of episodes per update.
         max_tokens: largest number of tokens of an action.
+        thought_tokens: largest number of tokens of the thoughts before an action.
         in_flight: largest number of episodes that run at one time.
     """
 
@@ -79,6 +80,7 @@ class RolloutConfig:
     min_episodes: Annotated[int, COUNT, _ROUNDS] = 64
     max_episodes: Annotated[int, COUNT, _ROUNDS] = 256
     max_tokens: Annotated[int, COUNT] = 16
+    thought_tokens: Annotated[int, COUNT, Used("thinks", "with model.thinking on")] = 256
     in_flight: Annotated[int, COUNT] = 256
 
 

@@ -32,6 +32,7 @@ from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
 from lmrl.runs.trackers import check_service
 from lmrl.tasks import make
+from lmrl.tokens.format import FormatConfig
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,25 @@ class Experiment:
 
     @property
     def max_context(self) -> int:
-        """Largest number of tokens of a turn's context: the model's context minus an action."""
-        return self.model.context - self.rollouts.max_tokens
+        """Largest number of tokens of a turn's context: the model's context minus a reply."""
+        return self.model.context - self.format.reply_tokens
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the policy thinks before each action."""
+        return self.model.thinking == "on"
+
+    @property
+    def format(self) -> FormatConfig:
+        """What the policy reads around the texts of an episode, and the limits of its replies."""
+        model, rollouts = self.model, self.rollouts
+        return FormatConfig(
+            "plain" if model.path is None else model.format,
+            model.system,
+            self.thinks,
+            rollouts.thought_tokens,
+            rollouts.max_tokens,
+        )
 
     @property
     def may_use_gpu(self) -> bool:
@@ -181,9 +199,9 @@ class Experiment:
             )
         if self.max_context < 1:
             raise UsageError(
-                f"model.context {self.model.context} leaves no space for an action of "
-                f"{self.rollouts.max_tokens} tokens (rollouts.max_tokens); raise model.context or "
-                "lower rollouts.max_tokens"
+                f"model.context {self.model.context} leaves no space for a reply of "
+                f"{self.format.reply_tokens} tokens (rollouts.max_tokens, with thoughts "
+                "rollouts.thought_tokens too); raise model.context or lower these"
             )
         if self.model.path is None and self.model.width % self.model.heads:
             raise UsageError(
@@ -207,7 +225,7 @@ class Experiment:
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
                     "only; give the plain policy that its run started from"
                 )
-            check_checkpoint(Path(self.model.path))
+            check_checkpoint(Path(self.model.path), self.format)
             if positions < self.model.context:
                 raise UsageError(
                     f"model.context {self.model.context} exceeds the {positions} positions of "

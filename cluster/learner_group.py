@@ -63,6 +63,7 @@ class LearnerGroup:
                 device,
                 exp.seed,
                 exp.updates,
+                exp.format,
             )
             for rank, slot in enumerate(slots)
         ]

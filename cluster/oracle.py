@@ -15,10 +15,10 @@ from actors.sampler import Sampler
 from cluster.waits import fetch
 from learners.checkpoints.gguf import resolve
 from learners.checkpoints.initial import context_of
-from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.episode import play
 from lmrl.tasks import make, make_answered
+from lmrl.tokens.codec import Codec
 from lmrl.trajectory import Trajectory
 
 

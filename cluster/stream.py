@@ -140,7 +140,7 @@ def training_job(fleet: Fleet, seeds: list[int], update: int, label: str) -> Job
         label: name of the policy, for the record.
     """
     exp = fleet.experiment
-    decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=decoding_seed(exp.seed, update))
+    decoding = Decoding(max_tokens=exp.format.reply_tokens, seed=decoding_seed(exp.seed, update))
     return Job(exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight)
 
 
@@ -155,7 +155,7 @@ def evaluation_job(fleet: Fleet, seeds: list[int], label: str, player: str = "")
     """
     exp = fleet.experiment
     decoding = Decoding(
-        max_tokens=exp.rollouts.max_tokens,
+        max_tokens=exp.format.reply_tokens,
         temperature=exp.evaluation.temperature,
         seed=EVALUATION_DECODING_SEED,
     )

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from learners.batch import Batch
 from lmrl.errors import DataError
-from lmrl.trajectory import TRUNCATED, Ids, Trajectory, Turn, fitting_span
+from lmrl.tokens.context import Ids, Items
+from lmrl.trajectory import TRUNCATED, Trajectory, Turn
 
 
 def collate(
@@ -18,6 +19,7 @@ def collate(
     observations: bool = False,
     strided: bool = False,
     bootstrap: Literal["reply", "action"] = "reply",
+    malformed_penalty: float = 0.0,
 ) -> Batch:
     """Return the batch of some episodes.
 
@@ -34,6 +36,7 @@ def collate(
             learning only.
         bootstrap: state from which a truncated episode is bootstrapped: the one after the
             environment's last `reply`, or the one after the last `action`.
+        malformed_penalty: reward that a malformed turn loses, in reward units.
 
     Raises:
         DataError: if an action or a first context has no tokens, or an observation alone exceeds
@@ -41,9 +44,10 @@ def collate(
     """
     columns = _Columns()
     for episode, trajectory in enumerate(t.executed() for t in trajectories):
-        spans = _spans(trajectory, context, strided)
-        _add(columns, episode, trajectory, spans, observations, bootstrap)
-    return columns.batch(len(trajectories))
+        items = trajectory.items()
+        spans = _spans(trajectory, items, context, strided)
+        _add(columns, episode, trajectory, items, spans, observations, bootstrap)
+    return columns.batch(len(trajectories), malformed_penalty)
 
 
 @dataclass
@@ -97,14 +101,14 @@ class _Columns:
         """Add the state after `length` tokens of the open segment, where an episode was cut."""
         self.bootstraps.append((episode, self.open_segment, length - 1))
 
-    def batch(self, episodes: int) -> Batch:
-        """Return the columns as arrays."""
+    def batch(self, episodes: int, malformed_penalty: float) -> Batch:
+        """Return the columns as arrays; see `collate`."""
         counts = np.array([len(turn.action_ids) for turn in self.turns], np.int64)
         total = int(counts.sum())
         ends = np.cumsum(counts) - 1
         reward = np.zeros(total, np.float32)
         turn_end = np.zeros(total, np.bool_)
-        reward[ends] = [turn.reward for turn in self.turns]
+        reward[ends] = [turn.reward - malformed_penalty * turn.malformed for turn in self.turns]
         turn_end[ends] = True
         episode = np.repeat(np.array(self.turn_episode, np.int64), counts)
         starts = [position for _, _, position in self.bootstraps]
@@ -144,7 +148,7 @@ class _Columns:
         return follow
 
 
-def _spans(trajectory: Trajectory, context: int, strided: bool) -> list[int]:
+def _spans(trajectory: Trajectory, items: Items, context: int, strided: bool) -> list[int]:
     """Return for each observation how many of the newest items its context has.
 
     The last observation of an episode counts if the episode was cut.
@@ -152,18 +156,17 @@ def _spans(trajectory: Trajectory, context: int, strided: bool) -> list[int]:
     Raises:
         DataError: if an observation alone exceeds `context`.
     """
-    lengths = [len(item) for item in trajectory.item_ids()]
     wanted = [turn.span for turn in trajectory.turns]
     wanted += [trajectory.final_span] if trajectory.ending == TRUNCATED else []
     spans, opened = [], 0
     for index, span in enumerate(wanted):
         end = 2 * index + 1
-        fitting = fitting_span(lengths[:end], span, context)
+        fitting = items.fitting(end, span, context)
         if fitting == 0:
             raise DataError(
-                f"an observation of {lengths[end - 1]} tokens in task {trajectory.task}, seed "
-                f"{trajectory.seed}, exceeds the context of {context}; give the model a longer "
-                "one (model.context)"
+                f"an observation of {len(items.context(end, 1))} tokens in task "
+                f"{trajectory.task}, seed {trajectory.seed}, exceeds the context of {context}; "
+                "give the model a longer one (model.context)"
             )
         if strided:
             if opened < end - fitting:
@@ -177,26 +180,26 @@ def _add(
     columns: _Columns,
     episode: int,
     trajectory: Trajectory,
+    items: Items,
     spans: Sequence[int],
     observations: bool,
     bootstrap: str,
 ) -> None:
     """Add an episode; `spans` is how many items each context has."""
-    items = trajectory.item_ids()
     parts: list[Ids] = []
     length = turns = before = 0
     for index, span in enumerate(spans):
         end = 2 * index + 1
         if parts and span == before + 2:  # the context goes on where the last turn ended
-            context = items[end - 1 : end]
+            context = [items.ids[end - 1]]
         else:
             if parts:
                 columns.close(parts, turns)
-            context, parts, length, turns = items[end - span : end], [], 0, 0
+            context, parts, length, turns = items.parts(end, span), [], 0, 0
         parts += context
-        length += sum(len(item) for item in context)
-        if observations and len(items[end - 1]):
-            columns.observe(items[end - 1], length - len(items[end - 1]))
+        length += sum(len(part) for part in context)
+        if observations and len(context[-1]):
+            columns.observe(context[-1], length - len(context[-1]))
         before = span
         if index == len(trajectory.turns):  # the state in which the episode was cut
             if bootstrap == "reply":

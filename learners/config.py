@@ -66,6 +66,8 @@ class LearnerConfig:
         micro_tokens: largest number of tokens of one forward pass, padding included.
         windows: rule that makes rows of histories longer than the task's window, see
             `learners.collate.collate`; `strided` is for learning from data sets.
+        malformed_penalty: reward that a reply without an action loses in training, in reward units;
+            scores do not have it.
         max_skips: number of optimiser steps in a row without a finite gradient that ends the run.
         inspected: number of episodes of each round and of each score whose log-probabilities,
             entropies, values and advantages the run records for reports; 0 records none.
@@ -77,6 +79,7 @@ class LearnerConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     micro_tokens: Annotated[int, COUNT] = 16384
     windows: Literal["exact", "strided"] = "exact"
+    malformed_penalty: Annotated[float, NOT_NEGATIVE] = 0.0
     max_skips: Annotated[int, COUNT] = 3
     inspected: Annotated[int, NOT_NEGATIVE] = 4
     timeout: Annotated[float, POSITIVE] = 600.0

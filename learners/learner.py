@@ -45,9 +45,10 @@ from learners.networks.outputs import Inputs
 from learners.networks.target import bootstrap_columns, target_of
 from learners.networks.values import ValueNetwork
 from learners.process_group import TorchProcessGroup, join_group, shares
-from lmrl.codec import Codec
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_returns
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import FormatConfig
 from lmrl.trajectory import Ids
 
 
@@ -64,6 +65,7 @@ class Learner:
         device: `cpu` or `cuda`.
         seed: seed of minibatch order and head initialisation.
         updates: number of updates of the whole run, for a decaying schedule.
+        form: format of the policy's contexts and replies; None is plain text.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Learner:
         device: str = "cpu",
         seed: int = 0,
         updates: int = 1,
+        form: FormatConfig | None = None,
     ) -> None:
         if device == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
@@ -87,7 +90,7 @@ class Learner:
         self.algorithm, self.config, self.context = algorithm, config, context
         self.device = torch.device(device)
         self.group = TorchProcessGroup(rank, world, device)
-        self.codec = Codec.load(checkpoint)
+        self.codec = Codec.load(checkpoint, form)
         self.checkpoint = checkpoint
         self.state = algorithm.start_state()
         self.rng = np.random.default_rng([seed, rank])
@@ -185,6 +188,7 @@ class Learner:
             self.algorithm.observations,
             self.config.windows == "strided",
             target_config.bootstrap if target_config else "reply",
+            self.config.malformed_penalty,
         )
 
     def _old_outputs(self, batch: Batch) -> OldOutputs:

@@ -19,9 +19,10 @@ from learners.checkpoints.guided import read_guidance
 from learners.networks.causal_lm import CausalLM, load_causal_lm
 from learners.networks.guidance import action_values
 from learners.networks.heads import Head
-from lmrl.codec import Codec
 from lmrl.episode import Reply
 from lmrl.errors import UsageError
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import FormatConfig
 from lmrl.trajectory import Ids
 
 Score = Literal["last", "sum"]
@@ -41,6 +42,8 @@ class Reranker:
         greedy: whether to take the best action; if not, one is drawn from the softmax of the
             scores.
         seed: seed of the draws.
+        form: format of the checkpoint's contexts; None is plain text.
+        instructions: rules of the task, for a chat.
 
     Raises:
         UsageError: if there are no actions, or the checkpoint cannot be read.
@@ -53,12 +56,15 @@ class Reranker:
         score: Score = "last",
         greedy: bool = True,
         seed: int = 0,
+        form: FormatConfig | None = None,
+        instructions: str = "",
     ) -> None:
         if not actions:
             raise UsageError("a reranker needs a finite set of actions, and the task has none")
-        self.codec = Codec.load(folder)
+        self.codec = Codec.load(folder, form)
+        self.instructions = instructions
         self.texts = tuple(actions)
-        self.actions = [self.codec.encode(action) for action in actions]
+        self.actions = [self.codec.format.action(action) for action in actions]
         self.score, self.greedy = score, greedy
         self.rng = np.random.default_rng(seed)
         self.guidance = read_guidance(folder)
@@ -136,7 +142,10 @@ class Reranker:
 
     def best(self, observation: str) -> str:
         """Return the best-scored action in a context that is one observation."""
-        return self.texts[int(self.scores(self.codec.encode(observation)).argmax())]
+        form = self.codec.format
+        opening, _ = form.beginning(self.instructions)
+        seen, _ = form.observation(observation, None)
+        return self.texts[int(self.scores(np.concatenate([opening, seen])).argmax())]
 
     def __call__(self, context: Ids) -> Reply:
         """Return an action for a context; this makes a `Reranker` a policy of `lmrl.episode`."""

@@ -2,7 +2,7 @@
 
 A task is a text environment in Gymnasium's shape without depending on it: `reset` returns
 `(text, info)`, and `step` returns a `Step`, which begins with `(text, reward, terminated,
-truncated, info)`. Tasks read and write text only; tokens belong to `lmrl.codec`.
+truncated, info)`. Tasks read and write text only; tokens belong to `lmrl.tokens.codec`.
 """
 
 import copy

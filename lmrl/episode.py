@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lmrl.codec import Codec
 from lmrl.env import Step, TextEnv
 from lmrl.errors import RunError
 from lmrl.seeds import player_rng
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.context import Items
 from lmrl.trajectory import (
     LAST_TEXT,
     NO_FLOATS,
@@ -25,7 +26,6 @@ from lmrl.trajectory import (
     Ids,
     Trajectory,
     Turn,
-    fitting_span,
     is_json,
 )
 
@@ -99,7 +99,8 @@ class Episode:
     ) -> None:
         self.env, self.seed, self.codec, self.max_context = env, seed, codec, max_context
         self.name, self.options = name, dict(options or {})
-        self.items: list[Ids] = []
+        beginning = codec.format.beginning(env.instructions) if codec else (NO_IDS, NO_IDS)
+        self.items = Items(*beginning)
         self.texts: list[str] = []  # text of each item
         self.turns: list[Turn] = []
         self.oldest = 0  # index of the oldest item that the policy may still see
@@ -115,7 +116,11 @@ class Episode:
             self.oldest = len(self.items)
         self.observation = text
         self.texts.append(text)
-        self.items.append(self.codec.encode(text) if self.codec else NO_IDS)
+        if self.codec is None:
+            self.items.add(NO_IDS)
+        else:
+            before = self.items.ids[-1] if len(self.items) else None
+            self.items.add(*self.codec.format.observation(text, before))
         self.span = self._span()
 
     def _span(self) -> int:
@@ -123,10 +128,11 @@ class Episode:
         available = shown(self.env, len(self.items) - self.oldest)
         if self.codec is None:
             return available
-        fits = fitting_span([len(item) for item in self.items], available, self.max_context)
+        fits = self.items.fitting(len(self.items), available, self.max_context)
         if fits == 0:
+            least = len(self.items.context(len(self.items), 1))
             raise ContextTooLong(
-                f"an observation of {len(self.items[-1])} tokens does not fit the context of "
+                f"an observation of {least} tokens does not fit the context of "
                 f"{self.max_context}: {self.observation[:80]!r}; give the policy a longer context "
                 "(model.context)"
             )
@@ -140,7 +146,7 @@ class Episode:
     @property
     def context(self) -> Ids:
         """Tokens `[C]` that the policy has to answer."""
-        return np.concatenate(self.items[-self.span :])
+        return self.items.context(len(self.items), self.span)
 
     @property
     def text(self) -> str:
@@ -150,18 +156,32 @@ class Episode:
     def reply(self, reply: Reply) -> None:
         """Apply the sampled tokens of an action: decode them once, and step the task."""
         assert self.codec is not None
-        text = self.codec.decode(reply.ids)
-        # A stop token may carry text beyond the stop text; a cut action gets the missing stop.
-        self.act(text.partition(self.env.stop)[0] + self.env.stop, reply)
+        action = self.codec.format.read(reply.ids, self.env.stop)
+        kept = slice(action.tokens)
+        said = Reply(reply.ids[kept], reply.logprobs[kept], reply.versions[kept])
+        # An action that a limit has cut gets the missing stop.
+        self._step(action.text + self.env.stop, said, action.cut, action.malformed)
 
-    def act(self, text: str, reply: Reply | None = None) -> None:
+    def act(self, text: str, malformed: bool = False) -> None:
         """Step the task with an action given as text.
+
+        Args:
+            text: the action, with the task's stop text.
+            malformed: whether the policy's reply had no action, see `Turn.malformed`.
 
         Raises:
             BadReward: if the reward is not a finite number.
             BadInfo: if a fact of the last step is not a JSON value, or a key of `info` is a field
                 of `Step`.
         """
+        if self.codec is None:
+            self._step(text, Reply(NO_IDS, NO_FLOATS, NO_IDS), False, malformed)
+            return
+        ids = self.codec.format.action(text)
+        said = Reply(ids, np.zeros(len(ids), np.float32), np.full(len(ids), -1, np.int32))
+        self._step(text, said, False, malformed)
+
+    def _step(self, text: str, said: Reply, cut: bool, malformed: bool) -> None:
         step = self.env.step(text)
         self._check_info(step)
         # Not what `float` accepts: a text "1" is an error of the task too.
@@ -170,23 +190,23 @@ class Episode:
                 f"the reward of turn {len(self.turns) + 1} is {step.reward!r} (task {self.name}, "
                 f"seed {self.seed}); a task has to give a finite number"
             )
-        said = reply or Reply(NO_IDS, NO_FLOATS, NO_IDS)
-        if reply is None and self.codec is not None:
-            ids = self.codec.encode(text)
-            said = Reply(ids, np.zeros(len(ids), np.float32), np.full(len(ids), -1, np.int32))
+        last = len(self.items) - 1
         self.turns.append(
             Turn(
                 self.observation,
-                self.items[-1],
+                self.items.ids[last],
                 self.span,
                 text,
                 said.ids,
                 said.logprobs,
                 said.versions,
                 float(step.reward),
+                self.items.leads[last],
+                cut,
+                malformed,
             )
         )
-        self.items.append(said.ids)
+        self.items.add(said.ids)
         self.texts.append(text)
         if step.truncated and step.final_observation is not None:
             # `text` announces the cut; a learner bootstraps from the state in which it happened.
@@ -224,11 +244,14 @@ class Episode:
             turns=tuple(self.turns),
             ending=self.ending,
             final=self.observation,
-            final_ids=self.items[-1],
+            final_ids=self.items.ids[-1],
             final_span=self.span,
             player=player,
             tokenizer=self.codec.fingerprint if self.codec else "",
             info=self.info,
+            final_lead=self.items.leads[-1],
+            opening=self.items.opening,
+            resuming=self.items.resuming,
         )
 
 

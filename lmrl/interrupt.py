@@ -27,8 +27,9 @@ def terminated() -> bool:
 def sigterm_raises() -> Iterator[None]:
     """Let SIGTERM raise `Terminated` within the block; outside the main thread, change nothing.
 
-    Ray raises `KeyboardInterrupt` instead where the signal arrives within one of its calls; that
-    leaves the block as `Terminated`.
+    Where the signal arrives within one of its calls, Ray raises `KeyboardInterrupt` instead, or
+    loses the exception. What the block then raises, of a process that the same signal has ended for
+    example, leaves it as `Terminated`.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -36,7 +37,7 @@ def sigterm_raises() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, _raise)
     try:
         yield
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Exception) as error:
         if _received.is_set() and not isinstance(error, Terminated):
             raise Terminated from error
         raise

@@ -14,7 +14,7 @@ import pyarrow as pa
 from lmrl.errors import DataError
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory, Turn
 
-VERSION = b"lmrl.trajectory.1"
+VERSION = b"lmrl.trajectory.2"
 
 _INTS = pa.list_(pa.int32())
 _FLOATS = pa.list_(pa.float32())
@@ -29,6 +29,9 @@ TURN = pa.struct(
         pa.field("logprobs", _FLOATS, nullable=False),
         pa.field("versions", _INTS, nullable=False),
         pa.field("reward", pa.float64(), nullable=False),
+        pa.field("lead", pa.int32(), nullable=False),
+        pa.field("cut", pa.bool_(), nullable=False),
+        pa.field("malformed", pa.bool_(), nullable=False),
     ]
 )
 
@@ -45,12 +48,26 @@ SCHEMA = pa.schema(
         pa.field("player", pa.string(), nullable=False),
         pa.field("tokenizer", pa.string(), nullable=False),
         pa.field("info", pa.string(), nullable=False),
+        pa.field("final_lead", pa.int32(), nullable=False),
+        pa.field("opening", _INTS, nullable=False),
+        pa.field("resuming", _INTS, nullable=False),
     ],
     metadata={b"format": VERSION},
 )
 
 
-PLAIN = ("task", "options", "seed", "ending", "final", "final_span", "player", "tokenizer", "info")
+PLAIN = (
+    "task",
+    "options",
+    "seed",
+    "ending",
+    "final",
+    "final_span",
+    "player",
+    "tokenizer",
+    "info",
+    "final_lead",
+)
 """Columns that are neither lists nor structs."""
 
 
@@ -71,6 +88,9 @@ def to_table(trajectories: Iterable[Trajectory]) -> pa.Table:
         _ragged([t.logprobs for t in turns], pa.float32()),
         _ragged([t.versions for t in turns], pa.int32()),
         pa.array([t.reward for t in turns], pa.float64()),
+        pa.array([t.lead for t in turns], pa.int32()),
+        pa.array([t.cut for t in turns], pa.bool_()),
+        pa.array([t.malformed for t in turns], pa.bool_()),
     ]
     struct = pa.StructArray.from_arrays(turn_columns, fields=list(TURN))
     offsets = _offsets([len(row.turns) for row in rows])
@@ -86,6 +106,9 @@ def to_table(trajectories: Iterable[Trajectory]) -> pa.Table:
         pa.array([r.player for r in rows], pa.string()),
         pa.array([r.tokenizer for r in rows], pa.string()),
         pa.array([_json(r, "info", r.info) for r in rows], pa.string()),
+        pa.array([r.final_lead for r in rows], pa.int32()),
+        _ragged([r.opening for r in rows], pa.int32()),
+        _ragged([r.resuming for r in rows], pa.int32()),
     ]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
@@ -191,6 +214,10 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
     _check_rewards(rewards, bounds)
     observation_ids, action_ids = _Ragged(field["observation_ids"]), _Ragged(field["action_ids"])
     logprobs, versions = _Ragged(field["logprobs"]), _Ragged(field["versions"])
+    leads = field["lead"].to_numpy()
+    cut, malformed = (
+        field[name].slice(low, high - low).to_pylist() for name in ("cut", "malformed")
+    )
     turns = [
         Turn(
             observations[i - low],
@@ -201,10 +228,15 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
             logprobs[i],
             versions[i],
             float(rewards[i]),
+            int(leads[i]),
+            cut[i - low],
+            malformed[i - low],
         )
         for i in range(low, high)
     ]
-    final_ids = _Ragged(column["final_ids"])
+    final_ids, opening, resuming = (
+        _Ragged(column[name]) for name in ("final_ids", "opening", "resuming")
+    )
     plain = {name: column[name].to_pylist() for name in PLAIN}
     return [
         Trajectory(
@@ -219,6 +251,9 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
             player=plain["player"][row],
             tokenizer=plain["tokenizer"][row],
             info=json.loads(plain["info"][row]),
+            final_lead=plain["final_lead"][row],
+            opening=opening[row],
+            resuming=resuming[row],
         )
         for row in range(batch.num_rows)
     ]

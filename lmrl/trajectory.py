@@ -4,20 +4,22 @@ and the learner collates.
 An episode is a list of *items*: observation, action, observation, action, ... A `Turn` is one
 observation with the action that answered it. What the sampler saw at a turn, its *context*, is the
 last `span` items up to and including the turn's observation, so that no context is stored twice and
-every one can be rebuilt token for token. `lmrl.schema` has the Arrow form.
+every one can be rebuilt token for token (`lmrl.tokens.context`). `lmrl.schema` has the Arrow form.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int32]
+from lmrl.tokens.context import NO_IDS as NO_IDS
+from lmrl.tokens.context import Ids as Ids
+from lmrl.tokens.context import Items, items_of, no_ids
+
 Floats = NDArray[np.float32]
 
-NO_IDS: Ids = np.empty(0, np.int32)
 NO_FLOATS: Floats = np.empty(0, np.float32)
 
 NO_SEED = -1
@@ -38,7 +40,6 @@ INFO_KEYS = {
     "oracle": "name of whoever answered for the task",
     "oracle_version": "version of the same",
     "oracle_malformed": "number of replies of the oracle that could not be read",
-    "malformed": "number of replies of a prompted policy that held no action",
     IMPORTED: "file that the episode was imported from",
     "side": "side of the person in an episode of a human study",
     "seconds": "seconds that the person took for each answer",
@@ -67,6 +68,10 @@ class Turn:
         logprobs: the sampler's log-probabilities of them `[A]`, in nats.
         versions: the weight version that sampled each of them `[A]`.
         reward: reward for the action.
+        lead: number of tokens of `observation_ids` that close the previous action and open the next
+            message; a context that begins with this observation leaves them out.
+        cut: whether the token limit ended the action.
+        malformed: whether the policy's reply held no action, so that the task got an empty one.
     """
 
     observation: str
@@ -77,6 +82,9 @@ class Turn:
     logprobs: Floats
     versions: Ids
     reward: float
+    lead: int = 0
+    cut: bool = False
+    malformed: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,6 +104,10 @@ class Trajectory:
         player: name of the policy that acted, for example `optimal`, or of a checkpoint.
         tokenizer: fingerprint of the tokenizer that made the ids; empty where there are none.
         info: facts of the last step, JSON values only; `INFO_KEYS` has the known keys.
+        final_lead: number of tokens of `final_ids` like `Turn.lead`.
+        opening: tokens before the first item of a context that begins with an observation `[O]`, in
+            a chat the system message.
+        resuming: the same for a context that begins with an action `[O']`.
     """
 
     task: str
@@ -109,6 +121,9 @@ class Trajectory:
     player: str = ""
     tokenizer: str = ""
     info: dict[str, Any] = field(default_factory=dict)
+    final_lead: int = 0
+    opening: Ids = field(default_factory=no_ids)
+    resuming: Ids = field(default_factory=no_ids)
 
     @property
     def imported(self) -> str:
@@ -128,7 +143,8 @@ class Trajectory:
     @property
     def tokens(self) -> int:
         """Number of tokens of the episode, each counted once."""
-        return self.action_tokens + sum(len(t.observation_ids) for t in self.turns)
+        seen = len(self.opening) + sum(len(t.observation_ids) for t in self.turns)
+        return self.action_tokens + seen
 
     @property
     def oldest_version(self) -> int:
@@ -151,23 +167,24 @@ class Trajectory:
             final=last.observation,
             final_ids=last.observation_ids,
             final_span=last.span,
+            final_lead=last.lead,
         )
 
-    def item_ids(self) -> list[Ids]:
+    def items(self) -> Items:
         """Return the tokens of every item in order, `final` last."""
-        items: list[Ids] = []
-        for turn in self.turns:
-            items += (turn.observation_ids, turn.action_ids)
-        items.append(self.final_ids)
-        return items
+        return items_of(
+            [(t.observation_ids, t.lead) for t in self.turns] + [(self.final_ids, self.final_lead)],
+            [turn.action_ids for turn in self.turns],
+            self.opening,
+            self.resuming,
+        )
 
     def contexts(self) -> Iterator[Ids]:
         """Yield the context of each turn, then the final context."""
-        items = self.item_ids()
+        items = self.items()
         spans = [turn.span for turn in self.turns] + [self.final_span]
         for index, span in enumerate(spans):
-            end = 2 * index + 1
-            yield np.concatenate(items[end - span : end])
+            yield items.context(2 * index + 1, span)
 
 
 def is_json(value: Any) -> bool:
@@ -199,26 +216,3 @@ def printable(text: str) -> str:
     """Return `text` on one line without control characters that could drive a terminal."""
     text = text.removesuffix("\n").replace("\n", " / ")
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
-
-
-def fitting_span(lengths: Sequence[int], span: int, limit: int) -> int:
-    """Return how many of the newest items fit a context of `limit` tokens.
-
-    Whole items are left out, oldest first, and what is left begins with an observation, unless
-    `span` itself fits.
-
-    Args:
-        lengths: tokens of each item up to the newest observation.
-        span: number of the newest items that the task would show.
-        limit: number of tokens.
-
-    Returns:
-        `span` or less; 0 if not even the newest item fits.
-    """
-    used = 0
-    for count in range(1, span + 1):
-        used += lengths[-count]
-        if used > limit:
-            fits = count - 1
-            return fits if fits % 2 else max(fits - 1, 0)
-    return span

@@ -8,8 +8,8 @@ from typing import Any
 
 from actors.chat.config import ChatConfig, ChatModel, ChatUsage, Message, ReplyTimeout
 from actors.chat.endpoint import Endpoint
-from actors.chat.replies import spoken
 from actors.chat.served import ServedChatModel
+from lmrl.tokens.replies import spoken
 
 log = logging.getLogger(__name__)
 

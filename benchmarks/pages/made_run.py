@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import write_table
 from lmrl.episode import play
 from lmrl.files import write_json
@@ -33,6 +32,8 @@ from lmrl.runs.names import (
 from lmrl.schema import to_table
 from lmrl.scoring.score import score
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.tokenizer import train_tokenizer
 from lmrl.trajectory import Trajectory
 
 QUANTITIES = ("log_prob", "entropy", "value", "advantage")

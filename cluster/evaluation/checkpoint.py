@@ -21,10 +21,10 @@ from cluster.waits import fetch
 from learners.algorithms.bc import BC
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, context_of
-from lmrl.codec import Codec
 from lmrl.errors import RunError, UsageError
 from lmrl.schema import from_table
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
 
 
 def serving_experiment(
@@ -62,9 +62,13 @@ def serving_experiment(
         algorithm=BC(),
         options=options,
         model=ModelConfig(
-            path=str(checkpoint), context=min(positions, context or made.model.context)
+            path=str(checkpoint),
+            context=min(positions, context or made.model.context),
+            format=made.model.format,
+            system=made.model.system,
+            thinking=made.model.thinking,
         ),
-        rollouts=RolloutConfig(max_tokens=max_tokens),
+        rollouts=RolloutConfig(max_tokens=max_tokens, thought_tokens=made.rollouts.thought_tokens),
         evaluation=sizes,
         sampler=replace(made.sampler, count=1),
         oracle=oracle or made.oracle,
@@ -192,7 +196,7 @@ def checkpoint_target(
             f"{checkpoint} is a plain policy, so it has no beta; --beta is for value-guided ones, "
             "like those that ILQL and MC train"
         )
-    codec = Codec.load(checkpoint)
+    codec = Codec.load(checkpoint, exp.format)
     with ray_session(), launch(exp, checkpoint.resolve(), learners=False) as fleet:
         yield Checkpoint(fleet, codec, str(checkpoint))
 

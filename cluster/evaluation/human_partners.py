@@ -13,11 +13,11 @@ from cluster.startup.launch import launch
 from cluster.startup.ray_session import ray_session
 from cluster.stream import evaluation_job
 from cluster.waits import fetch
-from lmrl.codec import Codec
 from lmrl.env import TextEnv
 from lmrl.episode import Episode, Reply
 from lmrl.human.policies import Game
 from lmrl.seeds import request_seed
+from lmrl.tokens.codec import Codec
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def serving_partners(
             path = Path(name).resolve()
             fleet = stack.enter_context(launch(exp, path, learners=False))
             decoding = evaluation_job(fleet, [], name).decoding
-            codec = Codec.load(path)
+            codec = Codec.load(path, exp.format)
             timeout = exp.simulator.reply_timeout
             served[name] = ServedPartner(
                 fleet.samplers[0], codec, exp.max_context, decoding, timeout

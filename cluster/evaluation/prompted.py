@@ -16,7 +16,7 @@ from actors.prompted import Prompted, examples
 from cluster import oracle as answering
 from cluster.config import EvaluationConfig
 from cluster.evaluation.scripted import answering_model, count_oracle
-from cluster.evaluation.suite import ChatUsageReport, Setting, malformed
+from cluster.evaluation.suite import ChatUsageReport, Setting
 from cluster.startup.ray_session import ray_session
 from lmrl.episode import ContextTooLong
 from lmrl.errors import UsageError
@@ -70,7 +70,8 @@ class PromptedModel:
         except ContextTooLong as error:
             raise UsageError(str(error)) from error
         usage = asdict(model.take_usage())
-        self.asked.count("model", model.name, usage, malformed(played, "malformed"))
+        without_action = sum(turn.malformed for episode in played for turn in episode.turns)
+        self.asked.count("model", model.name, usage, without_action)
         count_oracle(self.asked, self.oracle, played)
         return to_table(played)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from cluster.fields import recorded
 from learners.checkpoints.initial import context_of
 from learners.rerank import Reranker
 from learners.rerank import Score as RerankScore
@@ -13,6 +14,7 @@ from lmrl.episode import Episode, rollout
 from lmrl.schema import to_table
 from lmrl.scoring.score import Score, score
 from lmrl.tasks import make
+from lmrl.tokens.format import FormatConfig
 
 
 def score_reranked(
@@ -40,7 +42,9 @@ def score_reranked(
         UsageError: if the task has no finite set of actions, or the checkpoint cannot be read.
     """
     env = make(task, **options)
-    policy = Reranker(checkpoint, env.actions, how, greedy)
+    made = recorded(checkpoint)
+    form = made.format if made else FormatConfig("auto")
+    policy = Reranker(checkpoint, env.actions, how, greedy, 0, form, env.instructions)
     limit = context_of(checkpoint) - max(len(action) for action in policy.actions)
     played = [
         rollout(Episode(env, seed, policy.codec, limit, task, options), policy, f"rerank {how}")

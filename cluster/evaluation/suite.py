@@ -73,14 +73,13 @@ class ChatUsageReport:
         return {what: {"name": self.names[what], **n} for what, n in self.models.items()}
 
 
-def malformed(episodes: Iterable[Trajectory], fact: str = "oracle_malformed") -> int:
-    """Return the number of replies in episodes that could not be read.
+def malformed(episodes: Iterable[Trajectory]) -> int:
+    """Return the number of replies of a model that answers for the task which could not be read.
 
     Args:
-        episodes: episodes in which a model replied.
-        fact: key of `Trajectory.info` that has the number.
+        episodes: episodes in which the model replied.
     """
-    return sum(int(episode.info.get(fact, 0)) for episode in episodes)
+    return sum(int(episode.info.get("oracle_malformed", 0)) for episode in episodes)
 
 
 class EvaluationTarget(Protocol):

@@ -19,7 +19,8 @@ def rollout_metrics(batch: UpdateBatch, actions: Collection[str] = ()) -> dict[s
         actions: every legal action of the task; empty if they are not always the same few.
     """
     mean, length = mean_return(batch.tables)
-    said = pa.concat_tables(batch.tables)["turns"].combine_chunks().flatten().field("action")
+    turns = pa.concat_tables(batch.tables)["turns"].combine_chunks().flatten()
+    said = turns.field("action")
     seconds = max(batch.seconds, 1e-9)
     found = {
         "rollout/return_mean": mean,
@@ -29,6 +30,8 @@ def rollout_metrics(batch: UpdateBatch, actions: Collection[str] = ()) -> dict[s
         "rollout/tokens_per_s": batch.tokens / seconds,
         "rollout/staleness": float(batch.staleness),
         "rollout/empty_actions": _share(pc.equal(pc.utf8_trim_whitespace(said), "")),
+        "rollout/cut_actions": _share(turns.field("cut")),
+        "rollout/malformed_actions": _share(turns.field("malformed")),
     }
     if actions:
         known = pa.array(sorted(actions), said.type)

@@ -24,12 +24,12 @@ from cluster.oracle import chat_actors
 from cluster.startup.bundles import bundles
 from cluster.startup.ray_session import ended_in_time
 from cluster.waits import answers_of
-from lmrl.codec import Codec
 from lmrl.env import TextEnv
-from lmrl.episode import play
+from lmrl.episode import Episode, play
 from lmrl.errors import RunError, UsageError
 from lmrl.screen import Screen
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
@@ -104,13 +104,13 @@ def check_context(exp: Experiment, codec: Codec, env: TextEnv) -> None:
     Raises:
         UsageError: if it is too short; the message has the needed number of tokens.
     """
-    text, _ = env.reset(seed=exp.seed)
-    needed = len(codec.encode(text))
+    needed = len(Episode(env, exp.seed, codec).context)
     if needed > exp.max_context:
+        reply = exp.format.reply_tokens
         raise UsageError(
             f"model.context {exp.model.context} is too short for one turn of {exp.task}: its "
-            f"first observation has {needed} tokens and an action up to {exp.rollouts.max_tokens}; "
-            f"set model.context to {needed + exp.rollouts.max_tokens} or more"
+            f"first context has {needed} tokens and a reply up to {reply}; set model.context to "
+            f"{needed + reply} or more"
         )
 
 
@@ -135,7 +135,7 @@ def launch(
         UsageError: if the placement exceeds the resources, or the context is too short.
         RunError: if actors are not placed or started in time.
     """
-    codec = Codec.load(checkpoint)
+    codec = Codec.load(checkpoint, exp.format)
     env = make(exp.task, **exp.options)
     check_context(exp, codec, env)
     device = choose_device(exp, ray.cluster_resources(), learners)
@@ -150,7 +150,7 @@ def launch(
             if learners
             else None
         )
-        stop_ids = codec.stop_ids(env.stop)
+        stop_ids = codec.format.stop_ids(env.stop)
         sampler_names = _names(group, "sampler", exp.sampler.count)
         samplers = [
             Sampler.options(**_slot(group, slots), name=name).remote(  # type: ignore[attr-defined]
@@ -175,6 +175,7 @@ def launch(
             Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
                 sampler_names[i % len(samplers) :] + sampler_names[: i % len(samplers)],
                 str(checkpoint),
+                exp.format,
                 exp.max_context,
                 exp.simulator,
                 chat,

@@ -29,6 +29,7 @@ SHARED = (
     "push",
     "oracle",
     "rollouts.max_tokens",
+    "rollouts.thought_tokens",
 )
 """Fields that the training of a start policy shares with the run."""
 
@@ -118,7 +119,11 @@ def start_experiment(exp: Experiment) -> Experiment:
         simulator=exp.simulator,
         placement=exp.placement,
         push=exp.push,
-        rollouts=replace(base.rollouts, max_tokens=exp.rollouts.max_tokens),
+        rollouts=replace(
+            base.rollouts,
+            max_tokens=exp.rollouts.max_tokens,
+            thought_tokens=exp.rollouts.thought_tokens,
+        ),
         # This run scores its start policy itself, on its own seeds.
         evaluation=replace(base.evaluation, episodes=32, start_episodes=0, random=False),
     )

@@ -8,9 +8,9 @@ import contextlib
 import importlib.util
 from pathlib import Path
 
-from lmrl.codec import name_portable_class
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder
+from lmrl.tokens.tokenizer import name_portable_class
 
 SMOLLM2 = "smollm2"
 """Short name of SmolLM2-135M-Instruct (Allal et al. 2025, arXiv:2502.02737; Apache-2.0), whose file

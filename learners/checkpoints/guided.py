@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from learners.algorithms.base import Algorithm, ValueGuidance
-from lmrl.codec import name_portable_class
 from lmrl.files import atomic_folder
+from lmrl.tokens.tokenizer import name_portable_class
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,12 +8,16 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from lmrl.codec import Codec, train_tokenizer
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder
 from lmrl.limits import COUNT, NOT_NEGATIVE, Range, Used
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import FormatConfig, FormatKind
+from lmrl.tokens.tokenizer import train_tokenizer
+
+_CHAT = Used("model.may_chat", "by models with a chat template")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,11 @@ class ModelConfig:
             below, with a byte-level BPE tokenizer of the task's texts.
         pretrained: whether a run without `path` is refused, instead of training random weights.
         context: largest number of tokens of context and action together.
+        format: what the model reads around the texts of an episode: `plain` is nothing, `chat` is
+            the messages of its own chat template, `auto` is chat if the checkpoint has a template.
+        system: text that begins the system message of a chat, before the rules of the task.
+        thinking: whether the model thinks before each action of a chat: `off` or `on`. Templates
+            that know the switch `enable_thinking` get it.
         layers, width, heads: number of layers, hidden width, and number of attention heads of the
             random model.
         init_std: standard deviation of the random model's weights; output projections get half of
@@ -40,6 +49,9 @@ class ModelConfig:
     path: str | None = None
     pretrained: bool = False
     context: Annotated[int, COUNT] = 512
+    format: FormatKind = "auto"
+    system: Annotated[str, _CHAT] = ""
+    thinking: Annotated[Literal["off", "on"], _CHAT] = "off"
     layers: Annotated[int, COUNT, Used("not model.path")] = 2
     width: Annotated[int, COUNT, Used("not model.path")] = 64
     heads: Annotated[int, COUNT, Used("not model.path")] = 2
@@ -47,6 +59,11 @@ class ModelConfig:
     vocabulary: Annotated[int, Range(low=257), Used("not model.path")] = 384
     lines: Annotated[int, NOT_NEGATIVE, Used("not model.path")] = 0
     line_std: Annotated[float, NOT_NEGATIVE, Used("model.lines")] = 0.1
+
+    @property
+    def may_chat(self) -> bool:
+        """Whether the model may read the messages of a chat."""
+        return self.path is not None and self.format != "plain"
 
 
 def make_start(config: ModelConfig, texts: Iterable[str], folder: Path, seed: int) -> None:
@@ -163,8 +180,12 @@ POST_PROCESSING = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 """Configuration fields by which models change their logits (Gemma-2, Cohere, Granite)."""
 
 
-def check_checkpoint(path: Path) -> None:
+def check_checkpoint(path: Path, form: FormatConfig | None = None) -> None:
     """Refuse an incomplete checkpoint directory, before anything expensive starts.
+
+    Args:
+        path: checkpoint directory.
+        form: format that its tokenizer has to support; None is plain text.
 
     Raises:
         UsageError: if its configuration, weights or tokenizer are missing or cut off, or if the
@@ -201,7 +222,7 @@ def check_checkpoint(path: Path) -> None:
             raise UsageError(
                 f"{file} is cut off or not a weights file ({error}); copy the checkpoint again"
             ) from error
-    Codec.load(path)
+    Codec.load(path, form)
 
 
 def context_of(path: Path) -> int:

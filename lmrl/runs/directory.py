@@ -256,9 +256,10 @@ class RunDirectory:
 
 def _ended(error: BaseException) -> dict[str, str]:
     """Return the last status of a run that raised."""
+    if isinstance(error, Terminated) or terminated():
+        return {"phase": "terminated"}
     if isinstance(error, KeyboardInterrupt):
-        by_sigterm = isinstance(error, Terminated) or terminated()
-        return {"phase": "terminated" if by_sigterm else "interrupted"}
+        return {"phase": "interrupted"}
     return {"phase": "stopped", "error": f"{type(error).__name__}: {error}"}
 
 

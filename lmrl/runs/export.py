@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lmrl.codec import Codec
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder, strict_json
 from lmrl.runs.names import CONFIG, MARKER, RECORD, SUMMARY, checkpoint
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import FormatConfig
 
 VALUE_GUIDED = "ValueGuidedForCausalLM"
 """Architecture of value-guided policies, `learners.checkpoints.guided.ARCHITECTURE`."""
@@ -60,12 +61,24 @@ def export(run: Path, out: Path, name: str = "last") -> dict[str, Any]:
         for path in [source / file for file in FILES] + sorted(source.glob("*.safetensors*")):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
-        stops = Codec.load(source).stop_ids(make(config["task"], **config["options"]).stop)
+        codec = Codec.load(source, _format(config))
+        stops = codec.format.stop_ids(make(config["task"], **config["options"]).stop)
         (folder / "generation_config.json").write_text(
             strict_json(_generation(config, stops), indent=2) + "\n"
         )
         (folder / "README.md").write_text(card(facts, out.name))
     return facts
+
+
+def _format(config: Mapping[str, Any]) -> FormatConfig:
+    model, rollouts = config["model"], config["rollouts"]
+    return FormatConfig(
+        model["format"] if model["path"] else "plain",
+        model["system"],
+        model["thinking"] == "on",
+        rollouts["thought_tokens"],
+        rollouts["max_tokens"],
+    )
 
 
 def _generation(config: Mapping[str, Any], stops: list[int]) -> dict[str, Any]:
@@ -78,7 +91,7 @@ def _generation(config: Mapping[str, Any], stops: list[int]) -> dict[str, Any]:
     temperature = config["evaluation"]["temperature"]
     return {
         "eos_token_id": stops,
-        "max_new_tokens": config["rollouts"]["max_tokens"],
+        "max_new_tokens": _format(config).reply_tokens,
         "do_sample": temperature > 0,
         # The libraries' own defaults would cut the distribution.
         **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}),

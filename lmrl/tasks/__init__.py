@@ -6,6 +6,7 @@ another distribution (`name = "module:Class"`).
 
 import importlib
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.wording import OPTION, Worded
+
+START = "start"
+"""Key of an episode's own options among the options in its record."""
 
 TASKS: dict[str, tuple[str, dict[str, Any]]] = {
     "car-dealer": ("lmrl.tasks.car_dealer:CarDealer", {}),
@@ -84,6 +88,22 @@ def make(name: str, **options: Any) -> TextEnv:
     except TypeError as error:
         raise UsageError(f"task {name} does not take options {options}: {error}") from error
     return env if wording is None else Worded(env, name, wording)
+
+
+def instructions_of(name: str, options: Mapping[str, Any]) -> str:
+    """Return the rules of a task, for a model that reads them.
+
+    Args:
+        name: name of the task, or `module:Class`.
+        options: options of the task, as an episode records them.
+    """
+    own = {key: value for key, value in options.items() if key != START}
+    return _instructions(name, json.dumps(own, sort_keys=True))
+
+
+@cache
+def _instructions(name: str, options: str) -> str:
+    return make(name, **json.loads(options)).instructions
 
 
 def make_answered(name: str, options: Mapping[str, Any], answer: Callable[[str], str]) -> TextEnv:

@@ -136,8 +136,8 @@ def test_every_injected_fault_is_found_and_no_healthy_push_is_refused(
 ) -> None:
     from cluster.presets import preset
     from cluster.startup.launch import probe_texts
-    from lmrl.codec import Codec
     from lmrl.tasks import make
+    from lmrl.tokens.codec import Codec
 
     exp = preset("maze-fo-ppo")
     four = replace(exp, push=replace(exp.push, probes=4))

@@ -14,8 +14,7 @@ from openai_server import Server
 
 from actors.chat.config import ChatConfig
 from actors.chat.model import RetryingChatModel, chat_model
-from actors.chat.replies import NOTHING, read_action, spoken
-from actors.prompted import FORM, LEFT_OUT, NEW_EPISODE, Prompted, examples
+from actors.prompted import NEW_EPISODE, Prompted, examples
 from cluster.config import EvaluationConfig
 from cluster.evaluation.prompted import prompted_target
 from cluster.evaluation.suite import Setting, score_target
@@ -26,6 +25,8 @@ from lmrl.episode import ContextTooLong, play
 from lmrl.errors import DataError
 from lmrl.schema import from_table
 from lmrl.tasks import known, make
+from lmrl.tokens.format import FORM, LEFT_OUT
+from lmrl.tokens.replies import NOTHING, read_action, spoken
 
 Chat = list[dict[str, str]]
 
@@ -137,8 +138,8 @@ def test_the_prompt_is_rules_examples_and_the_episode_so_far(server: Server) -> 
     answer = played.turns[1].observation.strip()
     assert [m["content"] for m in second[len(first) :]] == ["i r a t e", answer]
     assert all(request["temperature"] == 0 for request in server.requests)
-    facts = ("model", "model_version", "shots", "malformed")
-    assert [played.info[fact] for fact in facts] == ["parrot", server.url, 1, 0]
+    facts = ("model", "model_version", "shots")
+    assert [played.info[fact] for fact in facts] == ["parrot", server.url, 1]
     assert played.player == "parrot"
 
 
@@ -205,7 +206,7 @@ def test_an_empty_answer_is_a_message_too(server: Server) -> None:
 def test_empty_replies_are_illegal_actions_and_counted(server: Server) -> None:
     server.reply = "\n"
     played = Prompted(client(server)).play(make("maze-fo", max_steps=3), 0, "maze-fo")
-    assert played.info["malformed"] == 4 == len(played.turns)
+    assert sum(turn.malformed for turn in played.turns) == 4 == len(played.turns)
     assert [turn.reward for turn in played.turns] == [-4.0, -4.0, -4.0, -1.0]
     assert {turn.action for turn in played.turns} == {"\n"}
 
@@ -217,7 +218,7 @@ def test_nonsense_crashes_no_task(server: Server, task: str) -> None:
     options = {"max_moves": 5} if task in ("chess", "endgames") else {}
     policy = Prompted(client(server, temperature=0.5, context=8192), examples(task, options, 1))
     played = policy.play(make(task, **options), 5, task, options)
-    assert played.info["malformed"] > 0
+    assert sum(turn.malformed for turn in played.turns) > 0
 
 
 def test_examples_come_from_seeds_that_are_not_scored_or_from_data(tmp_path: Path) -> None:
@@ -275,4 +276,4 @@ def test_smollm2_plays_three_tasks(local_ray: None) -> None:
             assert played.info["model"] == "SmolLM2-135M-Instruct"
             assert len(str(played.info["model_version"])) == 12
             # It has learned the form of an action from the rules and one example.
-            assert int(played.info["malformed"]) < len(played.turns)
+            assert sum(turn.malformed for turn in played.turns) < len(played.turns)

@@ -314,7 +314,11 @@ def test_a_simulator_does_not_wait_for_ever(fleet: Fleet, checkpoint: Path) -> N
     """Without anybody who replaces the sampler, its silence is an error with a sentence."""
     impatient = SimulatorConfig(reply_timeout=2.0)
     simulator = Simulator.remote(
-        fleet.sampler_names, str(checkpoint), fleet.experiment.max_context, impatient
+        fleet.sampler_names,
+        str(checkpoint),
+        fleet.experiment.format,
+        fleet.experiment.max_context,
+        impatient,
     )
     ray.get(simulator.state.remote())
     alone = replace(fleet, simulators=[simulator], ledger=Ledger())

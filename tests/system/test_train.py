@@ -22,11 +22,11 @@ import lmrl
 from benchmarks.terminal import on_terminal
 from cluster.reporting.prometheus import RayGauges
 from lmrl.cli import main
-from lmrl.codec import Codec
 from lmrl.errors import UsageError
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import MARKER
 from lmrl.schema import from_table
+from lmrl.tokens.codec import Codec
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
@@ -161,7 +161,7 @@ def test_an_exported_model_is_the_policy(
     text = "move up\n"
     assert AutoTokenizer.from_pretrained(out)(text)["input_ids"] == codec.encode(text).tolist()
     settings = GenerationConfig.from_pretrained(out)
-    assert settings.eos_token_id == codec.stop_ids("\n")
+    assert settings.eos_token_id == codec.format.stop_ids("\n")
     assert (settings.top_k, settings.temperature, settings.max_new_tokens) == (0, 1.0, 8)
     scores = json.loads((finished / "summary.json").read_text())["scores"]
     card = (out / "README.md").read_text()

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +20,14 @@ from learners.micro_batch import MicroBatch, micro_batches
 from learners.networks.actor_critic import Network, ValueHead
 from learners.networks.causal_lm import CausalLM
 from learners.networks.outputs import Inputs
-from lmrl.codec import Codec, train_tokenizer
 from lmrl.data.store import load, write
 from lmrl.episode import Episode, play
 from lmrl.errors import DataError
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.format import Format, Plain
+from lmrl.tokens.tokenizer import train_tokenizer
 from lmrl.trajectory import (
     NO_FLOATS,
     NO_IDS,
@@ -33,10 +36,9 @@ from lmrl.trajectory import (
     Ids,
     Trajectory,
     Turn,
-    fitting_span,
 )
 
-KINDS = ("history", "markov", "odd window", "even window", "forgets")
+KINDS = ("history", "markov", "odd window", "even window", "forgets", "chat", "chat window")
 VOCAB = 5  # so small that equal rows are common
 
 seeds = pytest.mark.parametrize("seed", range(6))
@@ -70,6 +72,10 @@ class Spelled:
 
     fingerprint = "bytes"
 
+    @property
+    def format(self) -> Format:
+        return Plain(cast(Codec, self))
+
     def encode(self, text: str) -> Ids:
         return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
 
@@ -79,7 +85,7 @@ class Spelled:
 
 def spans(kind: str, count: int, rng: np.random.Generator) -> list[int]:
     """Return how many items each of `count` contexts holds, under the rules of `rollout`."""
-    window = {"markov": 1, "odd window": 5, "even window": 4}.get(kind)
+    window = {"markov": 1, "odd window": 5, "even window": 4, "chat window": 4}.get(kind)
     found, available = [], 1
     for _ in range(count):
         found.append(available if window is None else min(available, window))
@@ -96,23 +102,32 @@ def random_episode(rng: np.random.Generator, kind: str, turns: int | None = None
     def ids(low: int = 1) -> Ids:
         return rng.integers(0, VOCAB, size=rng.integers(low, 4)).astype(np.int32)
 
+    chat = kind.startswith("chat")
+
+    def lead(observation: Ids) -> int:
+        return int(rng.integers(0, len(observation))) if chat else 0
+
     made: list[Turn] = []
     *context_spans, final_span = spans(kind, count + 1, rng)
     for span in context_spans:
-        action = ids()
+        action, observation = ids(), ids()
         made.append(
             Turn(
                 observation=f"see {len(made)} \u00e9\x00\n",
-                observation_ids=ids(),
+                observation_ids=observation,
                 span=span,
                 action="do\n",
                 action_ids=action,
                 logprobs=rng.normal(size=len(action)).astype(np.float32),
                 versions=rng.integers(-1, 9, size=len(action)).astype(np.int32),
                 reward=float(np.float32(rng.normal())),
+                lead=lead(observation) if made else 0,
+                cut=bool(rng.random() < 0.2),
+                malformed=bool(rng.random() < 0.2),
             )
         )
     ending = TERMINATED if rng.random() < 0.5 else TRUNCATED
+    final = ids()
     return Trajectory(
         task="made-up",
         options={"kind": kind, "window": None},
@@ -120,11 +135,14 @@ def random_episode(rng: np.random.Generator, kind: str, turns: int | None = None
         turns=tuple(made),
         ending=ending,
         final="bye\n",
-        final_ids=ids(),
+        final_ids=final,
         final_span=final_span,
         player="dice",
         tokenizer="none",
         info={"success": True, "share": 0.5, "last_text": "bye\n"},
+        final_lead=lead(final) if made else 0,
+        opening=ids() if chat else NO_IDS,
+        resuming=ids() if chat else NO_IDS,
     )
 
 
@@ -203,7 +221,8 @@ def test_strided_windows_are_the_newer_half_at_least_in_fewer_rows(seed: int, ki
 
 
 def _numbered(episode: Trajectory) -> Trajectory:
-    """Return the episode with every token replaced by the index of its item."""
+    """Return the episode with every token replaced by the index of its item, without beginnings
+    and leads."""
 
     def like(ids: Ids, index: int) -> Ids:
         return np.full(len(ids), index, np.int32)
@@ -213,10 +232,14 @@ def _numbered(episode: Trajectory) -> Trajectory:
             turn,
             observation_ids=like(turn.observation_ids, 2 * index),
             action_ids=like(turn.action_ids, 2 * index + 1),
+            lead=0,
         )
         for index, turn in enumerate(episode.turns)
     )
-    return replace(episode, turns=turns, final_ids=like(episode.final_ids, 2 * len(turns)))
+    final = like(episode.final_ids, 2 * len(turns))
+    return replace(
+        episode, turns=turns, final_ids=final, final_lead=0, opening=NO_IDS, resuming=NO_IDS
+    )
 
 
 @seeds
@@ -227,9 +250,11 @@ def test_observation_tokens_are_seen_once_with_all_that_comes_before(seed: int, 
     expected = []
     for episode in episodes:
         contexts = list(episode.contexts())
-        newest = [turn.observation_ids for turn in episode.turns]
+        newest = [
+            turn.observation_ids[turn.lead if turn.span == 1 else 0 :] for turn in episode.turns
+        ]
         if episode.ending == TRUNCATED:
-            newest.append(episode.final_ids)
+            newest.append(episode.final_ids[episode.final_lead if episode.final_span == 1 else 0 :])
         for observation, context in zip(newest, contexts, strict=False):
             before = len(context) - len(observation)
             expected += [
@@ -257,6 +282,16 @@ def test_equal_rows_are_kept_once(seed: int, kind: str) -> None:
     assert len(set(rows)) == len(rows) < batch.segments
     assert set(batch.segment_row.tolist()) == set(range(len(rows)))
     assert batch.tokens == sum(len(rows[r]) for r in batch.segment_row)
+
+
+@seeds
+def test_a_malformed_turn_loses_reward_in_training(seed: int) -> None:
+    episodes = random_episodes(seed, "history")
+    lost = collate(episodes).reward - collate(episodes, malformed_penalty=0.5).reward
+    batch = collate(episodes)
+    turns = [turn for episode in episodes for turn in episode.turns]
+    assert lost[batch.turn_end].tolist() == pytest.approx([0.5 * t.malformed for t in turns])
+    assert not lost[~batch.turn_end].any() and any(t.malformed for t in turns)
 
 
 def test_a_history_is_one_row_and_a_markov_episode_a_row_a_turn() -> None:
@@ -298,14 +333,13 @@ def test_a_batch_does_not_depend_on_its_neighbours(seed: int, kind: str) -> None
 @pytest.mark.parametrize("limit", [3, 6, 10])
 def test_a_short_context_leaves_out_the_oldest_items(seed: int, kind: str, limit: int) -> None:
     episodes = random_episodes(seed, kind)
+    if kind not in KINDS[:5]:
+        limit += 3  # tokens of a beginning
     batch = collate(episodes, context=limit)
     n = 0
     for episode in episodes:
-        items = episode.item_ids()
         for index, turn in enumerate(episode.turns):
-            until = items[: 2 * index + 1]
-            span = slow_fit([len(item) for item in until], turn.span, limit)
-            context = np.concatenate(until[-span:]).tolist()
+            context = slow_fit(episode, 2 * index + 1, turn.span, limit)
             assert len(context) <= limit
             for step in range(len(turn.action_ids)):
                 row = row_of(batch, batch.segment[n])
@@ -624,7 +658,8 @@ def test_codec_reads_text_that_no_model_has_seen(codec: Codec) -> None:
         assert turn.versions.tolist() == [-1] * len(turn.action_ids)
         assert (turn.span, turn.reward) == (original.span, original.reward)
     assert codec.decode(read.final_ids) == text.final
-    changed = {"turns", "final_ids", "tokenizer"}
+    assert len(read.opening) == len(read.resuming) == 0
+    changed = {"turns", "final_ids", "tokenizer", "opening", "resuming"}
     for name in set(Trajectory.__slots__) - changed:
         assert getattr(read, name) == getattr(text, name)
     assert read.tokenizer == codec.fingerprint
@@ -641,21 +676,36 @@ def test_codec_keeps_what_its_own_policy_sampled(codec: Codec) -> None:
     assert codec.decode(foreign.turns[0].action_ids) == own.turns[0].action
 
 
-def slow_fit(lengths: list[int], span: int, limit: int) -> int:
-    """Return the longest allowed context by trying all: whole, or one that opens with an
-    observation."""
-    fits = [
-        count
-        for count in range(1, span + 1)
-        if sum(lengths[-count:]) <= limit and (count % 2 or count == span)
-    ]
-    return max(fits, default=0)
+def slow_fit(episode: Trajectory, end: int, span: int, limit: int) -> list[int]:
+    """Return the longest context that fits by trying all: whole, or one that opens with an
+    observation. `end` is the index after the newest observation among the items."""
+    items, leads = [], []
+    for turn in episode.turns:
+        items += [turn.observation_ids.tolist(), turn.action_ids.tolist()]
+        leads += [turn.lead, 0]
+    items.append(episode.final_ids.tolist())
+    leads.append(episode.final_lead)
+    found: list[int] = []
+    for count in range(1, span + 1):
+        first = end - count
+        beginning = episode.opening if first % 2 == 0 else episode.resuming
+        context = (
+            beginning.tolist() + items[first][leads[first] :] + [*chain(*items[first + 1 : end])]
+        )
+        if len(context) <= limit and (count % 2 or count == span):
+            found = context
+    return found
 
 
-def test_fitting_span() -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_newest_items_that_fit_are_a_context(kind: str) -> None:
     rng = np.random.default_rng(0)
-    for _ in range(3000):
-        lengths = rng.integers(0, 5, size=2 * rng.integers(0, 6) + 1).tolist()
-        span = int(rng.integers(1, len(lengths) + 1))
+    for _ in range(300):
+        episode = random_episode(rng, kind)
+        items = episode.items()
+        end = 2 * int(rng.integers(0, len(episode.turns) + 1)) + 1
+        span = int(rng.integers(1, end + 1))
         limit = int(rng.integers(0, 15))
-        assert fitting_span(lengths, span, limit) == slow_fit(lengths, span, limit)
+        fits = items.fitting(end, span, limit)
+        context = items.context(end, fits).tolist() if fits else []
+        assert context == slow_fit(episode, end, span, limit)

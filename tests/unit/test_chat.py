@@ -157,7 +157,7 @@ def test_a_reply_without_a_text_is_counted(server: Server, kind: str) -> None:
     assert trajectory.info["oracle_malformed"] == 1
     server.reply, server.plan = "move up", [Fate(body=SAYS_NOTHING[kind])]
     played = Prompted(client(server, context=4096, cache=0)).play(make("maze-fo", max_steps=3), 0)
-    assert played.info["malformed"] == 1
+    assert sum(turn.malformed for turn in played.turns) == 1
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ from cluster.presets import preset
 from cluster.source import sample_texts
 from learners.checkpoints.initial import ModelConfig, make_start
 from learners.networks.causal_lm import load_causal_lm
-from lmrl.codec import Codec, train_tokenizer
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.tokenizer import train_tokenizer
 
 LINES = ["c r a n e\n", "b y g b b\n", "c r a n k\n"]
 
@@ -41,7 +42,7 @@ def test_frequent_lines_are_one_token_and_all_text_comes_back(codec: Codec) -> N
 
 
 def test_every_such_token_ends_an_action(codec: Codec) -> None:
-    assert set(codec.lines()) <= set(codec.stop_ids("\n"))
+    assert set(codec.lines()) <= set(codec.format.stop_ids("\n"))
 
 
 def test_lines_of_equal_words_begin_alike(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ import pytest
 
 import lmrl
 from lmrl.cli import main
-from lmrl.codec import Codec, train_tokenizer
 from lmrl.data import json_rows as rows
 from lmrl.data.formats import READERS
 from lmrl.data.formats.chess import START, board_text
@@ -28,6 +27,8 @@ from lmrl.episode import play
 from lmrl.errors import DataError, UsageError
 from lmrl.tasks.car_dealer import CarDealer
 from lmrl.tasks.chess.notation import action_text, fen_of, san_of, state_text
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.tokenizer import train_tokenizer
 from lmrl.trajectory import Trajectory
 
 Row = Any

@@ -38,7 +38,7 @@ from learners.networks.heads import Head
 from learners.networks.outputs import Inputs, Outputs
 from learners.networks.target import Target, bootstrap_columns, target_of
 from learners.networks.values import ValueNetwork, ValueOutputs
-from lmrl.codec import Codec
+from lmrl.tokens.codec import Codec
 from lmrl.trajectory import NO_IDS, TERMINATED, TRUNCATED, Ids, Trajectory, Turn
 
 ROOT = Path(__file__).resolve().parents[2]

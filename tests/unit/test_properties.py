@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.chat.replies import read_action
 from learners.collate import collate
 from learners.micro_batch import MicroBatch, micro_batches
-from lmrl.codec import END_OF_TEXT, Codec, train_tokenizer
 from lmrl.data import json_rows
 from lmrl.data.store import load, write
 from lmrl.errors import DataError
 from lmrl.schema import from_table, to_table
+from lmrl.tokens.codec import Codec
+from lmrl.tokens.replies import read_action
+from lmrl.tokens.tokenizer import END_OF_TEXT, train_tokenizer
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory, Turn
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)

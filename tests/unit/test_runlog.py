@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -346,6 +347,10 @@ def test_sigterm_is_told_from_ctrl_c_whatever_a_library_makes_of_it() -> None:
             os.kill(os.getpid(), signal.SIGTERM)  # a second one is ignored
             raise KeyboardInterrupt from None
     assert signal.getsignal(signal.SIGTERM) == before and not terminated()
+    with pytest.raises(Terminated), sigterm_raises():
+        with suppress(Terminated):  # as Ray does in a callback
+            os.kill(os.getpid(), signal.SIGTERM)
+        raise RunError("the process of learner rank 0 ended")
     with pytest.raises(KeyboardInterrupt) as error, sigterm_raises():
         raise KeyboardInterrupt
     assert error.type is KeyboardInterrupt

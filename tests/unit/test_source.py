@@ -9,12 +9,12 @@ from cluster.presets import preset
 from cluster.source import OnlineSource, SourceState, segments
 from learners.algorithms.ppo import PPO
 from learners.collate import collate
-from lmrl.codec import Codec
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
 from lmrl.episode import play
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
 
 
 def test_each_optimiser_step_clones_new_episodes_and_a_resumed_run_goes_on(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lmrl.codec import fingerprint_of
 from lmrl.drawing import Drawing
 from lmrl.errors import DataError
 from lmrl.report.environments import Environments
@@ -17,6 +16,7 @@ from lmrl.report.overview.runs import RunData
 from lmrl.report.reading import clean
 from lmrl.runs.names import CHECKPOINTS, GUIDED, START
 from lmrl.schema import from_table
+from lmrl.tokens.codec import fingerprint_of
 from lmrl.trajectory import Trajectory
 
 MAX_TURNS = 2_000

@@ -64,6 +64,11 @@ def spoken(reply: str) -> str:
     return answers[-1][2].strip() if answers else text
 
 
+def thought_ends(reply: str) -> bool:
+    """Return whether a reply has the tag that ends its thoughts."""
+    return _THOUGHT_END.search(reply) is not None
+
+
 def read_action(reply: str) -> str:
     r"""Return the action in a reply; empty if there is none.
 
