@@ -10,7 +10,7 @@ episode: nothing, or the messages of a chat.
 
 import hashlib
 import json
-from dataclasses import astuple, replace
+from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ class Codec:
                 "plain, or choose another checkpoint"
             ) from error
         # Episodes in another format have other tokens.
-        made = f"{self.fingerprint} {astuple(config)[:3]} {template.pieces}"
+        made = repr((self.fingerprint, config.system, config.thinking, template.pieces))
         self.fingerprint = hashlib.sha256(made.encode()).hexdigest()[:16]
         return Chat(self, template, config)
 
