@@ -10,6 +10,7 @@ episode: nothing, or the messages of a chat.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 
 from lmrl.errors import UsageError
 from lmrl.tokens.format import Chat, Format, FormatConfig, Plain
-from lmrl.tokens.template import Template, Uncuttable, cut
+from lmrl.tokens.template import Message, Render, Template, Uncuttable, cut
 from lmrl.trajectory import NO_IDS, Ids, Trajectory, Turn
 
 
@@ -39,34 +40,38 @@ class Codec:
     """A tokenizer and a format.
 
     Args:
-        tokenizer: any fast Hugging Face tokenizer.
-        config: settings of the format.
-        ends: ids of tokens that end a reply of a chat, beside those of the tokenizer.
+        backend: tokenizer of the library `tokenizers`.
+        end_id: id of end-of-text; None if the tokenizer has none.
+        config: settings of the format; None is plain text.
+        render: function that renders messages with the checkpoint's chat template; None if it has
+            none.
+        ends: ids of tokens that end a reply of a chat, beside end-of-text.
 
     Raises:
-        UsageError: if the tokenizer is not a fast one, or its chat template is missing or cannot be
-            cut into pieces.
+        UsageError: if the chat template is missing or cannot be cut into pieces.
     """
 
     def __init__(
-        self, tokenizer: Any, config: FormatConfig | None = None, ends: tuple[int, ...] = ()
+        self,
+        backend: Any,
+        end_id: int | None = None,
+        config: FormatConfig | None = None,
+        render: Render | None = None,
+        ends: tuple[int, ...] = (),
     ) -> None:
-        if not getattr(tokenizer, "is_fast", False):
-            raise UsageError(
-                f"{type(tokenizer).__name__} is not a fast tokenizer; convert the checkpoint so "
-                "that it has a tokenizer.json"
-            )
-        self._tokenizer = tokenizer
-        self._backend = tokenizer.backend_tokenizer
-        self.fingerprint = fingerprint_of(self._backend)
-        self.vocab_size: int = len(tokenizer)
-        self.end_id: int | None = tokenizer.eos_token_id
+        self._backend = backend
+        self.fingerprint = fingerprint_of(backend)
+        self.vocab_size: int = backend.get_vocab_size()
+        self.end_id = end_id
         self._encode = lru_cache(maxsize=65536)(self._encode_now)
-        self.format: Format = self._format(config or FormatConfig(), ends)
+        self.format: Format = self._format(config or FormatConfig(), render, ends)
 
     @classmethod
     def load(cls, path: str | Path, config: FormatConfig | None = None) -> "Codec":
         """Return the codec of a checkpoint directory.
+
+        `tokenizer.json` is read without transformers, which takes seconds to load; only a chat
+        template needs it.
 
         Args:
             path: checkpoint directory.
@@ -75,40 +80,34 @@ class Codec:
         Raises:
             UsageError: if there is no tokenizer in it, or its chat template cannot be used.
         """
-        from transformers import AutoTokenizer
+        from tokenizers import Tokenizer
 
+        folder = Path(path)
         try:
-            return cls(AutoTokenizer.from_pretrained(str(path)), config, _ends(Path(path)))
-        except UsageError:
-            raise
-        except Exception as error:  # the libraries raise many kinds, some of them bare
-            first = (str(error).strip() or type(error).__name__).split("\n")[0]
+            backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            settings = _json_object(folder / "tokenizer_config.json")
+        except Exception as error:  # the library raises bare exceptions
             raise UsageError(
-                f"no tokenizer could be read from {path}: {first}; a checkpoint directory needs "
+                f"no tokenizer could be read from {path}: {error}; a checkpoint directory needs "
                 "tokenizer.json and tokenizer_config.json"
             ) from error
+        end = settings.get("eos_token")
+        end_id = backend.token_to_id(end["content"] if isinstance(end, dict) else end or "")
+        has_template = (folder / "chat_template.jinja").exists() or settings.get("chat_template")
+        wants_template = config is not None and config.kind != "plain" and has_template
+        render = _renderer(folder, config.thinking) if config and wants_template else None
+        return cls(backend, end_id, config, render, _ends(folder))
 
-    def _format(self, config: FormatConfig, ends: tuple[int, ...]) -> Format:
-        has_template = bool(getattr(self._tokenizer, "chat_template", None))
-        if config.kind == "plain" or (config.kind == "auto" and not has_template):
+    def _format(self, config: FormatConfig, render: Render | None, ends: tuple[int, ...]) -> Format:
+        if config.kind == "plain" or (config.kind == "auto" and render is None):
             return Plain(self)
-        if not has_template:
+        if render is None:
             raise UsageError(
                 "model.format is chat, and the tokenizer of this checkpoint has no chat template; "
                 "set model.format plain, or add chat_template.jinja to the checkpoint"
             )
-
-        def render(chat: Any) -> str:
-            text: str = self._tokenizer.apply_chat_template(
-                list(chat),
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=config.thinking,
-            )
-            return text
-
         own = () if self.end_id is None else (self.end_id,)
-        special = self._tokenizer.added_tokens_decoder
+        special = self._backend.get_added_tokens_decoder()
         try:
             template = Template(
                 cut(render),
@@ -211,11 +210,41 @@ class Codec:
         )
 
 
-def _ends(path: Path) -> tuple[int, ...]:
+def _json_object(path: Path) -> dict[str, Any]:
+    found = json.loads(path.read_text())
+    if not isinstance(found, dict):
+        raise ValueError(f"{path.name} does not hold an object")
+    return found
+
+
+def _renderer(folder: Path, thinking: bool) -> Render:
+    """Return a function that renders messages with a checkpoint's chat template.
+
+    Raises:
+        UsageError: if transformers cannot read the tokenizer.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+    except Exception as error:  # the libraries raise many kinds, some of them bare
+        first = (str(error).strip() or type(error).__name__).split("\n")[0]
+        raise UsageError(f"the chat template of {folder} could not be read: {first}") from error
+
+    def render(chat: Sequence[Message]) -> str:
+        text: str = tokenizer.apply_chat_template(
+            list(chat), tokenize=False, add_generation_prompt=True, enable_thinking=thinking
+        )
+        return text
+
+    return render
+
+
+def _ends(folder: Path) -> tuple[int, ...]:
     """Return the ids with which a checkpoint's replies end, by its generation_config.json."""
     try:
-        ends = json.loads((path / "generation_config.json").read_text()).get("eos_token_id")
-    except (OSError, ValueError, AttributeError):
+        ends = _json_object(folder / "generation_config.json").get("eos_token_id")
+    except (OSError, ValueError):
         return ()
     found = ends if isinstance(ends, list) else [ends]
     return tuple(end for end in found if isinstance(end, int))

@@ -54,7 +54,7 @@ def thinker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     model: Any = AutoModelForCausalLM.from_pretrained(str(folder))
     model.resize_token_embeddings(len(tokenizer))
-    _teach(model, Codec(tokenizer, FORMAT), observations)
+    _teach(model, Codec.load(folder, FORMAT), observations)
     model.save_pretrained(str(folder))
     return folder
 

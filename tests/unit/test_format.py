@@ -1,19 +1,20 @@
 """Chat templates cut into pieces, and actions read from replies, on templates of known families."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer
 
 from lmrl.episode import Episode, Reply, play
 from lmrl.errors import UsageError
 from lmrl.schema import from_table, to_table
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
-from lmrl.tokens.format import FORM, LEFT_OUT, Chat, FormatConfig, rules
+from lmrl.tokens.format import FORM, LEFT_OUT, Chat, FormatConfig, FormatKind, rules
 from lmrl.tokens.tokenizer import train_tokenizer
 from lmrl.trajectory import Trajectory
 
@@ -54,32 +55,40 @@ SPECIAL = ["<s>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|sep|>", "<|eot|>
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint's tokenizer with the special tokens of all families."""
     home = tmp_path_factory.mktemp("tokenizer")
     maze = make("maze-fo")
     texts = [f"{maze.instructions} {FORM}\n", "move left\n", "system user assistant model\n"] * 3
     train_tokenizer(texts, 400, home)
-    tokenizer = AutoTokenizer.from_pretrained(str(home))
-    tokenizer.add_special_tokens({"additional_special_tokens": SPECIAL})
-    tokenizer.add_tokens(["<think>", "</think>"])
-    tokenizer.save_pretrained(str(home))
+    made = AutoTokenizer.from_pretrained(str(home))
+    made.add_special_tokens({"additional_special_tokens": SPECIAL})
+    made.add_tokens(["<think>", "</think>"])
+    made.save_pretrained(str(home))
     return home
 
 
 @pytest.fixture
-def chat(folder: Path) -> Callable[..., Codec]:
+def chat(tokenizer: Path, tmp_path: Path) -> Callable[..., Codec]:
     """A codec with the template of a family."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(tokenizer, folder)
 
-    def build(template: str, **config: Any) -> Codec:
-        tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(str(folder))
-        tokenizer.chat_template = template
-        return Codec(tokenizer, FormatConfig("chat", **config))
+    def build(template: str, kind: FormatKind = "chat", **config: Any) -> Codec:
+        (folder / "chat_template.jinja").write_text(template)
+        return Codec.load(folder, FormatConfig(kind, **config))
 
     return build
 
 
-def whole(codec: Codec, episode: Trajectory, instructions: str, span: int) -> str:
+def rendered(folder: Path, messages: list[dict[str, str]]) -> str:
+    text: str = AutoTokenizer.from_pretrained(str(folder)).apply_chat_template(
+        messages, tokenize=False, add_generation_prompt=True
+    )
+    return text
+
+
+def whole(folder: Path, codec: Codec, episode: Trajectory, instructions: str, span: int) -> str:
     """Return the last context of an episode as the template renders it whole."""
     form = codec.format
     assert isinstance(form, Chat)
@@ -96,25 +105,19 @@ def whole(codec: Codec, episode: Trajectory, instructions: str, span: int) -> st
         messages[0]["content"] = f"{system}\n\n{messages[0]['content']}"
     else:
         messages.insert(0, {"role": "system", "content": system})
-    text: str = codec._tokenizer.apply_chat_template(
-        messages,
-        tokenize=False,
-        add_generation_prompt=True,
-        enable_thinking=form.config.thinking,
-    )
-    return text
+    return rendered(folder, messages)
 
 
 @pytest.mark.parametrize("family", ["chatml", "headers", "no system"])
 @pytest.mark.parametrize("task", ["maze-fo", "maze-po", "wordle", "twenty-questions"])
 def test_contexts_are_what_the_template_renders(
-    chat: Callable[..., Codec], family: str, task: str
+    chat: Callable[..., Codec], tmp_path: Path, family: str, task: str
 ) -> None:
     codec = chat(FAMILIES[family])
     env = make(task)
     episode = play(env, "random", 3, task, {}, codec)
     *_, final = episode.contexts()
-    text = whole(codec, episode, env.instructions, episode.final_span)
+    text = whole(tmp_path / "checkpoint", codec, episode, env.instructions, episode.final_span)
     assert codec.decode(final, special=True) == text
     # A file has the same tokens as the rollout, and so has text that is read without tokens.
     stored = from_table(to_table([episode]))[0]
@@ -236,38 +239,32 @@ def test_templates_that_cannot_be_cut_are_refused(
     assert words in str(refused.value)
 
 
-def test_auto_is_chat_where_there_is_a_template(folder: Path) -> None:
-    tokenizer: Any = PreTrainedTokenizerFast.from_pretrained(str(folder))
-    plain = Codec(tokenizer, FormatConfig("auto"))
+def test_auto_is_chat_where_there_is_a_template(
+    chat: Callable[..., Codec], tokenizer: Path
+) -> None:
+    plain = Codec.load(tokenizer, FormatConfig("auto"))
     assert not isinstance(plain.format, Chat)
     with pytest.raises(UsageError, match="no chat template"):
-        Codec(tokenizer, FormatConfig("chat"))
-    tokenizer.chat_template = CHATML
-    codec = Codec(tokenizer, FormatConfig("auto"))
+        Codec.load(tokenizer, FormatConfig("chat"))
+    codec = chat(CHATML, "auto")
     assert isinstance(codec.format, Chat)
     # Episodes in another format are encoded again.
-    assert len({plain.fingerprint, codec.fingerprint}) == 2
-    other = Codec(tokenizer, FormatConfig("auto", system="Be brief."))
-    assert other.fingerprint != codec.fingerprint
+    assert codec.fingerprint == chat(CHATML).fingerprint != plain.fingerprint
+    assert chat(CHATML, system="Be brief.").fingerprint != codec.fingerprint
 
 
-def test_every_end_of_a_reply_is_known(chat: Callable[..., Codec], folder: Path) -> None:
+def test_every_end_of_a_reply_is_known(chat: Callable[..., Codec], tmp_path: Path) -> None:
     codec = chat(CHATML)
     ends = {codec.encode_markup("<|im_end|>")[0], codec.end_id}
     assert set(codec.format.stop_ids("\n")) == ends
-    (folder / "chat_template.jinja").write_text(CHATML)
     eot = int(codec.encode_markup("<|eot|>")[0])
-    (folder / "generation_config.json").write_text(f'{{"eos_token_id": [{eot}]}}')
-    try:
-        loaded = Codec.load(folder, FormatConfig("auto"))
-        assert set(loaded.format.stop_ids("\n")) == {*ends, eot}
-    finally:
-        (folder / "chat_template.jinja").unlink()
-        (folder / "generation_config.json").unlink()
+    file = tmp_path / "checkpoint" / "generation_config.json"
+    file.write_text(f'{{"eos_token_id": [{eot}]}}')
+    assert set(chat(CHATML).format.stop_ids("\n")) == {*ends, eot}
 
 
 def test_prompted_players_and_policies_read_the_same_messages(
-    chat: Callable[..., Codec],
+    chat: Callable[..., Codec], tmp_path: Path
 ) -> None:
     from actors.prompted import conversation
 
@@ -276,8 +273,8 @@ def test_prompted_players_and_policies_read_the_same_messages(
     episode = play(env, "random", 5, "maze-po", {}, codec)
     items = [text for turn in episode.turns for text in (turn.observation, turn.action)]
     items = [*items, episode.final][-episode.final_span :]
-    text = codec._tokenizer.apply_chat_template(
-        conversation(env, [], items), tokenize=False, add_generation_prompt=True
+    text = rendered(
+        tmp_path / "checkpoint", [dict(message) for message in conversation(env, [], items)]
     )
     *_, final = episode.contexts()
     assert codec.decode(final, special=True) == text

@@ -873,14 +873,13 @@ def train_steps(case: Case, close: Close) -> None:
 def character_codec(texts: Sequence[str]) -> Codec:
     """Return the tokeniser of the fixtures: id = code point − 31, newline 96, padding 0."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     characters = sorted(set("".join(texts)))
     vocabulary = {c: 96 if c == "\n" else ord(c) - 31 for c in characters} | {"<pad>": 0}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<pad>"))
     backend.pre_tokenizer = pre_tokenizers.Split(Regex("[\\s\\S]"), "isolated")
     backend.decoder = decoders.Fuse()
-    return Codec(PreTrainedTokenizerFast(tokenizer_object=backend))
+    return Codec(backend)
 
 
 def tokenised(links: Sequence[Any], codec: Codec) -> list[Link]:
