@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.record import save
 from lmrl.env import TextEnv
 from lmrl.episode import play
-from lmrl.scoring.score import score
+from lmrl.scoring.score import score_of
 from lmrl.scoring.text import interval
 from lmrl.seeds import FIRST_EVALUATION_SEED, evaluation_seeds
 from lmrl.tasks import known, make
@@ -41,7 +41,7 @@ def measure(env: TextEnv, name: str, player: str, episodes: int, seconds: float)
         played.append(play(env, player, seed, name))
         if perf_counter() - began > seconds and len(played) >= LEAST:
             break
-    return score(played, env.score_range).to_json()
+    return score_of(played, env).to_json()
 
 
 def main() -> None:

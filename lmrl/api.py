@@ -12,7 +12,7 @@ from lmrl.data.episodes import Episodes
 from lmrl.env import TextEnv
 from lmrl.episode import Episode, play
 from lmrl.errors import UsageError
-from lmrl.scoring.score import Score, score
+from lmrl.scoring.score import Score, score_of
 from lmrl.seeds import FIRST_EVALUATION_SEED, evaluation_seeds, fresh_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
@@ -182,4 +182,4 @@ def evaluate(
     played = [
         rollout(task, policy, seed, options=options) for seed in evaluation_seeds(first, count)
     ]
-    return score(played, make(task, **(options or {})).score_range)
+    return score_of(played, make(task, **(options or {})))

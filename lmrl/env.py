@@ -114,6 +114,8 @@ class TextEnv(ABC):
     """Smallest and largest reward of one action."""
     score_range: ScoreRange
     """Constants of the normalised score."""
+    part_ranges: Mapping[str, ScoreRange] = {}
+    """Constants of the scores of the tasks that this one consists of, by their names."""
     stop: ClassVar[str] = "\n"
     """An action ends with this text; the sampler stops there."""
     window: int | None = None
@@ -157,6 +159,14 @@ class TextEnv(ABC):
         Raises:
             RuntimeError: if no episode is running.
         """
+
+    def instructions_of(self, info: Mapping[str, Any]) -> str:
+        """Return the rules of a stored episode.
+
+        Args:
+            info: facts of the episode's last step.
+        """
+        return self.instructions
 
     def snapshot(self) -> Any:
         """Return a copy of the whole state of the running episode."""

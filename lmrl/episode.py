@@ -99,8 +99,6 @@ class Episode:
     ) -> None:
         self.env, self.seed, self.codec, self.max_context = env, seed, codec, max_context
         self.name, self.options = name, dict(options or {})
-        beginning = codec.format.beginning(env.instructions) if codec else (NO_IDS, NO_IDS)
-        self.items = Items(*beginning)
         self.texts: list[str] = []  # text of each item
         self.turns: list[Turn] = []
         self.oldest = 0  # index of the oldest item that the policy may still see
@@ -109,6 +107,9 @@ class Episode:
         if start:
             self.options = {**self.options, "start": dict(start)}
         text, _ = env.reset(seed=seed, options=start)
+        # The rules may be those of this episode alone.
+        beginning = codec.format.beginning(env.instructions) if codec else (NO_IDS, NO_IDS)
+        self.items = Items(*beginning)
         self._observe(text, replaces_history=True)
 
     def _observe(self, text: str, replaces_history: bool) -> None:

@@ -30,12 +30,16 @@ IMPORTED = "imported"
 EXECUTED = "executed"
 """The fact that is False if the task did not apply the last action."""
 
+PLAYED = "task"
+"""The fact that names the task of an episode in a run with several tasks."""
+
 LAST_TEXT = "last_text"
 """The fact that holds the text of the last step."""
 
 INFO_KEYS = {
     "success": "whether the task calls the episode a success",
     EXECUTED: "false if the last action was not applied: no policy learns from it",
+    PLAYED: "task of the episode, in a run with several tasks",
     LAST_TEXT: "text of the last step; `final` differs from it where a limit cut the episode",
     "oracle": "name of whoever answered for the task",
     "oracle_version": "version of the same",

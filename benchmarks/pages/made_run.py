@@ -30,7 +30,7 @@ from lmrl.runs.names import (
     training_file,
 )
 from lmrl.schema import to_table
-from lmrl.scoring.score import score
+from lmrl.scoring.score import score_of
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
 from lmrl.tokens.tokenizer import train_tokenizer
@@ -98,7 +98,7 @@ def make_run(
     ):
         batch = [played(player, 10**9 + i, update, label) for i in range(scored)]
         write_table(to_table(batch), episodes_file(folder, "evaluation", evaluated(label, update)))
-        found = score(batch, env.score_range).to_json()
+        found = score_of(batch, env).to_json()
         rows.append({"policy": label, "update": update, **found})
     (folder / SCORES).write_text("".join(json.dumps(row) + "\n" for row in rows))
     _summary(folder, {row["policy"]: row for row in rows}, updates * episodes, 3 * scored)

@@ -11,7 +11,7 @@ from cluster.fleet import Fleet
 from cluster.stream import episodes, evaluation_job
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_returns
-from lmrl.scoring.score import Score, score
+from lmrl.scoring.score import Score, score_of
 from lmrl.seeds import evaluation_seeds
 from lmrl.tasks import make
 
@@ -45,7 +45,7 @@ def score_table(table: pa.Table, task: str, options: Mapping[str, Any]) -> Score
         task: name of the task.
         options: options of the task.
     """
-    return score(from_table(table), make(task, **options).score_range)
+    return score_of(from_table(table), make(task, **options))
 
 
 def play_seeds(fleet: Fleet, seeds: range, label: str, player: str = "") -> pa.Table:

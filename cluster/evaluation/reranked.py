@@ -12,7 +12,7 @@ from learners.rerank import Score as RerankScore
 from lmrl.env import Diagnostic
 from lmrl.episode import Episode, rollout
 from lmrl.schema import to_table
-from lmrl.scoring.score import Score, score
+from lmrl.scoring.score import Score, score_of
 from lmrl.tasks import make
 from lmrl.tokens.format import FormatConfig
 
@@ -50,4 +50,4 @@ def score_reranked(
         rollout(Episode(env, seed, policy.codec, limit, task, options), policy, f"rerank {how}")
         for seed in seeds
     ]
-    return (score(played, env.score_range), to_table(played)), env.diagnostics(policy.best)
+    return (score_of(played, env), to_table(played)), env.diagnostics(policy.best)

@@ -195,6 +195,11 @@ class Progress:
             f"{interval(score.ci95)}, normalised {score.normalised:.1f}, "
             f"{score.episodes} episodes"
         )
+        for task, part in score.tasks.items():
+            self.screen.note(
+                f"  {task}: return {part.return_mean:.2f} {interval(part.ci95)}, "
+                f"normalised {part.normalised:.1f}, {part.episodes} episodes"
+            )
 
     def selected(self, score: Score, table: pa.Table, update: int) -> None:
         """Record a score during training, and keep the best one.

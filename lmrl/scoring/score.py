@@ -1,14 +1,14 @@
 """Scores of one policy: the paper's normalisation, and differences seed by seed."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from lmrl.env import ScoreRange
+from lmrl.env import ScoreRange, TextEnv
 from lmrl.scoring.intervals import Interval, mean_interval
-from lmrl.trajectory import Trajectory
+from lmrl.trajectory import PLAYED, Trajectory
 
 
 def normalised(score: float, limits: ScoreRange) -> float:
@@ -40,6 +40,7 @@ class Score:
         return_std: standard deviation over episodes.
         length_mean: actions per episode.
         success: share of episodes that the task called a success; None if it says nothing.
+        tasks: scores by task, in a run with several tasks.
     """
 
     return_mean: float
@@ -49,10 +50,14 @@ class Score:
     return_std: float
     length_mean: float
     success: float | None = None
+    tasks: dict[str, "Score"] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain JSON values."""
-        return {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
+        """Return plain JSON values; `tasks` is left out in a run with one task."""
+        plain = {**asdict(self), "ci95": None if self.ci95 is None else list(self.ci95)}
+        del plain["tasks"]
+        parts = {name: part.to_json() for name, part in self.tasks.items()}
+        return {**plain, "tasks": parts} if parts else plain
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,21 @@ def difference(episodes: Sequence[Trajectory], base: Sequence[Trajectory]) -> Di
     if not paired:
         return None
     return Difference(float(np.mean(paired)), mean_interval(paired), len(paired))
+
+
+def score_of(episodes: Sequence[Trajectory], env: TextEnv) -> Score:
+    """Return the score of finished episodes, and of each task that they played.
+
+    Args:
+        episodes: at least one episode.
+        env: environment of the task, or of several.
+    """
+    parts = {
+        name: score(own, limits)
+        for name, limits in env.part_ranges.items()
+        if (own := [e for e in episodes if e.info.get(PLAYED) == name])
+    }
+    return replace(score(episodes, env.score_range), tasks=parts)
 
 
 def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:

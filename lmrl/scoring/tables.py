@@ -101,12 +101,14 @@ def summary_table(summary: Mapping[str, Any], folder: Path) -> str:
     return "\n".join(lines)
 
 
-def score_line(task: str, score: Score) -> str:
-    """Return a score in one line."""
-    return (
+def score_lines(task: str, score: Score) -> list[str]:
+    """Return a score as text, and those of its tasks if it has several."""
+    line = (
         f"{task}: return {score.return_mean:.2f} {interval(score.ci95)}, normalised "
         f"{score.normalised:.1f}, {score.length_mean:.1f} turns, {score.episodes} episodes"
     )
+    parts = (score_lines(name, part) for name, part in score.tasks.items())
+    return [line, *(f"  {text}" for lines in parts for text in lines)]
 
 
 @dataclass(frozen=True)

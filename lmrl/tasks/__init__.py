@@ -15,6 +15,9 @@ from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.wording import OPTION, Worded
 
+ELSEWHERE = {"gym": "lmrl.adapters.from_gymnasium:GymTask"}
+"""Beginnings of the names of environments of other libraries, and the classes that wrap them."""
+
 START = "start"
 """Key of an episode's own options among the options in its record."""
 
@@ -48,14 +51,13 @@ def task_class(name: str) -> tuple[type[TextEnv], dict[str, Any]]:
     """Return the class of a task, and the arguments that make the variant of this name.
 
     Args:
-        name: name of a known task, or `module:Class` of any other.
+        name: name of a known task, `module:Class` of any other, `gym:ID` of an environment of
+            Gymnasium, or several names with weights (`lmrl.tasks.several`).
 
     Raises:
         UsageError: if the name is unknown, or the class is missing or not a `TextEnv`.
     """
-    if ":" not in name and name not in known():
-        raise unknown("task", name, known())
-    path, variant = (name, {}) if ":" in name else known()[name]
+    path, variant = _found(name)
     module, _, attribute = path.partition(":")
     try:
         found = getattr(importlib.import_module(module), attribute)
@@ -64,6 +66,20 @@ def task_class(name: str) -> tuple[type[TextEnv], dict[str, Any]]:
     if not callable(found):
         raise UsageError(f"task '{name}' is not a class; give module:Class")
     return found, variant
+
+
+def _found(name: str) -> tuple[str, dict[str, Any]]:
+    """Return `module:Class` of a task, and the arguments that make the variant of this name."""
+    if len(name.split()) > 1:
+        from lmrl.tasks.several import weights
+
+        return "lmrl.tasks.several:Several", {"tasks": weights(name)}
+    kind, _, rest = name.partition(":")
+    if rest and kind in ELSEWHERE:
+        return ELSEWHERE[kind], {"id": rest}
+    if not rest and name not in known():
+        raise unknown("task", name, known())
+    return (name, {}) if rest else known()[name]
 
 
 def make(name: str, **options: Any) -> TextEnv:
@@ -90,20 +106,21 @@ def make(name: str, **options: Any) -> TextEnv:
     return env if wording is None else Worded(env, name, wording)
 
 
-def instructions_of(name: str, options: Mapping[str, Any]) -> str:
-    """Return the rules of a task, for a model that reads them.
+def instructions_of(name: str, options: Mapping[str, Any], info: Mapping[str, Any]) -> str:
+    """Return the rules of a stored episode, for a model that reads them.
 
     Args:
         name: name of the task, or `module:Class`.
-        options: options of the task, as an episode records them.
+        options: options of the task, as the episode records them.
+        info: facts of the episode's last step.
     """
     own = {key: value for key, value in options.items() if key != START}
-    return _instructions(name, json.dumps(own, sort_keys=True))
+    return _made(name, json.dumps(own, sort_keys=True)).instructions_of(info)
 
 
 @cache
-def _instructions(name: str, options: str) -> str:
-    return make(name, **json.loads(options)).instructions
+def _made(name: str, options: str) -> TextEnv:
+    return make(name, **json.loads(options))
 
 
 def make_answered(name: str, options: Mapping[str, Any], answer: Callable[[str], str]) -> TextEnv:

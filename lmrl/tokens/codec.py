@@ -180,7 +180,8 @@ class Codec:
 
         form = self.format
         instructed = form.instructed
-        rules = instructions_of(trajectory.task, trajectory.options) if instructed else ""
+        own = trajectory.task, trajectory.options, trajectory.info
+        rules = instructions_of(*own) if instructed else ""
         opening, resuming = form.beginning(rules)
         turns: list[Turn] = []
         action = None

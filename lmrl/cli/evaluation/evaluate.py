@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     from cluster.evaluation.suite import score_suite, settings
     from lmrl.schema import from_table
     from lmrl.scoring.robustness import BASE, rows, variants
-    from lmrl.scoring.tables import asked_lines, score_line
+    from lmrl.scoring.tables import asked_lines, score_lines
     from lmrl.tasks import make
 
     check(options)
@@ -46,14 +46,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json({"task": options.task, **score.to_json(), **asked})
     else:
-        print("\n".join([score_line(options.task, score), *asked_lines(asked)]))
+        print("\n".join([*score_lines(options.task, score), *asked_lines(asked)]))
     return 0
 
 
 def _reranked(options: argparse.Namespace) -> int:
     """Score a checkpoint that chooses among the task's actions, and print the score."""
     from cluster.evaluation.reranked import score_reranked
-    from lmrl.scoring.tables import score_line
+    from lmrl.scoring.tables import score_lines
     from lmrl.seeds import evaluation_seeds
 
     store = _store(options)
@@ -71,7 +71,7 @@ def _reranked(options: argparse.Namespace) -> int:
         measures = {measure.name: measure.value for measure in diagnostics}
         print_json({"task": options.task, **score.to_json(), **measures})
         return 0
-    print(score_line(options.task, score))
+    print("\n".join(score_lines(options.task, score)))
     for measure in diagnostics:
         print(measure.sentence)
     return 0

@@ -126,5 +126,7 @@ def run_folder(options: argparse.Namespace, exp: Any) -> Path:
     elif options.config is not None:
         name = options.config.stem
     else:
-        name = f"{exp.task.rpartition(':')[2]}-{exp.algorithm.name}"
+        several = exp.task.split()
+        names = [task.rpartition(":")[0] for task in several] if several[1:] else several
+        name = "-".join([*(task.rpartition(":")[2] for task in names), exp.algorithm.name])
     return lasting(Path("runs") / re.sub(r"[^\w.-]+", "-", name), "--run-dir")

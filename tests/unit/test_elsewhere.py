@@ -1,0 +1,155 @@
+"""Environments of Gymnasium as tasks, and several tasks as one."""
+
+import random
+from collections import Counter
+from typing import Any
+
+import gymnasium
+import pytest
+
+from lmrl.adapters.gymnasium import AnyText
+from lmrl.episode import play
+from lmrl.errors import UsageError
+from lmrl.schema import from_table, to_table
+from lmrl.scoring.score import score, score_of
+from lmrl.tasks import instructions_of, make
+from lmrl.tasks.contract import Subject, global_randomness, same_seed_same_episode, snapshots
+from lmrl.tasks.several import weights
+from lmrl.trajectory import PLAYED
+
+
+class Guess(gymnasium.Env[str, str]):
+    """Guess a letter of a to f.
+
+    The rest of the docstring is for programmers.
+    """
+
+    def __init__(self, letters: str = "abcdef") -> None:
+        self.letters = letters
+        self.observation_space = AnyText()
+        self.action_space = gymnasium.spaces.Text(1, charset=letters)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.hidden = str(self.np_random.choice(list(self.letters)))
+        return "Which letter?", {}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        right = action == self.hidden
+        return ("Yes." if right else "No."), float(right), right, False, {"right": right, "x": {1}}
+
+
+class Corridor(gymnasium.Env[str, int]):
+    """Walk to the right."""
+
+    metadata: dict[str, Any] = {"actions": ["go left", "go right"]}  # noqa: RUF012
+
+    def __init__(self) -> None:
+        self.observation_space = AnyText()
+        self.action_space: Any = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[str, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.at = int(self.np_random.integers(3))
+        return f"You stand at {self.at}.", {}
+
+    def step(self, action: int) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.at += 1 if action else -1
+        return f"You stand at {self.at}.", -1.0, self.at == 4, False, {}
+
+
+register: Any = gymnasium.register  # its types want another signature of a class
+register("Guess-v0", Guess, max_episode_steps=12)
+register("Corridor-v0", Corridor, max_episode_steps=30)
+register("Endless-v0", Guess)
+
+
+def test_an_episode_is_the_one_that_gymnasium_plays() -> None:
+    env = make("gym:Guess-v0")
+    assert (env.max_turns, env.instructions) == (12, "Guess a letter of a to f.")
+    for seed in range(8):
+        episode = play(env, "random", seed, "gym:Guess-v0")
+        theirs: Any = gymnasium.make("Guess-v0")
+        seen = [theirs.reset(seed=seed)[0]]
+        for turn in episode.turns:
+            text, reward, ended, cut, _ = theirs.step(turn.action.removesuffix("\n"))
+            seen.append(text)
+            assert turn.reward == reward
+        assert [turn.observation for turn in episode.turns] == [f"{text}\n" for text in seen[:-1]]
+        assert episode.final == f"{seen[-1]}\n"
+        assert episode.ending == ("terminated" if ended else "truncated") and (ended or cut)
+        if ended:
+            assert episode.info["right"] and "x" not in episode.info  # a set is no JSON value
+
+
+def test_numbered_actions_are_words() -> None:
+    env = make("gym:Corridor-v0", worst=-30.0, best=-1.0, illegal=-2.0)
+    assert env.actions == ("go left\n", "go right\n")
+    text, _ = env.reset(seed=1)
+    start = int(text.split()[-1].rstrip(".\n"))
+    assert env.step("sing\n")[:4] == (text, -2.0, False, False)
+    assert env.step("go right\n")[:3] == (f"You stand at {start + 1}.\n", -1.0, start == 3)
+    assert {turn.action for turn in play(env, "random", 0).turns} == set(env.actions)
+
+
+@pytest.mark.parametrize("check", [same_seed_same_episode, snapshots, global_randomness])
+@pytest.mark.parametrize("task", ["gym:Guess-v0", "gym:Corridor-v0", "maze-fo:1 wordle:2"])
+def test_they_keep_the_contract_of_tasks(check: Any, task: str) -> None:
+    class Same(Subject):
+        def played(self, player: str) -> Any:
+            return [play(self.env(), player, seed) for seed in range(self.episodes)]
+
+    assert check(Same(task, {}, 4))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("gym:Nothing-v0", {}, "cannot make 'Nothing-v0'"),
+        ("gym:CartPole-v1", {}, "and not texts"),
+        ("gym:Endless-v0", {}, "--options.max-turns"),
+        ("gym:Guess-v0", {"best": -1.0}, "not above options.worst"),
+        ("gym:Guess-v0", {"colour": 1}, "colour"),
+        ("maze-fo:0.5 wordle", {}, "'wordle' of the tasks"),
+        ("maze-fo:0.5 wordle:-1", {}, "a weight above 0"),
+        ("maze-fo:1 maze-fo:1", {}, "have maze-fo twice"),
+        ("maze-fo:1 nothing:1", {}, "task 'nothing' is unknown"),
+        ("maze-fo:1 wordle:1", {"each": {"chess": {}}}, "options.each has 'chess'"),
+    ],
+)
+def test_what_cannot_be_played_is_refused(name: str, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words.replace("(", r"\(")):
+        make(name, **options)
+
+
+MIXED = "maze-fo:1 twenty-questions:3"
+
+
+def test_the_seed_chooses_among_several_tasks() -> None:
+    assert weights(MIXED) == {"maze-fo": 0.25, "twenty-questions": 0.75}
+    options = {"each": {"maze-fo": {"max_steps": 7}}}
+    env = make(MIXED, **options)
+    episodes = [play(env, "random", seed, MIXED, options) for seed in range(200)]
+    played = Counter(episode.info[PLAYED] for episode in episodes)
+    assert 25 < played["maze-fo"] < 75 and sum(played.values()) == 200
+    for episode in from_table(to_table(episodes[:12])):
+        task = episode.info[PLAYED]
+        own = options["each"].get(task, {})
+        alone = play(make(task, **own), "random", episode.seed)
+        assert [turn.action for turn in episode.turns] == [turn.action for turn in alone.turns]
+        assert [turn.span for turn in episode.turns] == [turn.span for turn in alone.turns]
+        assert [turn.reward for turn in episode.turns] == [turn.reward for turn in alone.turns]
+        rules = instructions_of(MIXED, options, episode.info)
+        assert rules == make(task, **own).instructions
+    mine = [episode for episode in episodes if episode.info[PLAYED] == "maze-fo"]
+    found = score_of(episodes, env)
+    assert found.tasks["maze-fo"] == score(mine, make("maze-fo").score_range)
+    assert set(found.to_json()["tasks"]) == {"maze-fo", "twenty-questions"}
+    assert "tasks" not in score_of(mine, make("maze-fo")).to_json()
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    before = random.getstate()
+    make(MIXED).reset()
+    make("gym:Guess-v0").reset()
+    assert random.getstate() == before
