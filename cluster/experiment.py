@@ -192,6 +192,15 @@ class Experiment:
         check_ranges(self)
         if self.names_player and self.data.player not in env.players:
             raise unknown("player", self.data.player, env.players)
+        if self.model.path is None and "random" not in env.players:
+            raise UsageError(
+                f"task {self.task} has no scripted player 'random', from whose texts a tokenizer "
+                "is made; give a checkpoint with --model.path, or add the player"
+            )
+        if training and self.evaluation.random and "random" not in env.players:
+            raise UsageError(
+                f"task {self.task} has no scripted player 'random'; set evaluation.random false"
+            )
         if self.rollouts.min_episodes > self.rollouts.max_episodes:
             raise UsageError(
                 f"rollouts.min_episodes {self.rollouts.min_episodes} exceeds "

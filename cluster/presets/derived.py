@@ -14,7 +14,7 @@ from learners.checkpoints.initial import ModelConfig
 from learners.config import LearnerConfig, OptimiserConfig
 from lmrl.env import TextEnv
 from lmrl.episode import play
-from lmrl.errors import UsageError, unknown
+from lmrl.errors import unknown
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -26,6 +26,10 @@ PLAYERS = ("mixture", "optimal", "random")
 
 EPISODES = 40
 """Number of episodes whose texts give the sizes of context and action."""
+
+UNKNOWN_SIZES = 64, 1024
+"""Largest numbers of tokens of an action, and of context and action together, for a task without
+scripted players, whose texts are not known before it is played."""
 
 LONGEST_CONTEXT, ROUND = 2048, 32
 """Largest derived context, and the number of which it is a multiple, in tokens."""
@@ -43,17 +47,12 @@ def derived(name: str, task: str, options: Mapping[str, Any]) -> Experiment:
         options: options of the task.
 
     Raises:
-        UsageError: if the algorithm or the task is unknown, or the task has no scripted player.
+        UsageError: if the algorithm or the task is unknown.
     """
     kind = registry.algorithm_class(name)
     env = make(task, **options)
     players = [player for player in PLAYERS if player in getattr(env, "players", {})]
-    if not players:
-        raise UsageError(
-            f"task {task} has no scripted player named {', '.join(PLAYERS)}; add one, so that a "
-            "tokenizer and data can be made, or give a whole experiment with --config"
-        )
-    action, context = sizes(task, options, players)
+    action, context = sizes(task, options, players) if players else UNKNOWN_SIZES
     algorithm = kind.for_task(facts(env))
     cloning = name == CLONING
     return Experiment(
@@ -61,12 +60,12 @@ def derived(name: str, task: str, options: Mapping[str, Any]) -> Experiment:
         algorithm=algorithm,
         options=dict(options),
         updates=_updates(algorithm),
-        start=None if cloning else CLONING,
+        start=CLONING if players and not cloning else None,
         save_every=0 if cloning else max(_updates(algorithm) // 4, 1),
         model=ModelConfig(context=context, width=128, heads=4, vocabulary=512),
-        data=DataConfig(player=players[0], batch=32),
+        data=DataConfig(player=players[0] if players else DataConfig.player, batch=32),
         rollouts=RolloutConfig(max_tokens=action),
-        evaluation=EvaluationConfig(),
+        evaluation=EvaluationConfig(random="random" in players),
         sampler=SamplerConfig(threads=1),
         learner=LearnerConfig(
             threads=1,

@@ -15,7 +15,10 @@ from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.wording import OPTION, Worded
 
-ELSEWHERE = {"gym": "lmrl.adapters.from_gymnasium:GymTask"}
+ELSEWHERE = {
+    "gym": "lmrl.adapters.from_gymnasium:GymTask",
+    "textarena": "lmrl.adapters.from_textarena:TextArenaTask",
+}
 """Beginnings of the names of environments of other libraries, and the classes that wrap them."""
 
 START = "start"

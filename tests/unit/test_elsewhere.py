@@ -133,3 +133,44 @@ def test_the_global_generator_is_left_alone() -> None:
     make(MIXED).reset()
     make(GUESS).reset()
     assert random.getstate() == before
+
+
+def test_a_game_of_textarena_is_the_one_that_it_plays() -> None:
+    textarena: Any = pytest.importorskip("textarena")
+    task = "textarena:FrozenLake-v0"
+    actions = [f"[{word}]\n" for word in ("right", "down", "right", "sing", "down", "left")] * 9
+
+    def played(seed: int) -> list[Any]:
+        env = make(task)
+        seen: list[Any] = [env.reset(seed=seed)[0]]
+        for action in actions:
+            seen.append(env.step(action))
+            if seen[-1].terminated:
+                break
+        return seen
+
+    before = random.getstate()
+    for seed in range(3):
+        first, *steps = played(seed)
+        assert [first, *steps] == played(seed)
+        random.seed(seed)
+        theirs = textarena.make("FrozenLake-v0")
+        theirs.reset(num_players=1, seed=seed)
+        for step, action in zip(steps, actions, strict=False):
+            _, whole = theirs.get_observation()
+            done, _ = theirs.step(action=action.strip())
+            assert all(line in whole for line in first.strip().splitlines() if line.strip())
+            assert done == step.terminated
+        rewards, _ = theirs.close()
+        assert steps[-1].terminated and steps[-1].reward == rewards[0]
+    random.setstate(before)
+    env = make(task)
+    env.reset(seed=1)
+    env.step(actions[0])
+    kept = env.snapshot()
+    rest = [env.step(action) for action in actions[1:4]]
+    env.restore(kept)
+    assert [env.step(action) for action in actions[1:4]] == rest
+    assert random.getstate() == before
+    with pytest.raises(UsageError, match="for one player"):
+        make("textarena:ConnectFour-v0")
