@@ -80,9 +80,11 @@ def _found(name: str) -> tuple[str, dict[str, Any]]:
     kind, _, rest = name.partition(":")
     if rest and kind in ELSEWHERE:
         return ELSEWHERE[kind], {"id": rest}
-    if not rest and name not in known():
+    if ":" in name:
+        return name, {}
+    if name not in known():
         raise unknown("task", name, known())
-    return (name, {}) if rest else known()[name]
+    return known()[name]
 
 
 def make(name: str, **options: Any) -> TextEnv:

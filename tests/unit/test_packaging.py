@@ -22,6 +22,7 @@ OPTIONAL_IN_LMRL = {
     "tensorboard",
     "textual",
     "tokenizers",
+    "textarena",
     "transformers",
     "uvicorn",
 }
