@@ -57,7 +57,7 @@ def measure(folder: Path, threads: int, rounds: int) -> list[float]:
 
 def guided_checkpoint(start: Path, folder: Path) -> None:
     """Write an ILQL policy of the same size, with two Q heads."""
-    from learners.algorithms.ilql import ILQL
+    from learners.algorithms.offline.ilql import ILQL
     from learners.checkpoints.guided import make_guided
 
     make_guided(ILQL(), start, folder)

@@ -317,7 +317,7 @@ class Learner:
 
     def _clone(self, passes: list[MicroBatch], sums: dict[str, float], actions: float) -> None:
         """Add the gradient of the behaviour-cloning term, which has a normaliser of its own."""
-        from learners.algorithms.bc import bc_loss
+        from learners.algorithms.offline.bc import bc_loss
 
         count = max(self.group.total(sum(len(m.entry) for m in passes))[0], 1.0)
         for index, micro in enumerate(passes):

@@ -14,13 +14,13 @@ from openai_server import Server
 
 # The shapes that signatures carry are checked at every call in this process.
 CHECKED = [
-    "learners.algorithms.bc",
-    "learners.algorithms.ilql",
-    "learners.algorithms.mc",
-    "learners.algorithms.ppo",
-    "learners.algorithms.qsft",
+    "learners.algorithms.offline.bc",
+    "learners.algorithms.offline.ilql",
+    "learners.algorithms.offline.mc",
+    "learners.algorithms.online.ppo",
+    "learners.algorithms.offline.qsft",
     "learners.algorithms.returns",
-    "learners.algorithms.sarsa",
+    "learners.algorithms.offline.sarsa",
     "learners.networks.guidance",
     "learners.networks.hl_gauss",
 ]

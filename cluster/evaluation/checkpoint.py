@@ -18,7 +18,7 @@ from cluster.fleet import Fleet
 from cluster.startup.launch import check_context, launch
 from cluster.startup.ray_session import ray_session
 from cluster.waits import fetch
-from learners.algorithms.bc import BC
+from learners.algorithms.offline.bc import BC
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, context_of
 from lmrl.errors import RunError, UsageError

@@ -4,10 +4,10 @@ from actors.config import SamplerConfig
 from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
 from cluster.experiment import Experiment
 from cluster.presets.preset import Preset
-from learners.algorithms.bc import BC
-from learners.algorithms.filtered_bc import FilteredBC
-from learners.algorithms.ilql import ILQL
-from learners.algorithms.ppo import PPO
+from learners.algorithms.offline.bc import BC
+from learners.algorithms.offline.filtered_bc import FilteredBC
+from learners.algorithms.offline.ilql import ILQL
+from learners.algorithms.online.ppo import PPO
 from learners.checkpoints.initial import ModelConfig
 from learners.config import LearnerConfig, OptimiserConfig
 

@@ -147,8 +147,8 @@ class ValueGuidance:
         top_p: probability mass of the start policy's nucleus; tokens outside it are not sampled. 1
             allows every token.
         q_from: source of Q: the outputs of the heads (`value`), the `probability` that the heads
-            give a token (`learners.algorithms.qsft`), or the `ratio` of that probability to the
-            start policy's, at most 1.
+            give a token (`learners.algorithms.offline.qsft`), or the `ratio` of that probability
+            to the start policy's, at most 1.
         support: for `probability` and `ratio`, the smallest probability of a token under the start
             policy, as a share of the most probable token's. Q of a token below it is 0.
     """

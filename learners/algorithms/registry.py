@@ -15,15 +15,15 @@ from learners.algorithms.base import Algorithm
 from lmrl.errors import UsageError, unknown
 
 ALGORITHMS: Mapping[str, str] = {
-    "bc": "learners.algorithms.bc:BC",
-    "filtered_bc": "learners.algorithms.filtered_bc:FilteredBC",
-    "ilql": "learners.algorithms.ilql:ILQL",
-    "mc": "learners.algorithms.mc:MC",
-    "online_filtered_bc": "learners.algorithms.filtered_bc:OnlineFilteredBC",
-    "online_ilql": "learners.algorithms.ilql:OnlineILQL",
-    "ppo": "learners.algorithms.ppo:PPO",
-    "qsft": "learners.algorithms.qsft:QSFT",
-    "sarsa": "learners.algorithms.sarsa:ConservativeSARSA",
+    "bc": "learners.algorithms.offline.bc:BC",
+    "filtered_bc": "learners.algorithms.offline.filtered_bc:FilteredBC",
+    "ilql": "learners.algorithms.offline.ilql:ILQL",
+    "mc": "learners.algorithms.offline.mc:MC",
+    "online_filtered_bc": "learners.algorithms.offline.filtered_bc:OnlineFilteredBC",
+    "online_ilql": "learners.algorithms.offline.ilql:OnlineILQL",
+    "ppo": "learners.algorithms.online.ppo:PPO",
+    "qsft": "learners.algorithms.offline.qsft:QSFT",
+    "sarsa": "learners.algorithms.offline.sarsa:ConservativeSARSA",
 }
 """Names of algorithms -> their classes, as `module:Class`."""
 

@@ -145,7 +145,7 @@ def guided(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A value-guided policy with values drawn at random."""
     import torch
 
-    from learners.algorithms.ilql import ILQL
+    from learners.algorithms.offline.ilql import ILQL
     from learners.checkpoints.guided import write_guided
     from learners.networks.causal_lm import load_causal_lm
 

@@ -26,8 +26,8 @@ from cluster.presets import preset  # noqa: E402
 from cluster.startup.launch import launch  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
 from cluster.weights.push import push  # noqa: E402
-from learners.algorithms.ilql import ILQL  # noqa: E402
-from learners.algorithms.qsft import QSFT  # noqa: E402
+from learners.algorithms.offline.ilql import ILQL  # noqa: E402
+from learners.algorithms.offline.qsft import QSFT  # noqa: E402
 from learners.checkpoints.guided import make_guided, read_guidance  # noqa: E402
 from learners.networks.causal_lm import load_causal_lm  # noqa: E402
 from learners.networks.guidance import guided_logits  # noqa: E402

@@ -13,11 +13,11 @@ PROGRAM = """
 import json, sys
 from dataclasses import replace
 import numpy as np
-from learners.algorithms.bc import BC
+from learners.algorithms.offline.bc import BC
 from learners.config import OptimiserConfig
 from learners.learner import Learner
 from learners.config import LearnerConfig
-from learners.algorithms.ppo import PPO
+from learners.algorithms.online.ppo import PPO
 from lmrl import make
 from lmrl.episode import play
 from lmrl.schema import to_table
@@ -89,7 +89,7 @@ import numpy as np
 from learners.config import OptimiserConfig
 from learners.learner import Learner
 from learners.config import LearnerConfig
-from learners.algorithms.ppo import PPO
+from learners.algorithms.online.ppo import PPO
 from lmrl import make
 from lmrl.episode import play
 from lmrl.schema import to_table
@@ -149,7 +149,7 @@ import torch
 from learners.config import OptimiserConfig
 from learners.learner import Learner
 from learners.config import LearnerConfig
-from learners.algorithms.ppo import PPO
+from learners.algorithms.online.ppo import PPO
 from lmrl import make
 from lmrl.episode import play
 from lmrl.schema import to_table
@@ -190,7 +190,7 @@ import sys
 import numpy as np
 import torch
 from learners.config import OptimiserConfig
-from learners.algorithms.ilql import ILQL
+from learners.algorithms.offline.ilql import ILQL
 from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.networks.heads import Head
@@ -243,10 +243,10 @@ from ranks import free_port
 import sys
 from dataclasses import replace
 from learners.config import OptimiserConfig
-from learners.algorithms.ilql import ILQL
+from learners.algorithms.offline.ilql import ILQL
 from learners.learner import Learner
 from learners.config import LearnerConfig
-from learners.algorithms.qsft import QSFT
+from learners.algorithms.offline.qsft import QSFT
 from lmrl import make
 from lmrl.episode import play
 from lmrl.schema import to_table

@@ -12,9 +12,9 @@ import copy, json, sys
 import numpy as np
 import torch
 from learners.algorithms.base import LossOutput
-from learners.algorithms.bc import BC
+from learners.algorithms.offline.bc import BC
 from learners.config import OptimiserConfig
-from learners.algorithms.ilql import ILQL
+from learners.algorithms.offline.ilql import ILQL
 from learners.learner import Learner
 from learners.config import LearnerConfig
 from lmrl import make

@@ -24,7 +24,7 @@ from cluster.presets import preset  # noqa: E402
 from cluster.source import sample_texts  # noqa: E402
 from cluster.startup.launch import launch  # noqa: E402
 from cluster.stream import episodes, evaluation_job  # noqa: E402
-from learners.algorithms.bc import BC  # noqa: E402
+from learners.algorithms.offline.bc import BC  # noqa: E402
 from learners.checkpoints.gguf import resolve  # noqa: E402
 from learners.checkpoints.initial import ModelConfig, make_start  # noqa: E402
 from lmrl.schema import from_table  # noqa: E402

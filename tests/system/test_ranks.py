@@ -14,16 +14,16 @@ PROGRAM = """
 import json, sys
 from dataclasses import replace
 import numpy as np
-from learners.algorithms.bc import BC
-from learners.algorithms.sarsa import ConservativeSARSA
+from learners.algorithms.offline.bc import BC
+from learners.algorithms.offline.sarsa import ConservativeSARSA
 from learners.config import OptimiserConfig
-from learners.algorithms.filtered_bc import OnlineFilteredBC
-from learners.algorithms.ilql import ILQL, OnlineILQL
+from learners.algorithms.offline.filtered_bc import OnlineFilteredBC
+from learners.algorithms.offline.ilql import ILQL, OnlineILQL
 from learners.learner import Learner
 from learners.config import LearnerConfig
-from learners.algorithms.mc import MC
-from learners.algorithms.ppo import PPO
-from learners.algorithms.qsft import QSFT
+from learners.algorithms.offline.mc import MC
+from learners.algorithms.online.ppo import PPO
+from learners.algorithms.offline.qsft import QSFT
 from lmrl import make
 from lmrl.episode import play
 from lmrl.schema import to_table

@@ -12,8 +12,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from learners.algorithms.bc import bc_loss
-from learners.algorithms.ppo import PPO
+from learners.algorithms.offline.bc import bc_loss
+from learners.algorithms.online.ppo import PPO
 from learners.batch import Batch
 from learners.collate import collate
 from learners.micro_batch import MicroBatch, micro_batches

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from learners.algorithms.mc import MC
+from learners.algorithms.offline.mc import MC
 from lmrl.cli import main
 from lmrl.data.store import write
 from lmrl.episode import play

@@ -11,8 +11,8 @@ from cluster.fields import change, read_config
 from cluster.presets.derived import derived, facts, sizes
 from cluster.startup.start_policy import start_experiment
 from learners.algorithms import registry
-from learners.algorithms.ilql import ILQL
-from learners.algorithms.ppo import PPO
+from learners.algorithms.offline.ilql import ILQL
+from learners.algorithms.online.ppo import PPO
 from lmrl import tasks
 from lmrl.cli import main
 from lmrl.episode import play

@@ -20,13 +20,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, ValueGuidance
-from learners.algorithms.bc import BC, bc_loss
-from learners.algorithms.filtered_bc import FilteredBC, keep_share
-from learners.algorithms.ilql import ILQL, ilql_terms
-from learners.algorithms.mc import MC
-from learners.algorithms.ppo import PPO, ppo_terms
+from learners.algorithms.offline.bc import BC, bc_loss
+from learners.algorithms.offline.filtered_bc import FilteredBC, keep_share
+from learners.algorithms.offline.ilql import ILQL, ilql_terms
+from learners.algorithms.offline.mc import MC
+from learners.algorithms.offline.sarsa import ConservativeSARSA, sarsa_terms
+from learners.algorithms.online.ppo import PPO, ppo_terms
 from learners.algorithms.returns import adapted_kl, gae, per_step, reward_to_go, whiten
-from learners.algorithms.sarsa import ConservativeSARSA, sarsa_terms
 from learners.batch import Batch
 from learners.collate import collate
 from learners.config import OptimiserConfig

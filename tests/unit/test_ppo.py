@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from learners.algorithms.base import OldOutputs
-from learners.algorithms.ppo import PPO, ppo_terms
+from learners.algorithms.online.ppo import PPO, ppo_terms
 from learners.batch import Batch
 from learners.collate import collate
 from learners.networks.outputs import Outputs

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, ValueGuidance
-from learners.algorithms.qsft import QSFT, qsft_terms
+from learners.algorithms.offline.qsft import QSFT, qsft_terms
 from learners.collate import collate
 from learners.micro_batch import micro_batches
 from learners.networks.causal_lm import CausalLM

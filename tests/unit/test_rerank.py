@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from learners.algorithms.base import Algorithm
-from learners.algorithms.ilql import ILQL
-from learners.algorithms.mc import MC
-from learners.algorithms.qsft import QSFT
+from learners.algorithms.offline.ilql import ILQL
+from learners.algorithms.offline.mc import MC
+from learners.algorithms.offline.qsft import QSFT
 from learners.checkpoints.guided import make_guided
 from learners.networks.causal_lm import load_causal_lm
 from learners.rerank import Reranker

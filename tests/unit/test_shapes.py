@@ -6,12 +6,12 @@ import jaxtyping
 import pytest
 import torch
 
-from learners.algorithms.bc import bc_loss
-from learners.algorithms.ilql import expectile_weight
-from learners.algorithms.mc import mc_terms
-from learners.algorithms.ppo import ppo_terms
-from learners.algorithms.qsft import qsft_terms
-from learners.algorithms.sarsa import sarsa_terms
+from learners.algorithms.offline.bc import bc_loss
+from learners.algorithms.offline.ilql import expectile_weight
+from learners.algorithms.offline.mc import mc_terms
+from learners.algorithms.offline.qsft import qsft_terms
+from learners.algorithms.offline.sarsa import sarsa_terms
+from learners.algorithms.online.ppo import ppo_terms
 
 THREE, ONE = torch.zeros(3), torch.zeros(1)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from cluster.presets import preset
 from cluster.source import OnlineSource, SourceState, segments
-from learners.algorithms.ppo import PPO
+from learners.algorithms.online.ppo import PPO
 from learners.collate import collate
 from lmrl.data.generate import episodes
 from lmrl.data.store import write

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from learners.algorithms.base import OldOutputs, TargetConfig, ValueGuidance
 from learners.algorithms.bins import clipped_targets
-from learners.algorithms.ilql import ILQL
-from learners.algorithms.mc import MC
-from learners.algorithms.ppo import PPO
+from learners.algorithms.offline.ilql import ILQL
+from learners.algorithms.offline.mc import MC
+from learners.algorithms.online.ppo import PPO
 from learners.algorithms.returns import lambda_returns, per_step, reward_to_go
 from learners.batch import Batch
 from learners.collate import collate

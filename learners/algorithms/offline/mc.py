@@ -20,8 +20,8 @@ from learners.algorithms.base import (
     OldOutputs,
     ProcessGroup,
 )
+from learners.algorithms.offline.value_based import ValueBased
 from learners.algorithms.returns import per_step, reward_to_go
-from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
 from lmrl.errors import UsageError
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.algorithms.bc import BC
+from learners.algorithms.offline.bc import BC
 from lmrl.limits import ANY, Range, Used
 
 

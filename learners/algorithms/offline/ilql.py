@@ -31,8 +31,8 @@ from learners.algorithms.base import (
     TaskFacts,
 )
 from learners.algorithms.bins import check_bins, clipped_targets
+from learners.algorithms.offline.value_based import ValueBased
 from learners.algorithms.returns import lambda_returns, off_policy_decay, per_step
-from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
 from lmrl.limits import BOUNDS, COUNT, NOT_NEGATIVE, SHARE, Range
 

@@ -19,8 +19,8 @@ from learners.algorithms.base import (
     ProcessGroup,
     TargetConfig,
 )
+from learners.algorithms.offline.value_based import ValueBased
 from learners.algorithms.returns import per_step
-from learners.algorithms.value_based import ValueBased
 from learners.batch import Batch
 from lmrl.limits import Range
 
@@ -49,7 +49,7 @@ def sarsa_terms(
 
 @dataclass(frozen=True)
 class ConservativeSARSA(ValueBased):
-    """Conservative SARSA; the attributes are those of `learners.algorithms.ilql.ILQL`."""
+    """Conservative SARSA; the attributes are those of `learners.algorithms.offline.ilql.ILQL`."""
 
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.005
     target_trunk: bool = True

@@ -1,0 +1,1 @@
+"""Algorithms that learn from data sets, and their forms that learn from fresh episodes."""

@@ -1,0 +1,1 @@
+"""Algorithms that learn from fresh episodes of their own policy."""
