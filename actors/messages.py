@@ -30,8 +30,9 @@ class Decoding:
         temperature: sampling temperature; 0 is greedy. Training samples at 1, where sampler and
             learner have the same distribution.
         top_p, top_k: parameters of nucleus and top-k sampling; 1 and 0 switch them off.
-        seed: seed of the run. With an episode's seed and the turn it gives each request's seed, so
-            that samples do not depend on the rest of the batch.
+        seed: seed of the run. With an episode's seed, its number among the episodes of that seed,
+            and the turn it gives each request's seed, so that samples do not depend on the rest of
+            the batch.
     """
 
     max_tokens: int = 16
@@ -55,18 +56,37 @@ class Request(NamedTuple):
     seed: int
 
 
+class EpisodeId(NamedTuple):
+    """What an episode of a job is known by.
+
+    Attributes:
+        seed: seed of the task. Episodes with the same seed begin in the same state.
+        member: number of the episode among those with the same seed; it changes the sampling seeds.
+    """
+
+    seed: int
+    member: int = 0
+
+
 class Failure(NamedTuple):
     """An episode that ended with an error of the task or of its context.
 
     Attributes:
         seed: seed of the episode.
+        member: number of the episode among those of the job with the same seed.
         error: type and message of the error.
         trace: traceback.
     """
 
     seed: int
+    member: int
     error: str
     trace: str
+
+    @property
+    def episode(self) -> EpisodeId:
+        """The episode that failed."""
+        return EpisodeId(self.seed, self.member)
 
 
 class Finished(NamedTuple):
@@ -74,14 +94,23 @@ class Finished(NamedTuple):
 
     Attributes:
         table: episodes as an Arrow table.
+        members: number of each episode of the table among those of the job with the same seed.
         failures: episodes that failed.
         oracle: usage of the model that answers for the task since the last batch, as the fields of
             `ChatUsage`.
     """
 
     table: pa.Table
+    members: list[int]
     failures: list[Failure]
     oracle: Mapping[str, int]
+
+    @property
+    def episodes(self) -> list[EpisodeId]:
+        """Every episode that has ended, failed ones too."""
+        seeds = self.table["seed"].to_pylist()
+        ended = [EpisodeId(*pair) for pair in zip(seeds, self.members, strict=True)]
+        return ended + [failure.episode for failure in self.failures]
 
 
 class Job(NamedTuple):
@@ -90,7 +119,7 @@ class Job(NamedTuple):
     Attributes:
         task: name of the task.
         options: options of the task.
-        seeds: seeds of the episodes, one for each episode.
+        episodes: episodes to play, all different.
         decoding: sampling settings of the policy.
         player: name of a scripted player that plays instead of the policy; empty is the policy.
         label: name of the policy in `Trajectory.player`.
@@ -99,7 +128,7 @@ class Job(NamedTuple):
 
     task: str
     options: Mapping[str, Any]
-    seeds: list[int]
+    episodes: list[EpisodeId]
     decoding: Decoding
     player: str = ""
     label: str = "policy"

@@ -26,6 +26,7 @@ from actors.config import SimulatorConfig
 from actors.messages import (
     Contexts,
     EngineFailed,
+    EpisodeId,
     Failure,
     Finished,
     Job,
@@ -63,19 +64,21 @@ class _Batch:
         self.stepping: dict[int, Future[None]] = {}
         self.players: dict[int, Player] = {}
         self.done: list[Trajectory] = []
+        self.members: list[int] = []  # one for each of `done`
         self.failures: list[Failure] = []
-        self.waiting = enumerate(job.seeds)
+        self.waiting = iter(enumerate(job.episodes))
         self._fill()
 
     def _fill(self) -> None:
         while len(self.running) < self.job.at_once:
-            key, seed = next(self.waiting, (None, 0))
-            if key is None:
+            waiting = next(self.waiting, None)
+            if waiting is None:
                 return
+            key, episode = waiting
             try:
-                self._start(key, seed)
+                self._start(key, episode.seed)
             except Exception as error:
-                self.failures.append(_failure(seed, error))
+                self.failures.append(_failure(episode, error))
 
     def _start(self, key: int, seed: int) -> None:
         job = self.job
@@ -126,19 +129,20 @@ class _Batch:
         try:
             step.result()
         except Exception as error:  # an error of the task: this episode fails, the run continues
-            self.failures.append(_failure(episode.seed, error))
+            self.failures.append(_failure(self.job.episodes[key], error))
         else:
             if not episode.done:
                 return
             self.done.append(episode.trajectory(self.job.player or self.job.label))
+            self.members.append(self.job.episodes[key].member)
         del self.running[key]
         self._fill()
 
     def take(self) -> Finished:
         """Return, and remove, the episodes that have ended so far."""
         usage = asdict(self.oracle.take_usage()) if self.oracle else {}
-        finished = Finished(to_table(self.done), self.failures, usage)
-        self.done, self.failures = [], []
+        finished = Finished(to_table(self.done), self.members, self.failures, usage)
+        self.done, self.members, self.failures = [], [], []
         return finished
 
 
@@ -233,7 +237,12 @@ class Simulator:
                 Request(
                     key,
                     episode.context,
-                    request_seed(job.decoding.seed, episode.seed, len(episode.turns)),
+                    request_seed(
+                        job.decoding.seed,
+                        episode.seed,
+                        len(episode.turns),
+                        job.episodes[key].member,
+                    ),
                 )
                 for key, episode in batch.idle()
                 if key not in asked
@@ -284,5 +293,5 @@ class Simulator:
             batch.collect(block=False)
 
 
-def _failure(seed: int, error: Exception) -> Failure:
-    return Failure(seed, f"{type(error).__name__}: {error}", traceback.format_exc(limit=8))
+def _failure(episode: EpisodeId, error: Exception) -> Failure:
+    return Failure(*episode, f"{type(error).__name__}: {error}", traceback.format_exc(limit=8))

@@ -21,7 +21,7 @@ import ray
 
 from actors.config import SamplerConfig, SimulatorConfig
 from actors.engine import VLLMEngine
-from actors.messages import Decoding, Job, Request
+from actors.messages import Decoding, EpisodeId, Job, Request
 from actors.sampler import Sampler
 from actors.simulator import Simulator
 from benchmarks.record import save
@@ -59,7 +59,8 @@ def through_actors(
     decoding = Decoding(max_tokens=max_tokens)
 
     def play(seeds: list[int]) -> list[Any]:
-        job = Job(task, {}, seeds, decoding, at_once=width)
+        wanted = [EpisodeId(seed) for seed in seeds]
+        job = Job(task, {}, wanted, decoding, at_once=width)
         stream = simulator.play.options(num_returns="streaming").remote(job)
         return from_table(pa.concat_tables([ray.get(ref).table for ref in stream]))
 

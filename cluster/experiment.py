@@ -206,6 +206,11 @@ class Experiment:
                 f"rollouts.min_episodes {self.rollouts.min_episodes} exceeds "
                 f"rollouts.max_episodes {self.rollouts.max_episodes}"
             )
+        if self.algorithm.group > self.rollouts.max_episodes:
+            raise UsageError(
+                f"algorithm.group {self.algorithm.group} exceeds rollouts.max_episodes "
+                f"{self.rollouts.max_episodes}; an update needs at least one whole group"
+            )
         if self.max_context < 1:
             raise UsageError(
                 f"model.context {self.model.context} leaves no space for a reply of "

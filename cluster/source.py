@@ -145,6 +145,7 @@ class OnlineSource:
     """Rounds of fresh episodes, one after each push, sampled by the pushed version.
 
     A round has about `rollouts.turns` turns. When episodes get shorter, more of them are played.
+    They are whole groups of the size that the algorithm asks for.
 
     Args:
         exp: experiment of the run.
@@ -173,22 +174,26 @@ class OnlineSource:
             if position.mean_length
             else sizes.min_episodes
         )
-        count = min(max(wanted, sizes.min_episodes), sizes.max_episodes)
+        groups = self._groups(wanted)
         # The seeds of different runs are far apart, and those of evaluations are even farther.
         first = first_training_seed(exp.seed) + position.next_seed
-        position.next_seed += count
-        seeds = list(range(first, first + count))
-        tables = []
+        position.next_seed += groups
+        seeds = range(first, first + groups)
+        tables: list[pa.Table] = []
+        members: list[NDArray[np.int64]] = []
         ages = [0]
         for finished in episodes(fleet, training_job(fleet, seeds, version, f"v{version}")):
             age = version - oldest_versions(finished.table, version)
-            fresh = finished.table.filter(pa.array(age <= exp.max_staleness))
+            young = age <= exp.max_staleness
+            fresh = finished.table.filter(pa.array(young))
             fleet.ledger.stale += finished.table.num_rows - fresh.num_rows
             tables.append(fresh)
-            ages.append(int(age[age <= exp.max_staleness].max(initial=0)))
-        # Sorted by seed, so that learning does not depend on which simulator finished first.
+            members.append(np.array(finished.members, np.int64)[young])
+            ages.append(int(age[young].max(initial=0)))
+        # Sorted, so that learning does not depend on which simulator finished first.
         table = pa.concat_tables(tables)
-        tables = [table.take(pc.sort_indices(table, [("seed", "ascending")]))]
+        order = np.lexsort((np.concatenate(members), table["seed"].to_numpy()))
+        tables = [table.take(pa.array(order))]
         if table.num_rows:
             position.mean_length = mean_return(tables)[1]
         return UpdateBatch(
@@ -200,6 +205,12 @@ class OnlineSource:
             tokens=sum(_action_tokens(table) for table in tables),
             seconds=time.perf_counter() - began,
         )
+
+    def _groups(self, wanted: int) -> int:
+        """Return the number of groups of a round with about this number of episodes."""
+        sizes, size = self.exp.rollouts, self.exp.algorithm.group
+        fewest, most = -(-sizes.min_episodes // size), sizes.max_episodes // size
+        return max(min(max(round(wanted / size), fewest), most), 1)
 
     def _cloned(self, tables: list[pa.Table]) -> list[pa.Table] | None:
         """Return the episodes to clone in each optimiser step; None without cloning."""

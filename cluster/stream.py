@@ -1,17 +1,17 @@
 """`episodes`: finished episodes for given seeds, even if actors die.
 
-The dictionary of running jobs is the only buffer. A seed is in it until its episode has arrived. So
-the pending episodes of a dead simulator are known exactly and are played again.
+The dictionary of running jobs is the only buffer. An episode is in it until it has arrived. So the
+pending episodes of a dead simulator are known exactly and are played again.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ray
 
-from actors.messages import Decoding, Failure, Finished, Job
+from actors.messages import Decoding, EpisodeId, Failure, Finished, Job
 from cluster.fleet import Fleet
 from cluster.waits import ActorLost, fetch
 from cluster.weights.monitor import ActorMonitor
@@ -23,24 +23,24 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Assignment:
-    """A job of a simulator, and its pending seeds.
+    """A job of a simulator, and its pending episodes.
 
     Attributes:
         simulator: index of the simulator.
         job: job that was submitted.
-        pending: seeds whose episodes have not arrived.
+        pending: episodes that have not arrived.
         again: whether the job was submitted after the simulator's process was lost, and no result
             has arrived since.
     """
 
     simulator: int
     job: Job
-    pending: set[int]
+    pending: set[EpisodeId]
     again: bool = False
 
 
 def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
-    """Yield the episodes of a job as they finish; the seeds are divided among all simulators.
+    """Yield the episodes of a job as they finish; they are divided among all simulators.
 
     A job that needs the policy waits until a sampler has weights. An actor that dies or does not
     respond is replaced, and its pending episodes are submitted again. Failed episodes are counted,
@@ -54,14 +54,14 @@ def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
         RunError: if a larger share of episodes fails than the experiment allows, or no sampler
             answers.
     """
-    fleet.ledger.started += len(job.seeds)
+    fleet.ledger.started += len(job.episodes)
     monitor = ActorMonitor(fleet)
     running: dict[Any, Assignment] = {}
     count = len(fleet.simulators)
     for index in range(count):
-        seeds = job.seeds[index::count]
-        if seeds:
-            part = job._replace(seeds=seeds, at_once=max(1, job.at_once // count))
+        mine = job.episodes[index::count]
+        if mine:
+            part = job._replace(episodes=mine, at_once=max(1, job.at_once // count))
             _submit(fleet, running, index, part)
     failed = ended = 0
     while running:
@@ -80,7 +80,7 @@ def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
                 if assignment.pending:
                     raise RunError(
                         f"simulator {assignment.simulator} ended without the episodes of seeds "
-                        f"{sorted(assignment.pending)[:5]}"
+                        f"{[episode.seed for episode in sorted(assignment.pending)[:5]]}"
                     ) from None
                 continue
             except ActorLost:
@@ -93,18 +93,17 @@ def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
                         len(assignment.pending),
                     )
                     fleet.ledger.resubmitted += len(assignment.pending)
-                rest = assignment.job._replace(seeds=sorted(assignment.pending))
+                rest = assignment.job._replace(episodes=sorted(assignment.pending))
                 _submit(fleet, running, assignment.simulator, rest, again=True)
                 continue
             assignment.again = False
             fleet.starting.discard(fleet.simulators[assignment.simulator])
-            assignment.pending -= set(finished.table["seed"].to_pylist())
-            assignment.pending -= {failure.seed for failure in finished.failures}
+            assignment.pending -= set(finished.episodes)
             failed += len(finished.failures)
             fleet.ledger.asked(finished.oracle)
-            _report(fleet, finished.failures, failed, len(job.seeds))
+            _report(fleet, finished.failures, failed, len(job.episodes))
             ended += finished.table.num_rows + len(finished.failures)
-            fleet.screen.episodes(ended, len(job.seeds))
+            fleet.screen.episodes(ended, len(job.episodes))
             if finished.table.num_rows:
                 yield finished
 
@@ -114,7 +113,7 @@ def _submit(
 ) -> None:
     actor = fleet.simulators[simulator]
     stream = actor.play.options(num_returns="streaming").remote(job)
-    running[stream] = Assignment(simulator, job, set(job.seeds), again)
+    running[stream] = Assignment(simulator, job, set(job.episodes), again)
 
 
 def _report(fleet: Fleet, failures: list[Failure], failed: int, total: int) -> None:
@@ -130,21 +129,23 @@ def _report(fleet: Fleet, failures: list[Failure], failed: int, total: int) -> N
         )
 
 
-def training_job(fleet: Fleet, seeds: list[int], update: int, label: str) -> Job:
-    """Return the job of an online update.
+def training_job(fleet: Fleet, seeds: Sequence[int], update: int, label: str) -> Job:
+    """Return the job of an online update, with a group of episodes for each seed.
 
     Args:
         fleet: actors of the run.
-        seeds: seeds of the episodes.
+        seeds: seeds of the groups.
         update: number of the update, which changes the sampling seed.
         label: name of the policy, for the record.
     """
     exp = fleet.experiment
     decoding = Decoding(max_tokens=exp.format.reply_tokens, seed=decoding_seed(exp.seed, update))
-    return Job(exp.task, exp.options, seeds, decoding, label=label, at_once=exp.rollouts.in_flight)
+    members = range(exp.algorithm.group)
+    wanted = [EpisodeId(seed, member) for seed in seeds for member in members]
+    return Job(exp.task, exp.options, wanted, decoding, label=label, at_once=exp.rollouts.in_flight)
 
 
-def evaluation_job(fleet: Fleet, seeds: list[int], label: str, player: str = "") -> Job:
+def evaluation_job(fleet: Fleet, seeds: Sequence[int], label: str, player: str = "") -> Job:
     """Return the job of an evaluation. Its sampling seeds are the same for every policy.
 
     Args:
@@ -159,6 +160,7 @@ def evaluation_job(fleet: Fleet, seeds: list[int], label: str, player: str = "")
         temperature=exp.evaluation.temperature,
         seed=EVALUATION_DECODING_SEED,
     )
+    wanted = [EpisodeId(seed) for seed in seeds]
     return Job(
-        exp.task, exp.options, seeds, decoding, player, label, at_once=exp.rollouts.in_flight
+        exp.task, exp.options, wanted, decoding, player, label, at_once=exp.rollouts.in_flight
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from lmrl.errors import DataError
-from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory, Turn
+from lmrl.trajectory import NO_SEED, TERMINATED, TRUNCATED, Trajectory, Turn
 
 VERSION = b"lmrl.trajectory.2"
 
@@ -185,6 +185,21 @@ def table_returns(table: pa.Table) -> np.ndarray:
     totals = np.append(0.0, np.cumsum(rewards))
     returns: np.ndarray = totals[offsets[1:]] - totals[offsets[:-1]]
     return returns
+
+
+def table_groups(table: pa.Table) -> np.ndarray:
+    """Return the group of every episode `[rows]`, numbers from 0 in order of appearance.
+
+    Episodes of a group have the same task, options and seed, so they begin in the same state. An
+    episode without a seed is a group of its own.
+    """
+    keys = zip(*(table[name].to_pylist() for name in ("task", "options", "seed")), strict=True)
+    numbers: dict[object, int] = {}
+    groups = [
+        numbers.setdefault(row if key[2] == NO_SEED else key, len(numbers))
+        for row, key in enumerate(keys)
+    ]
+    return np.array(groups, np.int64)
 
 
 def _check_rewards(rewards: np.ndarray, offsets: np.ndarray) -> None:

@@ -38,15 +38,18 @@ def player_rng(player: str, seed: int) -> random.Random:
     return random.Random(f"{player}:{seed}")
 
 
-def request_seed(decoding_seed: int, episode_seed: int, turn: int) -> int:
+def request_seed(decoding_seed: int, episode_seed: int, turn: int, member: int = 0) -> int:
     """Return the sampling seed of a turn, a number of 32 bits.
 
     Args:
         decoding_seed: seed of the job's decoding settings.
         episode_seed: seed of the episode.
         turn: number of turns before this one.
+        member: number of the episode among those with the same seed.
     """
-    mixed = np.random.SeedSequence([decoding_seed, episode_seed % 2**63, turn])
+    # The first member has the seeds of an episode without a group.
+    numbers = [decoding_seed, episode_seed % 2**63, turn, *([member] if member else [])]
+    mixed = np.random.SeedSequence(numbers)
     return int(mixed.generate_state(1, np.uint32)[0])
 
 

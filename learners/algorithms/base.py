@@ -181,6 +181,8 @@ class Algorithm(ABC):
     """Whether it learns from fresh episodes of its own policy (else from a data set)."""
     epochs: int = 1
     """Passes over each batch."""
+    group: int = 1
+    """Number of episodes of a round that begin in the same state."""
     minibatch: int = 0
     """Number of segments per optimiser step, all ranks together; 0 is the whole batch."""
     replay: float = 0.0

@@ -23,6 +23,7 @@ from actors.messages import (  # noqa: E402
     Contexts,
     Decoding,
     EngineFailed,
+    EpisodeId,
     Failure,
     Job,
     Request,
@@ -45,7 +46,8 @@ from lmrl.trajectory import Trajectory  # noqa: E402
 def job(fleet: Fleet, seeds: list[int], **changes: Any) -> Job:
     exp = fleet.experiment
     decoding = Decoding(max_tokens=exp.rollouts.max_tokens, seed=5)
-    return Job(exp.task, {"max_steps": 12}, seeds, decoding)._replace(**changes)
+    wanted = [EpisodeId(seed) for seed in seeds]
+    return Job(exp.task, {"max_steps": 12}, wanted, decoding)._replace(**changes)
 
 
 def play(fleet: Fleet, work: Job) -> list[Trajectory]:

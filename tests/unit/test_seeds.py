@@ -12,6 +12,12 @@ def test_requests_have_the_recorded_seeds() -> None:
     assert found == [4292765852, 1015936460, 3312471384]
 
 
+def test_episodes_of_a_group_are_sampled_differently() -> None:
+    first = seeds.request_seed(7, 10**9, 3)
+    found = [seeds.request_seed(7, 10**9, turn, m) for turn in range(4) for m in range(8)]
+    assert found[3 * 8] == first and len(set(found)) == 32
+
+
 def test_generators_draw_the_recorded_numbers() -> None:
     assert seeds.player_rng("optimal", 7).random() == pytest.approx(0.8736091751378016)
     assert seeds.shuffle_rng(3, 1).random() == pytest.approx(0.27374937593541604)
