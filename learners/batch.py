@@ -48,6 +48,8 @@ class Batch:
             bootstrap entry; -1 where the episode terminated.
         turn_end: whether each action token is the last of its turn `[N]`.
         episode: episode of each action token `[N]`.
+        cut: whether each action token belongs to an action that was cut at the token limit `[N]`.
+        group: group of each episode `[episodes]`; the episodes of a group begin in the same state.
         observation_segment, observation_position, observation_token: segment, position of the
             hidden state, and token id of each observation token `[P]`.
         episodes: number of episodes.
@@ -65,6 +67,8 @@ class Batch:
     next: Index
     turn_end: NDArray[np.bool_]
     episode: Index
+    cut: NDArray[np.bool_]
+    group: Index
     observation_segment: Index
     observation_position: Index
     observation_token: Index

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from learners.batch import Batch
+from learners.batch import Batch, Index
 from lmrl.errors import DataError
 from lmrl.tokens.context import Ids, Items
 from lmrl.trajectory import TRUNCATED, Trajectory, Turn
@@ -20,6 +20,7 @@ def collate(
     strided: bool = False,
     bootstrap: Literal["reply", "action"] = "reply",
     malformed_penalty: float = 0.0,
+    groups: Index | None = None,
 ) -> Batch:
     """Return the batch of some episodes.
 
@@ -37,6 +38,7 @@ def collate(
         bootstrap: state from which a truncated episode is bootstrapped: the one after the
             environment's last `reply`, or the one after the last `action`.
         malformed_penalty: reward that a malformed turn loses, in reward units.
+        groups: group of each episode `[episodes]`; None makes each episode a group of its own.
 
     Raises:
         DataError: if an action or a first context has no tokens, or an observation alone exceeds
@@ -47,7 +49,9 @@ def collate(
         items = trajectory.items()
         spans = _spans(trajectory, items, context, strided)
         _add(columns, episode, trajectory, items, spans, observations, bootstrap)
-    return columns.batch(len(trajectories), malformed_penalty)
+    if groups is None:
+        groups = np.arange(len(trajectories))
+    return columns.batch(groups, malformed_penalty)
 
 
 @dataclass
@@ -101,8 +105,9 @@ class _Columns:
         """Add the state after `length` tokens of the open segment, where an episode was cut."""
         self.bootstraps.append((episode, self.open_segment, length - 1))
 
-    def batch(self, episodes: int, malformed_penalty: float) -> Batch:
+    def batch(self, groups: Index, malformed_penalty: float) -> Batch:
         """Return the columns as arrays; see `collate`."""
+        episodes = len(groups)
         counts = np.array([len(turn.action_ids) for turn in self.turns], np.int64)
         total = int(counts.sum())
         ends = np.cumsum(counts) - 1
@@ -125,6 +130,8 @@ class _Columns:
             next=self._next(episode, episodes),
             turn_end=turn_end,
             episode=episode,
+            cut=np.repeat(np.array([turn.cut for turn in self.turns], np.bool_), counts),
+            group=groups,
             observation_segment=np.repeat(
                 np.array([s for s, _, _ in self.observations], np.int64),
                 np.array([n for *_, n in self.observations], np.int64),

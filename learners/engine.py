@@ -25,6 +25,10 @@ HEAD = re.compile(r"q\d+\.")
 """Names under which Q heads' weights are sent to a sampler (`ValueNetwork.exported`)."""
 
 
+HEADS = frozenset({"value_head", "v_head", "q_heads"})
+"""Names of the modules that hold value heads."""
+
+
 def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[str, Any]]:
     """Return AdamW parameter groups.
 
@@ -35,7 +39,7 @@ def parameter_groups(module: nn.Module, config: OptimiserConfig) -> list[dict[st
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             shape = getattr(parameter, "ds_shape", parameter.shape)
-            head = name.startswith(("value_head", "v_head", "q_heads"))
+            head = not HEADS.isdisjoint(name.split("."))
             key = (head, len(shape) >= 2)
             groups.setdefault(key, []).append(parameter)
     head_lr = config.lr if config.head_lr is None else config.head_lr

@@ -30,7 +30,8 @@ def network_quantities(
 
     Returns:
         `log_prob` and `entropy` in nats and, with a critic, `value` in reward units; of a value
-        network `value`, if it has a V head, and `q`, the smallest of the heads.
+        network or a critic of utterances `value`, if it has a V head, and `q`, the smallest of the
+        heads.
     """
     network = engine.network
     found: Quantities = {}
@@ -45,6 +46,8 @@ def network_quantities(
             named = {"log_prob": out.logprob, "entropy": out.entropy}
             if network.value_head is not None:
                 named["value"] = out.value
+            elif network.utterances is not None:
+                named |= {"value": out.value, "q": out.q.min(0).values}
         for name, column in named.items():
             whole = found.setdefault(name, np.zeros(batch.entries, np.float32))
             whole[micro.entry] = column.float().cpu().numpy()

@@ -18,6 +18,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,11 @@ from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM, load_causal_lm
 from learners.networks.guidance import sampled_policy_logits
 from learners.networks.outputs import Inputs
-from learners.networks.target import bootstrap_columns, target_of
+from learners.networks.target import bootstrap_columns, target_of, value_part
 from learners.networks.values import ValueNetwork
-from learners.process_group import TorchProcessGroup, join_group, shares
+from learners.process_group import TorchProcessGroup, group_shares, join_group
 from lmrl.errors import RunError
-from lmrl.schema import from_table, table_returns
+from lmrl.schema import from_table, table_groups, table_returns
 from lmrl.tokens.codec import Codec
 from lmrl.tokens.format import FormatConfig
 from lmrl.trajectory import Ids
@@ -141,7 +142,7 @@ class Learner:
         for epoch in range(self.algorithm.epochs):
             if epoch and self.target is not None:
                 # With the bootstrap values of the first pass, a second one would learn nothing new.
-                old = self._old_outputs(batch)
+                old = replace(self._old_outputs(batch), logprob=old.logprob)
                 columns, *_ = self._prepare(batch, old)
             for segments in self._minibatches(batch):
                 extra = None if clones is None else self._collate([next(clones)])
@@ -178,22 +179,25 @@ class Learner:
             # Every rank has all episodes, so every rank selects the same ones.
             table = table.take(self.algorithm.select(table_returns(table)))
         lengths = pc.list_value_length(table["turns"]).to_numpy()
-        mine = shares(lengths, self.group.world)[self.group.rank]
-        mine = pa.array(mine, pa.int64())  # named, because a rank's share may be empty
-        trajectories = [self.codec.read(t) for t in from_table(table.take(mine))]
+        # Only algorithms that compare the episodes of a group need them on one rank.
+        grouped = self.algorithm.group > 1
+        groups = table_groups(table) if grouped else np.arange(table.num_rows)
+        mine = group_shares(lengths, groups, self.group.world)[self.group.rank]
+        part = table.take(pa.array(mine, pa.int64()))  # named, because a rank's share may be empty
         target_config = self.algorithm.target_config
         return collate(
-            trajectories,
+            [self.codec.read(t) for t in from_table(part)],
             self.context,
             self.algorithm.observations,
             self.config.windows == "strided",
             target_config.bootstrap if target_config else "reply",
             self.config.malformed_penalty,
+            groups[mine],
         )
 
     def _old_outputs(self, batch: Batch) -> OldOutputs:
         """Return the network outputs before the first optimiser step; zeros if not needed."""
-        if self.target is not None:
+        if isinstance(self.engine.network, ValueNetwork) and self.target is not None:
             # If a step is one pass, it contains all following states: no second pass is needed.
             steps_are_passes = self.algorithm.minibatch == 0 and len(self._passes(batch, None)) == 1
             if self.algorithm.evaluates(self.state) or not steps_are_passes:
@@ -218,16 +222,22 @@ class Learner:
         logprob = np.zeros(batch.entries, np.float32)
         value = np.zeros(batch.entries, np.float32)
         reference = np.zeros(batch.entries, np.float32)
+        heads = 0 if self.target is None else len(self.target.network.q_heads)
+        target_q = np.zeros((heads, batch.entries), np.float32)
         for micro in self._passes(batch, None):
             inputs = Inputs.of(micro, self.device)
             out = self.engine.forward(inputs)
             logprob[micro.entry] = out.logprob.cpu().numpy()
             value[micro.entry] = out.value.cpu().numpy()
+            if self.target is not None:
+                slow = self.target.values(inputs, value_part(self.engine.network))
+                value[micro.entry] = slow.v.cpu().numpy()
+                target_q[:, micro.entry] = slow.q.cpu().numpy()
             if self.reference is not None:
                 fixed = Network(self.reference)(inputs)
                 reference[micro.entry] = fixed.logprob.cpu().numpy()
         count = batch.actions
-        return OldOutputs(logprob[:count], value, reference[:count], np.zeros((0, batch.entries)))
+        return OldOutputs(logprob[:count], value, reference[:count], target_q)
 
     @torch.no_grad()
     def _values(self, batch: Batch) -> OldOutputs:
@@ -293,8 +303,7 @@ class Learner:
             acts = micro.entry[micro.entry < batch.actions]
             at = torch.as_tensor(acts, device=self.device)
             targets = {name: column[at] for name, column in columns.items()}
-            if self.target is not None:
-                assert isinstance(self.engine.network, ValueNetwork)
+            if isinstance(self.engine.network, ValueNetwork) and self.target is not None:
                 out, after = bootstrap_columns(
                     batch, micro, inputs, out, old, self.target, self.engine.network
                 )
@@ -308,7 +317,7 @@ class Learner:
         norm = self.engine.step()
         taken = math.isfinite(norm)
         if taken and self.target is not None:
-            self.target.follow(self.engine.network, self.engine.whole)
+            self.target.follow(value_part(self.engine.network), self.engine.whole)
         self._count_skips(not taken)
         names = sorted(sums)
         means = self.group.total(*(sums[name] for name in names))
@@ -326,7 +335,8 @@ class Learner:
             out = self.engine.forward(Inputs.of(micro, self.device))
             loss = bc_loss(out.logprob, normaliser=count)
             # The term does not use the critic; a zero keeps its gradients defined on every rank.
-            terms = LossOutput(self.algorithm.bc_coef * loss + 0.0 * out.value.sum(), {})
+            unused = out.value.sum() + (0.0 if out.q is None else out.q.sum())
+            terms = LossOutput(self.algorithm.bc_coef * loss + 0.0 * unused, {})
             self._backward(terms, last)
             sums["bc_loss"] = sums.get("bc_loss", 0.0) + float(loss) * actions
 
@@ -404,8 +414,9 @@ class Learner:
         Returns:
             One row for each episode and a list column for each quantity: those of
             `network_quantities`, and `advantage` and `target` of the algorithms that have them.
-            Advantages are whitened over these episodes. An action that the task did not apply has
-            no entries.
+            Advantages are whitened over these episodes; those of algorithms that compare the
+            episodes of a group are left out, since their groups are not complete here. An action
+            that the task did not apply has no entries.
         """
         trajectories = [self.codec.read(t) for t in from_table(table)]
         batch = collate(trajectories, self.context, strided=self.config.windows == "strided")
@@ -413,7 +424,7 @@ class Learner:
         found = network_quantities(self.engine, batch, passes, self.device)
         columns, *_ = self._prepare(batch, self._old_outputs(batch))
         for name in ("advantage", "target"):
-            if name in columns:
+            if name in columns and self.algorithm.group == 1:
                 found[name] = columns[name].cpu().numpy()
         return to_rows(batch, found)
 

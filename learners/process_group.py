@@ -69,6 +69,20 @@ def shares(lengths: NDArray[np.integer], world: int) -> list[list[int]]:
     return [sorted(part) for part in dealt]
 
 
+def group_shares(
+    lengths: NDArray[np.integer], groups: NDArray[np.integer], world: int
+) -> list[list[int]]:
+    """Distribute episodes over ranks like `shares`, with all episodes of a group on one rank.
+
+    Args:
+        lengths: cost of each episode `[episodes]`.
+        groups: group of each episode `[episodes]`, numbers from 0.
+        world: number of ranks.
+    """
+    costs = np.bincount(groups, lengths).astype(np.int64)
+    return [np.flatnonzero(np.isin(groups, part)).tolist() for part in shares(costs, world)]
+
+
 def join_group(rank: int, world: int, address: str, port: int, device: str, seconds: float) -> None:
     """Join the process group of the learner ranks.
 

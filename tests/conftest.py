@@ -17,6 +17,8 @@ CHECKED = [
     "learners.algorithms.offline.bc",
     "learners.algorithms.offline.ilql",
     "learners.algorithms.offline.mc",
+    "learners.algorithms.online.groups",
+    "learners.algorithms.online.losses",
     "learners.algorithms.online.ppo",
     "learners.algorithms.offline.qsft",
     "learners.algorithms.returns",

@@ -15,15 +15,23 @@ from learners.algorithms.base import Algorithm
 from lmrl.errors import UsageError, unknown
 
 ALGORITHMS: Mapping[str, str] = {
+    "archer": "learners.algorithms.online.archer:ArCHer",
     "bc": "learners.algorithms.offline.bc:BC",
+    "dr_grpo": "learners.algorithms.online.grpo:DrGRPO",
     "filtered_bc": "learners.algorithms.offline.filtered_bc:FilteredBC",
+    "gigpo": "learners.algorithms.online.gigpo:GiGPO",
+    "grpo": "learners.algorithms.online.grpo:GRPO",
+    "gspo": "learners.algorithms.online.gspo:GSPO",
     "ilql": "learners.algorithms.offline.ilql:ILQL",
     "mc": "learners.algorithms.offline.mc:MC",
     "online_filtered_bc": "learners.algorithms.offline.filtered_bc:OnlineFilteredBC",
     "online_ilql": "learners.algorithms.offline.ilql:OnlineILQL",
     "ppo": "learners.algorithms.online.ppo:PPO",
     "qsft": "learners.algorithms.offline.qsft:QSFT",
+    "reinforce": "learners.algorithms.online.reinforce:Reinforce",
+    "rloo": "learners.algorithms.online.rloo:RLOO",
     "sarsa": "learners.algorithms.offline.sarsa:ConservativeSARSA",
+    "turn_ppo": "learners.algorithms.online.turn_ppo:TurnPPO",
 }
 """Names of algorithms -> their classes, as `module:Class`."""
 

@@ -1,4 +1,4 @@
-"""Returns, generalised advantage estimation, whitening and KL controllers, on flat action tokens.
+"""Returns, generalised advantage estimates, whitening and KL controllers, on flat action tokens.
 
 All functions take the flat columns of `learners.batch`. `follow` (`next` in a `Batch`) is the index
 of the entry that follows an action token in its episode: another action, a bootstrap entry at index
@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 Values = Float[np.ndarray, "N"]
+Entries = Float[np.ndarray, "E"]
 Indices = Int[np.ndarray, "N"]
 Credit = Literal["token", "turn"]
 
@@ -69,7 +70,7 @@ def reward_to_go(
 
 
 def lambda_returns(
-    value: Float[np.ndarray, "E"],
+    value: Entries,
     reward: Values,
     follow: Indices,
     discount: Values,
@@ -98,7 +99,7 @@ def lambda_returns(
 
 
 def gae(
-    value: Float[np.ndarray, "E"],
+    value: Entries,
     reward: Values,
     follow: Indices,
     discount: Values,
@@ -123,6 +124,52 @@ def gae(
     rate = discount * decay
     for n in range(count - 1, -1, -1):
         advantage[n] = delta[n] + rate[n] * advantage[follow[n]]
+    return advantage[:count], advantage[:count] + value[:count]
+
+
+def bi_level_gae(
+    value: Entries,
+    reward: Values,
+    follow: Indices,
+    turn_end: Bool[np.ndarray, "N"],
+    between: tuple[float, float],
+    inside: tuple[float, float],
+) -> tuple[Values, Values]:
+    """Return advantages over two levels, and value targets `[N]`, `[N]`.
+
+    Between turns, over the states e before the last token of each turn (arXiv:2510.16907, turn
+    level): δ = r_e + (rewards of the next turn before its last token) + γ V_e' − V_e and
+    A_e = δ + γ λ A_e'. After the last turn of a truncated episode, V_e' is the value of its
+    bootstrap entry.
+
+    Inside a turn, before its last token (the same, token level): δₙ = rₙ + γ V_{n+1} − Vₙ and
+    Aₙ = δₙ + γ λ A_{n+1}. The recursion begins at the turn's A_e. The targets are A + V.
+
+    Args:
+        value: values of actions and bootstrap entries `[N + K]`, in reward units.
+        reward: reward of each action token `[N]`.
+        follow: index of the following entry `[N]`; -1 where the episode terminated.
+        turn_end: whether an action token is the last one of its turn `[N]`.
+        between: γ and λ between turns.
+        inside: γ and λ between the tokens of a turn.
+    """
+    count = len(reward)
+    padded = np.append(value, 0.0)  # index -1: the value after a terminal state
+    advantage = np.zeros(len(padded))
+    end = np.arange(len(padded))  # last token of the turn that begins at an entry, or the entry
+    owed = np.zeros(len(padded))  # rewards of the turn of an entry, from it to before its last
+    end[-1] = -1
+    for n in range(count - 1, -1, -1):
+        after = follow[n]
+        if turn_end[n]:
+            (gamma, lam), arrived = between, end[after]
+            earned = reward[n] + owed[after]
+        else:
+            (gamma, lam), arrived = inside, after
+            earned = reward[n]
+            end[n], owed[n] = end[after], reward[n] + owed[after]
+        delta = earned + gamma * padded[arrived] - padded[n]
+        advantage[n] = delta + gamma * lam * advantage[arrived]
     return advantage[:count], advantage[:count] + value[:count]
 
 

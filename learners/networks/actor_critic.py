@@ -14,7 +14,8 @@ from learners.config import CriticKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.hl_gauss import BinnedValueHead
 from learners.networks.outputs import Inputs, LanguageModel, Outputs
-from learners.networks.per_token import PerToken, _likelihoods
+from learners.networks.per_token import PerToken, _likelihoods, _trained_likelihoods
+from learners.networks.values import ValueNetwork
 
 
 class Network(nn.Module):
@@ -27,6 +28,8 @@ class Network(nn.Module):
         value_head: module from hidden states to values; None is a network without a critic.
         value_scale: unit of the head's predictions and of the value loss, in reward units.
         chunk: number of states whose logits exist at one time.
+        entropy_gradient: whether the loss uses the gradient of the entropy.
+        utterances: critic with Q heads and a V head, instead of a value head; None is none.
     """
 
     def __init__(
@@ -36,14 +39,18 @@ class Network(nn.Module):
         value_head: nn.Module | None = None,
         value_scale: float = 1.0,
         chunk: int = 4096,
+        entropy_gradient: bool = False,
+        utterances: ValueNetwork | None = None,
     ) -> None:
         super().__init__()
         self.policy = policy
         self.critic = critic
         self.value_head = value_head
+        self.utterances = utterances
         self.value_scale = value_scale
         output = policy.output if isinstance(policy, CausalLM) else None
-        self.per_token = PerToken(cast(LanguageModel, policy).head, _likelihoods, chunk, output)
+        figures = _trained_likelihoods if entropy_gradient else _likelihoods
+        self.per_token = PerToken(cast(LanguageModel, policy).head, figures, chunk, output)
 
     def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the weights that a sampler needs: the policy's, under their Hugging Face names.
@@ -64,7 +71,11 @@ class Network(nn.Module):
             torch.cat([inputs.entry_token, inputs.observation_token]),
         )
         entries = len(inputs.entry_state)
-        if self.value_head is None:
+        q = None
+        if self.utterances is not None:
+            found = self.utterances(inputs)
+            value, q, bins = found.v, found.q, None
+        elif self.value_head is None:
             value = states.new_zeros(entries, dtype=torch.float32)
             bins = None
         else:
@@ -84,6 +95,7 @@ class Network(nn.Module):
             value=value,
             entropy=entropy[:entries],
             bins=bins,
+            q=q,
         )
 
 
@@ -113,6 +125,7 @@ def actor_critic(
     scale: float,
     bins: int = 0,
     bounds: tuple[float, float] | None = None,
+    entropy_gradient: bool = False,
 ) -> Network:
     """Return a policy with a critic.
 
@@ -124,10 +137,11 @@ def actor_critic(
         bins: number of bins of a critic that predicts a distribution; 0 is a critic that predicts a
             number.
         bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
+        entropy_gradient: whether the loss uses the gradient of the entropy.
     """
     policy = load()
     if critic == "none":
-        return Network(policy)
+        return Network(policy, entropy_gradient=entropy_gradient)
     width = policy.model.get_output_embeddings().weight.shape[1]
     trunk = load() if critic == "trunk" else None
     if trunk is not None:
@@ -139,4 +153,4 @@ def actor_critic(
     if bins:
         assert bounds is not None
         head = BinnedValueHead(width, start, *bounds, bins)
-    return Network(policy, trunk, head, scale)
+    return Network(policy, trunk, head, scale, entropy_gradient=entropy_gradient)

@@ -17,6 +17,8 @@ class Outputs(NamedTuple):
         value: values of the entries' states `[E]`, in reward units; zeros without a critic.
         entropy: entropies of the policy at the entries' states `[E]`, in nats.
         bins: logits of the values' bins `[E, K]`; None if the critic has no bins.
+        q: values of the entries' tokens `[heads, E]`, in reward units; None without a critic of
+            utterances.
     """
 
     logprob: Tensor
@@ -24,6 +26,7 @@ class Outputs(NamedTuple):
     value: Tensor
     entropy: Tensor
     bins: Tensor | None = None
+    q: Tensor | None = None
 
 
 class Inputs(NamedTuple):

@@ -79,3 +79,10 @@ def _likelihoods(logits: Tensor, which: Tensor, token: Tensor) -> Tensor:
     logp = F.log_softmax(logits, dim=-1)
     entropy = -(logp.detach().exp() * logp.detach()).sum(-1)
     return torch.stack([logp[which, token], entropy[which]])
+
+
+def _trained_likelihoods(logits: Tensor, which: Tensor, token: Tensor) -> Tensor:
+    """Return the same with the gradient of the entropy, which a bonus in the loss needs."""
+    logp = F.log_softmax(logits, dim=-1)
+    entropy = -(logp.exp() * logp).sum(-1)
+    return torch.stack([logp[which, token], entropy[which]])

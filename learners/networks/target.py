@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from learners.algorithms.base import OldOutputs, TargetConfig
 from learners.batch import Batch
 from learners.micro_batch import MicroBatch
+from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM
 from learners.networks.outputs import Inputs
 from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs
@@ -88,8 +89,14 @@ def target_of(
     """
     if target_config is None:
         return None
-    assert isinstance(network, ValueNetwork)
-    return Target(network, target_config, reference)
+    return Target(value_part(network), target_config, reference)
+
+
+def value_part(network: nn.Module) -> ValueNetwork:
+    """Return the part of a network that has action values: all of it, or a policy's critic."""
+    part = network.utterances if isinstance(network, Network) else network
+    assert isinstance(part, ValueNetwork)
+    return part
 
 
 @torch.no_grad()

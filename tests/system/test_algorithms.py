@@ -24,7 +24,7 @@ from lmrl.schema import from_table, to_table
 
 # Of equal returns the first episodes are chosen, which would depend on the order.
 EXAMPLE = "examples.own_algorithm:RewardWeighted"
-CHANGES = {"qsft": {"lowest": -20.0}, "online_filtered_bc": {"ties": True}}
+CHANGES = {"archer": {"warmup": 0}, "qsft": {"lowest": -20.0}, "online_filtered_bc": {"ties": True}}
 
 
 @torch.no_grad()
@@ -81,8 +81,11 @@ def learned(name, table, budget=10**6, windows="exact", inspect=False):
 PORT = int(sys.argv[2])
 po = [play(make("maze-po", max_steps=6), "random", seed, "maze-po") for seed in range(4)]
 fo = [play(make("maze-fo", max_steps=5), "random", seed, "maze-fo") for seed in range(4)]
+# Two episodes of a seed are a group.
+po += [play(make("maze-po", max_steps=6), "optimal", seed, "maze-po") for seed in range(3)]
+fo += [play(make("maze-fo", max_steps=5), "optimal", seed, "maze-fo") for seed in range(3)]
 table = to_table(po + fo)
-short = to_table(fo + [play(make("maze-po", max_steps=2), "random", 0, "maze-po")])
+short = to_table(fo[:4] + [play(make("maze-po", max_steps=2), "random", 0, "maze-po")])
 order = np.random.default_rng(0).permutation(table.num_rows)
 one_turn = to_table([play(make("maze-fo", max_steps=1), "random", 0, "maze-fo")])
 found = {}
@@ -120,6 +123,7 @@ def test_an_update_does_not_depend_on_order_or_passes(
 ) -> None:
     whole, other = found[name]["whole"], found[name][case]
     assert whole["optimiser_steps"] == other["optimiser_steps"] > 0
+    assert whole["grad_norm"] > 0
     for key in ("loss", "grad_norm"):
         assert other[key] == pytest.approx(whole[key], rel=1e-4, abs=1e-5), key
     assert found[name][case + "_weights"] < 1e-5

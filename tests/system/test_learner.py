@@ -129,6 +129,21 @@ print("same")
     }
 
 
+def test_a_group_stays_on_one_rank() -> None:
+    from learners.process_group import group_shares
+
+    rng = np.random.default_rng(0)
+    lengths, groups = rng.integers(1, 40, 60), rng.integers(0, 12, 60)
+    dealt = group_shares(lengths, groups, 4)
+    assert sorted(i for part in dealt for i in part) == list(range(60))
+    assert all(part == sorted(part) for part in dealt)
+    owners = [{rank for rank, part in enumerate(dealt) if g in groups[part]} for g in range(12)]
+    assert all(len(ranks) == 1 for ranks in owners)
+    loads = [int(lengths[part].sum()) for part in dealt]
+    assert max(loads) < 1.5 * min(loads)
+    assert group_shares(lengths[:0], groups[:0], 2) == [[], []]
+
+
 def test_shares_are_balanced_and_complete() -> None:
     from learners.process_group import shares
 

@@ -22,7 +22,12 @@ from learners.algorithms.offline.ilql import ILQL, OnlineILQL
 from learners.learner import Learner
 from learners.config import LearnerConfig
 from learners.algorithms.offline.mc import MC
+from learners.algorithms.online.archer import ArCHer
+from learners.algorithms.online.gigpo import GiGPO
+from learners.algorithms.online.grpo import GRPO
+from learners.algorithms.online.gspo import GSPO
 from learners.algorithms.online.ppo import PPO
+from learners.algorithms.online.reinforce import Reinforce
 from learners.algorithms.offline.qsft import QSFT
 from lmrl import make
 from lmrl.episode import play
@@ -33,6 +38,8 @@ env = make("maze-po", max_steps=6)
 episodes = [play(env, "random", seed, "maze-po") for seed in range(3)]
 one = to_table(episodes[:1])
 uneven = to_table(episodes)
+# Two groups of two episodes and one of one; the first rank gets more of them than the second.
+grouped = to_table(episodes + [play(env, "optimal", seed, "maze-po") for seed in range(2)])
 PPO_ = PPO(kl_coef=0.1, epochs=2, minibatch=0, kl_stop=None, value_scale=10.0)
 empty = {
     "bc": BC(observation_weight=0.5),
@@ -50,6 +57,12 @@ cases |= {
     "uneven_qsft 3": (uneven, QSFT(lowest=-20.0), 3),
     "none_chosen 0": (uneven, OnlineFilteredBC(share=0.1), 0),
     "one_chosen 0": (uneven, OnlineFilteredBC(share=0.4), 0),
+    "uneven_archer 3": (uneven, ArCHer(kl_coef=0.1, minibatch=0, warmup=0, epochs=2), 3),
+    "archer 0": (one, ArCHer(kl_coef=0.1, minibatch=0, warmup=0), 0),
+    "reinforce 0": (uneven, Reinforce(mean_over="episode", entropy_coef=0.1), 0),
+    "grpo 3": (grouped, GRPO(minibatch=0, skip_equal=True, entropy_coef=0.1), 3),
+    "gspo 0": (grouped, GSPO(minibatch=0, kl_stop=None), 0),
+    "gigpo 0": (grouped, GiGPO(minibatch=0, kl_in="reward", kl_estimator="k1"), 0),
     "no_episodes 0": (uneven.slice(0, 0), PPO_, 0),
 }
 if world == "1":  # what the other stages have to agree with

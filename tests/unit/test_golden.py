@@ -25,7 +25,8 @@ from learners.algorithms.offline.filtered_bc import FilteredBC, keep_share
 from learners.algorithms.offline.ilql import ILQL, ilql_terms
 from learners.algorithms.offline.mc import MC
 from learners.algorithms.offline.sarsa import ConservativeSARSA, sarsa_terms
-from learners.algorithms.online.ppo import PPO, ppo_terms
+from learners.algorithms.online.losses import value_terms
+from learners.algorithms.online.ppo import PPO
 from learners.algorithms.returns import adapted_kl, gae, per_step, reward_to_go, whiten
 from learners.batch import Batch
 from learners.collate import collate
@@ -561,8 +562,7 @@ def ppo_loss(case: Case, close: Close) -> None:
     for name in ("policy_loss", "value_loss", "approx_kl", "policy_clipfrac", "value_clipfrac"):
         close(terms.sums[name] / count, expected[name], name)
     close(terms.sums["ratio"] / count, expected["ratio"], "ratio")
-    columns: dict[str, Any] = dict(targets)
-    plain = ppo_terms(logprob, value, clip=hyper["cliprange"], value_clip=None, **columns)
+    plain = value_terms(value, targets["old_value"], targets["target"], None)
     close(2.0 * plain.value.mean(), expected["values_error"], "squared error of the values")
 
 

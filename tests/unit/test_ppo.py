@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from learners.algorithms.base import OldOutputs
-from learners.algorithms.online.ppo import PPO, ppo_terms
+from learners.algorithms.online.losses import policy_terms
+from learners.algorithms.online.ppo import PPO
 from learners.batch import Batch
 from learners.collate import collate
 from learners.networks.outputs import Outputs
@@ -82,8 +83,7 @@ def test_equal_advantages_have_no_spread(count: int, value: float) -> None:
 def test_ratios_of_far_policies_stay_finite() -> None:
     logprob = torch.tensor([0.0, -300.0, -1.0], requires_grad=True)
     old = torch.tensor([-300.0, 0.0, -1.0])
-    zero = torch.zeros(3)
-    terms = ppo_terms(logprob, zero, old, zero, torch.tensor([-1.0, -1.0, 1.0]), zero, 0.2, None)
+    terms = policy_terms(logprob, old, torch.tensor([-1.0, -1.0, 1.0]), 0.2, 0.2)
     loss: Tensor = terms.policy.sum()
     loss.backward()
     assert logprob.grad is not None and logprob.grad.isfinite().all()

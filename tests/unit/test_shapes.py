@@ -11,7 +11,7 @@ from learners.algorithms.offline.ilql import expectile_weight
 from learners.algorithms.offline.mc import mc_terms
 from learners.algorithms.offline.qsft import qsft_terms
 from learners.algorithms.offline.sarsa import sarsa_terms
-from learners.algorithms.online.ppo import ppo_terms
+from learners.algorithms.online.losses import policy_terms, value_terms
 
 THREE, ONE = torch.zeros(3), torch.zeros(1)
 
@@ -22,7 +22,8 @@ THREE, ONE = torch.zeros(3), torch.zeros(1)
         lambda: bc_loss(torch.zeros(3, 3)),
         lambda: expectile_weight(THREE, ONE, 0.7),
         lambda: mc_terms(THREE, ONE),
-        lambda: ppo_terms(THREE, THREE, THREE, THREE, THREE, ONE, 0.2, None),
+        lambda: policy_terms(THREE, THREE, ONE, 0.2, 0.2),
+        lambda: value_terms(THREE, THREE, ONE, None),
         lambda: qsft_terms(THREE, THREE, ONE),
         lambda: sarsa_terms(torch.zeros(2, 3), ONE, torch.ones(3) > 0),
     ],

@@ -2,19 +2,25 @@
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from cluster.presets import preset
 from cluster.source import OnlineSource, SourceState, segments
+from cluster.stream import evaluation_job, training_job
 from learners.algorithms.online.ppo import PPO
 from learners.collate import collate
 from lmrl.data.generate import episodes
 from lmrl.data.store import write
 from lmrl.episode import play
-from lmrl.schema import from_table, to_table
+from lmrl.errors import UsageError
+from lmrl.schema import from_table, table_groups, to_table
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
+from lmrl.trajectory import NO_SEED
 
 
 def test_each_optimiser_step_clones_new_episodes_and_a_resumed_run_goes_on(
@@ -68,3 +74,50 @@ def test_segments_are_those_of_the_batch(checkpoint: Path) -> None:
         assert segments(to_table(made).slice(2, 2)) == segments(to_table(made[2:4]))
     assert segments(to_table([])) == 0
     assert np.isfinite([t.total_reward for t in from_table(to_table(made))]).all()
+
+
+@pytest.mark.parametrize(
+    ("group", "wanted", "groups"),
+    [
+        (1, 100, 100),
+        (1, 10, 64),
+        (1, 900, 256),
+        (8, 100, 12),
+        (8, 10, 8),
+        (8, 900, 32),
+        (60, 64, 2),
+    ],
+)
+def test_a_round_is_whole_groups_within_its_bounds(
+    tmp_path: Path, group: int, wanted: int, groups: int
+) -> None:
+    exp = replace(preset("maze-fo-ppo"), algorithm=PPO(group=group))
+    assert OnlineSource(exp, tmp_path)._groups(wanted) == groups
+
+
+def test_a_group_larger_than_a_round_is_refused() -> None:
+    exp = replace(preset("maze-fo-ppo"), algorithm=PPO(group=300))
+    with pytest.raises(
+        UsageError, match=r"algorithm\.group 300 exceeds rollouts\.max_episodes 256"
+    ):
+        exp.check()
+
+
+def test_episodes_of_a_group_have_the_same_seed_and_other_members() -> None:
+    exp = replace(preset("maze-fo-ppo"), algorithm=PPO(group=3))
+    fleet: Any = SimpleNamespace(experiment=exp)
+    job = training_job(fleet, [5, 9], 2, "v2")
+    assert job.episodes == [(5, 0), (5, 1), (5, 2), (9, 0), (9, 1), (9, 2)]
+    assert evaluation_job(fleet, [5, 9], "v2").episodes == [(5, 0), (9, 0)]
+
+
+def test_groups_of_a_table_begin_in_the_same_state() -> None:
+    fo, po = make("maze-fo", max_steps=3), make("maze-po", max_steps=3)
+    made = [
+        play(env, player, seed, task)
+        for env, task in ((fo, "maze-fo"), (po, "maze-po"))
+        for player, seed in (("random", 4), ("optimal", 4), ("random", 5))
+    ]
+    elsewhere = [replace(made[0], seed=NO_SEED, info={"imported": "file"}) for _ in range(2)]
+    assert table_groups(to_table(made + elsewhere)).tolist() == [0, 0, 1, 2, 2, 3, 4, 5]
+    assert table_groups(to_table([])).tolist() == []
