@@ -25,7 +25,7 @@ from lmrl.runs.log import RunLog
 from lmrl.runs.names import DATA, LAST, SCORES, START, checkpoint
 
 
-def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any]:
+def one(name: str, seed: int, folder: Path, first: Path | None, *fields: str) -> dict[str, Any]:
     """Run a preset and return its scores and seconds.
 
     Args:
@@ -34,13 +34,14 @@ def one(name: str, seed: int, folder: Path, first: Path | None) -> dict[str, Any
         folder: run directory.
         first: directory of a finished run with the same seed, whose data and start policy are
             copied; None makes them.
+        fields: further arguments that change fields.
     """
     if first is not None:
         with RunLog(folder).locked():
             for part in (START, DATA):
                 if (first / part).exists():
                     shutil.copytree(first / part, folder / part, symlinks=True)
-    summary, wall = train(name, seed, folder)
+    summary, wall = train(name, seed, folder, *fields)
     lines = (folder / SCORES).read_text().splitlines()
     curve = [
         (row["update"], row["return_mean"])

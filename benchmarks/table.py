@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import load
+from benchmarks.record import RESULTS, load
 from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
+ONLINE = ("maze-fo",)
 OFFLINE = ("maze-fo", "maze-po", "wordle", "twenty-questions")
 PAGES = (
     ROOT / "README.md",
@@ -155,6 +156,45 @@ def offline(task: str) -> str:
     return "\n".join(rows)
 
 
+def online(task: str) -> str:
+    """Return the scores of online learning for each seed as a table, one row per algorithm."""
+    record = load(f"online-{task}")
+    runs = record["runs"]
+    seeds = sorted({run["seed"] for run in runs})
+    rows = [
+        f"| policy | {' | '.join(f'seed {seed}' for seed in seeds)} | normalised | turns (1000) "
+        "| seconds |",
+        "|---" * (len(seeds) + 4) + "|",
+    ]
+
+    def row(name: str, scores: Sequence[Any], turns: str = "", seconds: str = "") -> None:
+        cells = [
+            f"{s['return_mean']:.2f} ({s['ci95'][0]:.2f} … {s['ci95'][1]:.2f})" for s in scores
+        ]
+        normalised = " / ".join(f"{s['normalised']:.1f}" for s in scores)
+        rows.append(f"| {name} | {' | '.join(cells)} | {normalised} | {turns} | {seconds} |")
+
+    firsts = [next(run for run in runs if run["seed"] == seed) for seed in seeds]
+    row("random player", [run["scores"]["random"] for run in firsts])
+    row("`bc`, what all start from", [run["scores"]["bc"] for run in firsts])
+    for preset in dict.fromkeys(run["preset"] for run in runs):
+        mine = [run for run in runs if run["preset"] == preset]
+        row(
+            f"`{preset}`",
+            [run["scores"][next(n for n in run["scores"] if _trained(n))] for run in mine],
+            " / ".join(f"{run['rounds'][-1]['turns'] / 1000:.0f}" for run in mine),
+            " / ".join(f"{run['wall_seconds']:.0f}" for run in mine),
+        )
+    rows.append("")
+    rows.append(
+        f"Mean return over the same {runs[0]['episodes']} episodes with its 95 % interval, of the "
+        "last checkpoint, and the number of turns that were played for it. Within a seed all start "
+        "from the same cloned policy, which the first preset's seconds include. "
+        f"{record['machine']['cores']} cores, with other work beside; `{record['command']}`."
+    )
+    return "\n".join(rows)
+
+
 def _trained(name: str) -> bool:
     return name not in ("random", "bc") and not name.endswith("_best")
 
@@ -165,6 +205,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "report": report,
     "data": data,
     **{f"offline-{task}": partial(offline, task) for task in OFFLINE},
+    **{
+        f"online-{task}": partial(online, task)
+        for task in ONLINE
+        if (RESULTS / f"online-{task}.json").exists()
+    },
 }
 
 

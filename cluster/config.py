@@ -110,6 +110,30 @@ class EvaluationConfig:
 
 
 @dataclass(frozen=True)
+class AlarmConfig:
+    """Limits of metrics whose crossing means that the policy collapses.
+
+    Attributes:
+        entropy: lowest entropy of the policy, in nats per token; None sets no limit.
+        return_std: lowest standard deviation of the returns of a round, in reward units; None sets
+            no limit.
+        grad_norm: largest gradient norm before clipping; None sets no limit.
+        sampler_gap: largest mean difference of log-probabilities between sampler and learner, in
+            nats; None sets no limit.
+        patience: number of updates in a row beyond a limit that raises the alarm.
+        action: what follows: `warn` prints a line, `stop` ends the run. With `stop` no checkpoint
+            is saved while a metric is beyond its limit, so that the last one is a good one.
+    """
+
+    entropy: Annotated[float | None, POSITIVE] = None
+    return_std: Annotated[float | None, POSITIVE, _ROUNDS] = None
+    grad_norm: Annotated[float | None, POSITIVE] = None
+    sampler_gap: Annotated[float | None, POSITIVE, _ROUNDS] = None
+    patience: Annotated[int, COUNT] = 3
+    action: Literal["warn", "stop"] = "warn"
+
+
+@dataclass(frozen=True)
 class PlacementConfig:
     """Resources that the run requests from Ray.
 

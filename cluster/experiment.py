@@ -16,6 +16,7 @@ from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
 from cluster.config import (
     GUIDED_GAIN,
     TOLERANCE,
+    AlarmConfig,
     DataConfig,
     EvaluationConfig,
     PlacementConfig,
@@ -61,6 +62,7 @@ class Experiment:
         data: settings of the offline data.
         rollouts: settings of fresh episodes.
         evaluation: settings of scores.
+        alarms: limits of metrics that warn or stop the run.
         sampler: settings of the samplers.
         simulator: settings of the simulators.
         learner: settings of the learner group.
@@ -89,6 +91,7 @@ class Experiment:
     data: DataConfig = field(default_factory=DataConfig)
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
     sampler: SamplerConfig = field(default_factory=SamplerConfig)
     simulator: SimulatorConfig = field(default_factory=SimulatorConfig)
     learner: LearnerConfig = field(default_factory=LearnerConfig)

@@ -20,6 +20,7 @@ import pyarrow as pa
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.ledger import Ledger
+from cluster.reporting.alarms import Alarms
 from cluster.reporting.rollouts import rollout_metrics
 from cluster.source import Source, SourceState, UpdateBatch
 from cluster.weights.push import PushReport
@@ -69,6 +70,7 @@ class Progress:
         self.screen = Screen() if screen is None else screen
         self.stage: Stage | None = None  # stage of the updates
         self.actions = make(exp.task, **exp.options).actions
+        self.alarms = Alarms(exp.alarms)
         self.scores: dict[str, dict[str, Any]] = {}
         self.pushes = 0
         self.parity = 0.0
@@ -76,6 +78,7 @@ class Progress:
         self.last_push: PushReport | None = None
         self.saved = 0.0  # time at which the last checkpoint was written
         self.first = 0
+        self.last_saved = 0  # update of the last checkpoint
 
     def __enter__(self) -> "Progress":
         return self
@@ -99,13 +102,16 @@ class Progress:
     def updated(
         self, update: int, fleet: Fleet, batch: UpdateBatch, metrics: dict[str, float]
     ) -> None:
-        """Record an update: metrics, episodes, status, and a line on the terminal.
+        """Record an update: metrics, episodes, status, a line on the terminal, and alarms.
 
         Args:
             update: number of the update.
             fleet: actors of the run.
             batch: episodes of the update.
             metrics: metrics of the learner.
+
+        Raises:
+            RunError: if an alarm stops the run.
         """
         record = {f"train/{name}": value for name, value in metrics.items()}
         if batch.trained:
@@ -119,6 +125,8 @@ class Progress:
         record |= fleet.ledger.metrics()
         self.log.metrics(update, record)
         self._show(update, fleet, batch, record)
+        for warning in self.alarms.poll(update, record, self.last_saved):
+            self.screen.note(f"warning: {warning}")
 
     def inspect(self, fleet: Fleet, kind: Kind, name: str, table: pa.Table) -> None:
         """Record what the learner knows about some of the episodes of a file, for reports.
@@ -235,7 +243,8 @@ class Progress:
         improved = self.best is not None and self.best[1] == update
         late = time.monotonic() - self.saved > 60.0 * self.exp.save_minutes > 0.0
         due = bool(every and update % every == 0)
-        return update == self.exp.updates or improved or due or late
+        wanted = improved or due or late
+        return update == self.exp.updates or (wanted and not self.alarms.withhold)
 
     def save(self, update: int, fleet: Fleet, source: Source) -> None:
         """Write a checkpoint, which appears only when complete.
@@ -255,7 +264,7 @@ class Progress:
             if self.best is not None and self.best[1] == update:
                 self.log.link(BEST, checkpoint(self.log.folder, step(update)))
             self.log.prune(self.exp.keep)
-        self.saved = time.monotonic()
+        self.saved, self.last_saved = time.monotonic(), update
 
     def _state(self, update: int, fleet: Fleet, source: Source) -> dict[str, Any]:
         return {
@@ -300,7 +309,7 @@ class Progress:
         self.best = tuple(state["best"]) if state["best"] else None
         for name, seconds in state["seconds"].items():
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + seconds
-        self.first = int(state["update"])
+        self.first = self.last_saved = int(state["update"])
         self.log.rewind(self.first, state["lengths"])
         if self.best is not None and self.best[1] == self.first:
             self.log.link("best", folder.resolve())  # if the run ended between the two links

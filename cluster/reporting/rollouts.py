@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from cluster.evaluation.fixed_seeds import mean_return
 from cluster.source import UpdateBatch
+from lmrl.schema import table_returns
 
 
 def rollout_metrics(batch: UpdateBatch, actions: Collection[str] = ()) -> dict[str, float]:
@@ -21,9 +22,11 @@ def rollout_metrics(batch: UpdateBatch, actions: Collection[str] = ()) -> dict[s
     mean, length = mean_return(batch.tables)
     turns = pa.concat_tables(batch.tables)["turns"].combine_chunks().flatten()
     said = turns.field("action")
+    returns = np.concatenate([table_returns(table) for table in batch.tables])
     seconds = max(batch.seconds, 1e-9)
     found = {
         "rollout/return_mean": mean,
+        "rollout/return_std": float(returns.std()),
         "rollout/length_mean": length,
         "rollout/episodes": float(batch.trained),
         "rollout/turns_per_s": length * batch.trained / seconds,
