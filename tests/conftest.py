@@ -21,6 +21,7 @@ CHECKED = [
     "learners.algorithms.online.losses",
     "learners.algorithms.online.ppo",
     "learners.algorithms.offline.qsft",
+    "learners.algorithms.offline.rwr",
     "learners.algorithms.returns",
     "learners.algorithms.offline.sarsa",
     "learners.networks.guidance",

@@ -30,8 +30,10 @@ ALGORITHMS: Mapping[str, str] = {
     "qsft": "learners.algorithms.offline.qsft:QSFT",
     "reinforce": "learners.algorithms.online.reinforce:Reinforce",
     "rloo": "learners.algorithms.online.rloo:RLOO",
+    "rwr": "learners.algorithms.offline.rwr:RWR",
     "sarsa": "learners.algorithms.offline.sarsa:ConservativeSARSA",
     "turn_ppo": "learners.algorithms.online.turn_ppo:TurnPPO",
+    "weighted_iql": "learners.algorithms.offline.weighted_iql:WeightedIQL",
 }
 """Names of algorithms -> their classes, as `module:Class`."""
 

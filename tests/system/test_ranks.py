@@ -29,6 +29,8 @@ from learners.algorithms.online.gspo import GSPO
 from learners.algorithms.online.ppo import PPO
 from learners.algorithms.online.reinforce import Reinforce
 from learners.algorithms.offline.qsft import QSFT
+from learners.algorithms.offline.rwr import RWR
+from learners.algorithms.offline.weighted_iql import WeightedIQL
 from lmrl import make
 from lmrl.episode import play
 from lmrl.schema import to_table
@@ -59,6 +61,8 @@ cases |= {
     "one_chosen 0": (uneven, OnlineFilteredBC(share=0.4), 0),
     "uneven_archer 3": (uneven, ArCHer(kl_coef=0.1, minibatch=0, warmup=0, epochs=2), 3),
     "archer 0": (one, ArCHer(kl_coef=0.1, minibatch=0, warmup=0), 0),
+    "weighted_iql 0": (one, WeightedIQL(kl_coef=0.1, near_end=1.0), 0),
+    "rwr 0": (uneven, RWR(temperature=3.0, observation_weight=0.5), 0),
     "reinforce 0": (uneven, Reinforce(mean_over="episode", entropy_coef=0.1), 0),
     "grpo 3": (grouped, GRPO(minibatch=0, skip_equal=True, entropy_coef=0.1), 3),
     "gspo 0": (grouped, GSPO(minibatch=0, kl_stop=None), 0),

@@ -18,9 +18,9 @@ from learners.algorithms.base import (
     TargetConfig,
     TaskFacts,
 )
-from learners.algorithms.online.groups import turn_of, turn_starts
 from learners.algorithms.online.on_policy import OnPolicy
 from learners.algorithms.returns import Values, whiten
+from learners.algorithms.turns import turns_of
 from learners.batch import Batch
 from learners.config import CriticKind, HeadKind
 from lmrl.limits import NOT_NEGATIVE, POSITIVE, SHARE, Range
@@ -64,8 +64,8 @@ def utterance_targets(
         reward: reward of each action token `[N]`.
         gamma: discount factor of a turn.
     """
-    first, last = turn_starts(batch), np.flatnonzero(batch.turn_end)
-    earned = np.bincount(turn_of(batch), reward, minlength=len(first))
+    turn, first, last, _ = turns_of(batch)
+    earned = np.bincount(turn, reward, minlength=len(first))
     after = np.append(value, 0.0)[batch.next[last]]  # index -1: 0 after a terminal state
     lowest = target_q[:, last].min(0)
     return UtteranceTargets(earned + gamma * after, lowest, lowest - value[first])
@@ -162,9 +162,9 @@ class ArCHer(OnPolicy):
         their mean over the round is 1.
         """
         found = utterance_targets(batch, old.value, old.target_q, reward, self.gamma)
-        turn = turn_of(batch)
+        turn, starts, *_ = turns_of(batch)
         first = np.zeros(batch.actions)
-        first[turn_starts(batch)] = 1.0
+        first[starts] = 1.0
         advantage = found.advantage[turn]
         n, turns, adv, adv2, error2, tgt, tgt2 = group.total(
             batch.actions,

@@ -7,9 +7,10 @@ import numpy as np
 
 from learners.algorithms.base import Columns, Metrics, OldOutputs, ProcessGroup
 from learners.algorithms.online.group_relative import group_metrics
-from learners.algorithms.online.groups import compared, statistics, turn_of, turn_starts
+from learners.algorithms.online.groups import compared, statistics
 from learners.algorithms.online.grpo import GRPO
 from learners.algorithms.returns import Values, per_step, reward_to_go
+from learners.algorithms.turns import turns_of
 from learners.batch import Batch, Index
 from lmrl.limits import NOT_NEGATIVE, SHARE
 
@@ -44,10 +45,10 @@ class GiGPO(GRPO):
         """Return the advantages `[N]` of a round."""
         columns, _ = super().estimates(batch, old, reward, group)
         returns = reward_to_go(reward, batch.next, per_step(self.gamma, batch.turn_end, "turn"))
-        first = turn_starts(batch)
+        turn, first, *_ = turns_of(batch)
         steps = step_groups(batch, first)
         step_advantage = compared(returns[first], steps, self.by_std)
-        advantage = columns["advantage"] + self.step_weight * step_advantage[turn_of(batch)]
+        advantage = columns["advantage"] + self.step_weight * step_advantage[turn]
         shared = statistics(returns[first], steps).size > 1
         repeated, turns = group.total(shared.sum(), len(first))
         metrics = group_metrics(batch, advantage, group)

@@ -1,4 +1,4 @@
-"""Groups of action tokens: turns, episodes, and groups of episodes that begin in the same state.
+"""Statistics of groups: episodes that begin in the same state.
 
 Every rank has whole groups (`learners.process_group.group_shares`), so statistics of groups need no
 other rank. An episode that failed leaves its group smaller. In a group of one there is nothing to
@@ -83,18 +83,6 @@ def episode_returns(batch: Batch, reward: Float[np.ndarray, "N"]) -> Values:
 def acting(batch: Batch) -> Index:
     """Return the episodes that have an action, ascending; the others belong to no group."""
     return np.unique(batch.episode)
-
-
-def turn_of(batch: Batch) -> Index:
-    """Return the turn of each action token `[N]`, numbers from 0 over all episodes."""
-    ends = batch.turn_end.astype(np.int64)
-    return np.cumsum(ends) - ends
-
-
-def turn_starts(batch: Batch) -> Index:
-    """Return the index of the first action token of each turn `[turns]`, ascending."""
-    starts = np.append(True, batch.turn_end[:-1])[: batch.actions]
-    return np.flatnonzero(starts)
 
 
 def equal_groups(batch: Batch) -> Bool[np.ndarray, "N"]:

@@ -24,7 +24,7 @@ from learners.algorithms.base import (
     OldOutputs,
     ProcessGroup,
 )
-from learners.algorithms.online.groups import equal_groups, turn_of
+from learners.algorithms.online.groups import equal_groups
 from learners.algorithms.online.losses import (
     LOG_RATIO,
     KLEstimator,
@@ -36,6 +36,7 @@ from learners.algorithms.online.losses import (
     unit_sizes,
 )
 from learners.algorithms.returns import Values, adapted_kl
+from learners.algorithms.turns import turns_of
 from learners.batch import Batch
 from lmrl.errors import UsageError
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, Used
@@ -232,7 +233,7 @@ class OnPolicy(Algorithm):
             keep &= ~equal_groups(batch)
         units = {
             "token": np.arange(batch.actions),
-            "turn": turn_of(batch),
+            "turn": turns_of(batch).turn,
             "episode": batch.episode,
         }[self.mean_over]
         size, mine = unit_sizes(keep, units, batch.actions + batch.episodes)
