@@ -61,7 +61,9 @@ def made_episode(rng: np.random.Generator, first: int) -> Trajectory:
         ids = rng.integers(1, 9, rng.integers(1, 4)).astype(np.int32)
         logprobs = rng.normal(-1.0, 0.3, len(ids)).astype(np.float32)
         reward = float(rng.integers(-2, 3))
-        turns.append(Turn("", np.array([state], np.int32), 1, "", ids, logprobs, ids * 0, reward))
+        seen = np.array([state], np.int32)
+        cut = int(ids[-1]) == CUT
+        turns.append(Turn("", seen, 1, "", ids, logprobs, ids * 0, reward, cut=cut))
     ending = TRUNCATED if rng.random() < 0.3 else TERMINATED
     return Trajectory("made", {}, first, tuple(turns), ending, "", np.array([24], np.int32), 1)
 
@@ -72,9 +74,7 @@ def made_round(seed: int, sizes: tuple[int, ...] = (3, 2, 4, 1)) -> Round:
     pairs = [(g, made_episode(rng, 10 + g)) for g, size in enumerate(sizes) for _ in range(size)]
     pairs = [pairs[i] for i in rng.permutation(len(pairs))]
     groups, episodes = [g for g, _ in pairs], [e for _, e in pairs]
-    batch = collate(
-        episodes, groups=np.array(groups), cut=lambda turn: int(turn.action_ids[-1]) == CUT
-    )
+    batch = collate(episodes, groups=np.array(groups))
     old = OldOutputs(
         rng.normal(-1.0, 0.3, batch.actions),
         rng.normal(size=batch.entries),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rounds import CUT, Alone, Round, made_round
+from rounds import Alone, Round, made_round
 from torch import Tensor
 
 from learners.algorithms.online.archer import ArCHer, utterance_targets
@@ -344,9 +344,7 @@ def test_shared_options_against_loops(seed: int, unit: Any, masks: tuple[bool, b
             else e
             for e, g in zip(made.episodes, made.groups, strict=True)
         ]
-        batch = collate(
-            episodes, groups=np.array(made.groups), cut=lambda t: int(t.action_ids[-1]) == CUT
-        )
+        batch = collate(episodes, groups=np.array(made.groups))
         made = made._replace(episodes=episodes, batch=batch)
     algorithm = GRPO(
         clip=0.1, clip_high=0.25, mean_over=unit, mask_cut=mask_cut, skip_equal=skip_equal,
@@ -365,8 +363,7 @@ def test_shared_options_against_loops(seed: int, unit: Any, masks: tuple[bool, b
         terms.append([])
         for turn, record in zip(turns, made.episodes[i].turns, strict=True):
             terms[-1].append([])
-            cut = int(record.action_ids[-1]) == CUT
-            if (mask_cut and cut) or (skip_equal and equal):
+            if (mask_cut and record.cut) or (skip_equal and equal):
                 continue
             for k, n in enumerate(turn):
                 ratio = (made.logprob[n] - made.old.logprob[n]).exp()
@@ -404,12 +401,9 @@ def test_every_option_belongs_to_every_algorithm(seed: int) -> None:
 def test_without_a_kept_token_nothing_is_learned() -> None:
     made = made_round(0)
     episodes = [
-        replace(e, turns=tuple(replace(t, action_ids=t.action_ids * 0 + CUT) for t in e.turns))
-        for e in made.episodes
+        replace(e, turns=tuple(replace(t, cut=True) for t in e.turns)) for e in made.episodes
     ]
-    made = made._replace(
-        batch=collate(episodes, groups=np.array(made.groups), cut=lambda turn: True)
-    )
+    made = made._replace(batch=collate(episodes, groups=np.array(made.groups)))
     loss = loss_of(GRPO(mask_cut=True), made)
     assert loss == 0.0 and torch.autograd.grad(loss, made.logprob)[0].abs().max() == 0.0
 
