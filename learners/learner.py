@@ -143,7 +143,7 @@ class Learner:
             if epoch and self.target is not None:
                 # With the bootstrap values of the first pass, a second one would learn nothing new.
                 old = replace(self._old_outputs(batch), logprob=old.logprob)
-                columns, *_ = self._prepare(batch, old)
+                columns, *_ = self._prepare(batch, old, epoch)
             for segments in self._minibatches(batch):
                 extra = None if clones is None else self._collate([next(clones)])
                 counted.append(self._step(batch, segments, columns, old, extra))
@@ -208,9 +208,10 @@ class Learner:
         return OldOutputs(zeros[: batch.actions], zeros, zeros[: batch.actions], zeros[None][:0])
 
     def _prepare(
-        self, batch: Batch, old: OldOutputs
+        self, batch: Batch, old: OldOutputs, epoch: int = 0
     ) -> tuple[dict[str, torch.Tensor], Metrics, dict[str, float]]:
-        columns, metrics, state = self.algorithm.prepare(batch, old, self.group, self.state)
+        given = {**self.state, "epoch": float(epoch)}
+        columns, metrics, state = self.algorithm.prepare(batch, old, self.group, given)
         tensors = {
             name: torch.as_tensor(column, dtype=torch.float32, device=self.device)
             for name, column in columns.items()

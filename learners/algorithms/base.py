@@ -261,7 +261,9 @@ class Algorithm(ABC):
             batch: this rank's episodes.
             old: network outputs before the first optimiser step on the batch.
             group: process group of all ranks.
-            state: numbers that change during a run; see `start_state`.
+            state: numbers that change during a run, see `start_state`, and `epoch`, the number of
+                finished passes over the batch. With a target network this method runs before each
+                pass, otherwise once.
         """
         return {}, {}, {}
 

@@ -24,7 +24,11 @@ from lmrl.schema import from_table, to_table
 
 # Of equal returns the first episodes are chosen, which would depend on the order.
 EXAMPLE = "examples.own_algorithm:RewardWeighted"
-CHANGES = {"archer": {"warmup": 0}, "qsft": {"lowest": -20.0}, "online_filtered_bc": {"ties": True}}
+CHANGES = {
+    "archer": {"warmup": 0, "epochs": 2, "critic_epochs": 1},
+    "qsft": {"lowest": -20.0},
+    "online_filtered_bc": {"ties": True},
+}
 
 
 @torch.no_grad()

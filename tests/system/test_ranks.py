@@ -42,6 +42,7 @@ one = to_table(episodes[:1])
 uneven = to_table(episodes)
 # Two groups of two episodes and one of one; the first rank gets more of them than the second.
 grouped = to_table(episodes + [play(env, "optimal", seed, "maze-po") for seed in range(2)])
+ARCHER = ArCHer(kl_coef=0.1, minibatch=0, warmup=0, epochs=2, critic_epochs=1)
 PPO_ = PPO(kl_coef=0.1, epochs=2, minibatch=0, kl_stop=None, value_scale=10.0)
 empty = {
     "bc": BC(observation_weight=0.5),
@@ -59,8 +60,8 @@ cases |= {
     "uneven_qsft 3": (uneven, QSFT(lowest=-20.0), 3),
     "none_chosen 0": (uneven, OnlineFilteredBC(share=0.1), 0),
     "one_chosen 0": (uneven, OnlineFilteredBC(share=0.4), 0),
-    "uneven_archer 3": (uneven, ArCHer(kl_coef=0.1, minibatch=0, warmup=0, epochs=2), 3),
-    "archer 0": (one, ArCHer(kl_coef=0.1, minibatch=0, warmup=0), 0),
+    "uneven_archer 3": (uneven, ARCHER, 3),
+    "archer 0": (one, replace(ARCHER, epochs=1, critic_epochs=0), 0),
     "weighted_iql 0": (one, WeightedIQL(kl_coef=0.1, near_end=1.0), 0),
     "rwr 0": (uneven, RWR(temperature=3.0, observation_weight=0.5), 0),
     "reinforce 0": (uneven, Reinforce(mean_over="episode", entropy_coef=0.1), 0),

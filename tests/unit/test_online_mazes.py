@@ -63,7 +63,7 @@ def train(algorithm: OnPolicy, updates: int, lr: float) -> Network:
             if epoch and target is not None:
                 again = outputs(net, target, batch)
                 old = OldOutputs(old.logprob, again.value, old.reference, again.target_q)
-            columns, _, after = algorithm.prepare(batch, old, Alone(), state)
+            columns, _, after = algorithm.prepare(batch, old, Alone(), {**state, "epoch": epoch})
             tensors = {n: torch.as_tensor(c, dtype=torch.float32) for n, c in columns.items()}
             parts = algorithm.minibatches(batch.segments)
             for segments in np.array_split(rng.permutation(batch.segments), parts):

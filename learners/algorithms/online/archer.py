@@ -23,7 +23,8 @@ from learners.algorithms.returns import Values, whiten
 from learners.algorithms.turns import turns_of
 from learners.batch import Batch
 from learners.config import CriticKind, HeadKind
-from lmrl.limits import NOT_NEGATIVE, POSITIVE, SHARE, Range
+from lmrl.errors import UsageError
+from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,17 +84,21 @@ class ArCHer(OnPolicy):
     and token together are o and u. V(o) is read in the state before the first token. The critic has
     a trunk of its own.
 
-    Two things differ from the paper. Rounds are fresh and are not kept in a replay buffer, so the
-    utterances are those of the policy itself, and none have to be sampled again for V and the
-    actor. And there is one V, which regresses to the smaller target Q, instead of two. The actor's
-    loss is the clipped one of `OnPolicy`; in the first step of a round its gradient is that of
-    −A Σ log π. The other attributes are those of `OnPolicy`.
+    As in the paper, the critic learns first in each round, and then the actor. Two things differ.
+    Rounds are fresh and are not kept in a replay buffer, so the utterances are those of the policy
+    itself, and none have to be sampled again for V and the actor. And there is one V, which
+    regresses to the smaller target Q, instead of two. The actor's loss is the clipped one of
+    `OnPolicy`; in the first step of a round its gradient is that of −A Σ log π. The other
+    attributes are those of `OnPolicy`.
 
     Attributes:
         gamma: discount factor of a turn.
         polyak: step size of the target critic.
         critic_coef: weight of the critic's loss.
         warmup: number of first updates in which only the critic learns.
+        critic_epochs: number of first passes over a round in which only the critic learns. The
+            actor learns in the others, with advantages of the critic that knows the round.
+        epochs: number of passes over each round.
         head: kind of the Q and V heads.
         value_scale: unit of the critic's predictions, in reward units.
         value_start: value of every state and utterance before training, in reward units.
@@ -104,6 +109,8 @@ class ArCHer(OnPolicy):
     polyak: Annotated[float, Range(above=0.0, high=1.0)] = 0.1
     critic_coef: Annotated[float, NOT_NEGATIVE] = 0.5
     warmup: Annotated[int, NOT_NEGATIVE] = 3
+    critic_epochs: Annotated[int, NOT_NEGATIVE] = 6
+    epochs: Annotated[int, COUNT] = 8
     head: HeadKind = "mlp"
     value_scale: Annotated[float, POSITIVE] = 1.0
     value_start: float = 0.0
@@ -112,6 +119,20 @@ class ArCHer(OnPolicy):
     name: ClassVar[str] = "archer"
     critic: ClassVar[CriticKind] = "trunk"
     q_heads: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        """Refuse settings that contradict each other.
+
+        Raises:
+            UsageError: for a KL target without a coefficient to adapt, or without a pass for the
+                actor.
+        """
+        super().__post_init__()
+        if self.critic_epochs >= self.epochs:
+            raise UsageError(
+                f"algorithm.critic_epochs {self.critic_epochs} leaves none of algorithm.epochs "
+                f"{self.epochs} to the actor; give fewer critic_epochs or more epochs"
+            )
 
     @classmethod
     def for_task(cls, facts: TaskFacts) -> Self:
@@ -149,7 +170,7 @@ class ArCHer(OnPolicy):
     ) -> tuple[Columns, Metrics, dict[str, float]]:
         """Return the columns of `OnPolicy` and the critic's targets `[N]`."""
         columns, metrics, after = super().prepare(batch, old, group, state)
-        if state["updates"] < self.warmup:
+        if state["updates"] < self.warmup or state["epoch"] < self.critic_epochs:
             columns["weight"] = np.zeros(batch.actions)
         return columns, metrics, {**after, "updates": state["updates"] + 1}
 
