@@ -9,6 +9,8 @@ from learners.algorithms.offline.filtered_bc import FilteredBC, OnlineFilteredBC
 from learners.algorithms.offline.ilql import ILQL, OnlineILQL
 from learners.algorithms.offline.mc import MC
 from learners.algorithms.offline.qsft import QSFT
+from learners.algorithms.offline.rwr import RWR
+from learners.algorithms.offline.weighted_iql import WeightedIQL
 from learners.algorithms.online.ppo import PPO
 from learners.checkpoints.initial import ModelConfig
 from learners.config import LearnerConfig, OptimiserConfig
@@ -207,6 +209,55 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
         measured=Measured("offline-maze-fo", (-6.87, -6.90, -6.95), 11.1, "f430df7"),
+    ),
+    "maze-fo-weighted-iql": Preset(
+        Experiment(
+            task="maze-fo",
+            algorithm=WeightedIQL(
+                gamma=0.95,
+                tau=0.9,
+                temperature=0.3,
+                polyak=0.2,
+                value_start=-20.0,
+                value_scale=5.0,
+                critic_updates=300,
+            ),
+            updates=1000,
+            start="maze-fo-bc",
+            save_every=250,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=48),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=250, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.0005, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
+    ),
+    "maze-fo-rwr": Preset(
+        Experiment(
+            task="maze-fo",
+            # Returns differ by up to 20 between states, and by about 2 between moves.
+            algorithm=RWR(gamma=0.95, temperature=1.0, cap=1000.0),
+            updates=300,
+            start="maze-fo-bc",
+            save_every=100,
+            model=ModelConfig(context=64),
+            data=DataConfig(batch=48),
+            rollouts=RolloutConfig(max_tokens=8),
+            evaluation=EvaluationConfig(every=100, every_episodes=100),
+            sampler=SamplerConfig(threads=1),
+            learner=LearnerConfig(
+                threads=1,
+                optimiser=OptimiserConfig(lr=0.001, warmup=20, decay="linear"),
+                micro_tokens=65_536,
+            ),
+        ),
+        measured=None,
     ),
     "maze-fo-qsft": Preset(
         Experiment(

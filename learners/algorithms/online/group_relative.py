@@ -2,11 +2,11 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 
-from learners.algorithms.base import Columns, Metrics, OldOutputs, ProcessGroup, TaskFacts
+from learners.algorithms.base import Columns, Metrics, OldOutputs, ProcessGroup
 from learners.algorithms.online.groups import (
     Values,
     acting,
@@ -31,11 +31,6 @@ class GroupRelative(OnPolicy):
 
     group: Annotated[int, TWO_OR_MORE] = 8
     minibatch: Annotated[int, NOT_NEGATIVE] = 256
-
-    @classmethod
-    def for_task(cls, facts: TaskFacts) -> Self:
-        """Return the algorithm with a larger KL penalty, and smaller steps for small models."""
-        return cls(kl_coef=0.05, minibatch=64)
 
     @abstractmethod
     def compare(self, returns: Values, group: Index) -> Values:

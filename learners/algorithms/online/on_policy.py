@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from learners.algorithms.base import (
     Metrics,
     OldOutputs,
     ProcessGroup,
+    TaskFacts,
 )
 from learners.algorithms.online.groups import equal_groups
 from learners.algorithms.online.losses import (
@@ -106,6 +107,11 @@ class OnPolicy(Algorithm):
     bc_coef: Annotated[float, NOT_NEGATIVE] = 0.0
 
     on_policy: ClassVar[bool] = True
+
+    @classmethod
+    def for_task(cls, facts: TaskFacts) -> Self:
+        """Return the algorithm with a larger KL penalty, and smaller steps for small models."""
+        return cls(kl_coef=0.05, minibatch=64)
 
     @property
     def grouped(self) -> bool:
