@@ -273,6 +273,38 @@ def test_a_killed_actor_loses_no_episode(fleet: Fleet, victim: str) -> None:
     assert gate(fleet, list(fleet.samplers))[1] == 0
 
 
+def test_a_group_begins_alike_and_is_sampled_apart(fleet: Fleet) -> None:
+    """Each episode of a group arrives once, also if a simulator dies, and can be sampled again."""
+    wanted = [EpisodeId(seed, member) for seed in range(8) for member in range(4)]
+    work = job(fleet, [], episodes=wanted, options={"max_steps": 20}, at_once=8)
+
+    def played(kill: bool) -> dict[EpisodeId, Trajectory]:
+        pid = ray.get(fleet.simulators[0].state.remote())["pid"] if kill else None
+        found: dict[EpisodeId, Trajectory] = {}
+        with fresh_ledger(fleet) as ledger:
+            for finished in episodes(fleet, work):
+                rows = from_table(finished.table)
+                assert not set(finished.episodes) & set(found)
+                found.update(zip(finished.episodes, rows, strict=True))
+                ledger.trained += len(rows)
+                if pid is not None:
+                    os.kill(pid, signal.SIGKILL)
+                    pid = None
+            assert (ledger.resubmitted > 0) is kill
+        return found
+
+    first, again = played(kill=True), played(kill=False)
+    assert sorted(first) == sorted(again) == wanted
+    for seed in range(8):
+        group = [first[EpisodeId(seed, member)] for member in range(4)]
+        assert {t.seed for t in group} == {seed}
+        assert len({t.turns[0].observation for t in group}) == 1
+        assert len({tuple(turn.action for turn in t.turns) for t in group}) == 4
+    for name in wanted:
+        texts = [[turn.action for turn in run[name].turns] for run in (first, again)]
+        assert texts[0] == texts[1]
+
+
 def test_frozen_actors_are_replaced_and_lose_no_episode(fleet: Fleet) -> None:
     """A process that is stopped keeps its connections open and answers nothing. The one that takes
     its place starts for longer than the silence that is allowed, and is left to."""
