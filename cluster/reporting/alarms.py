@@ -67,8 +67,5 @@ class Alarms:
                 if saved
                 else "no checkpoint had been saved before that (save_every): start again and"
             )
-            raise RunError(
-                f"{'; '.join(warnings)}; {last} set a smaller learner.optimiser.lr or a larger "
-                "algorithm.kl_coef"
-            )
+            raise RunError(f"{'; '.join(warnings)}; {last} set a smaller learner.optimiser.lr")
         return warnings
