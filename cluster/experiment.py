@@ -204,16 +204,7 @@ class Experiment:
             raise UsageError(
                 f"task {self.task} has no scripted player 'random'; set evaluation.random false"
             )
-        if self.rollouts.min_episodes > self.rollouts.max_episodes:
-            raise UsageError(
-                f"rollouts.min_episodes {self.rollouts.min_episodes} exceeds "
-                f"rollouts.max_episodes {self.rollouts.max_episodes}"
-            )
-        if self.algorithm.group > self.rollouts.max_episodes:
-            raise UsageError(
-                f"algorithm.group {self.algorithm.group} exceeds rollouts.max_episodes "
-                f"{self.rollouts.max_episodes}; an update needs at least one whole group"
-            )
+        self._check_rounds()
         if self.max_context < 1:
             raise UsageError(
                 f"model.context {self.model.context} leaves no space for a reply of "
@@ -262,6 +253,20 @@ class Experiment:
         if self.algorithm.bc_coef and not self.data.path:
             raise UsageError(
                 "algorithm.bc_coef needs a data set; give one with --data.path, or set it to 0"
+            )
+
+    def _check_rounds(self) -> None:
+        """Refuse bounds of a round's size that contradict each other or the size of a group."""
+        sizes, group = self.rollouts, self.algorithm.group
+        if sizes.min_episodes > sizes.max_episodes:
+            raise UsageError(
+                f"rollouts.min_episodes {sizes.min_episodes} exceeds "
+                f"rollouts.max_episodes {sizes.max_episodes}"
+            )
+        if group > sizes.max_episodes:
+            raise UsageError(
+                f"algorithm.group {group} exceeds rollouts.max_episodes {sizes.max_episodes}; an "
+                "update needs at least one whole group"
             )
 
     def _check_data(self, sets: str) -> None:
