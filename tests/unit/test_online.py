@@ -321,14 +321,13 @@ def test_gspo_clips_the_ratio_of_a_turn(seed: int) -> None:
     made = made_round(seed)
     algorithm = GSPO(kl_coef=0.0, clip=0.05, clip_high=0.2)
     total = torch.zeros((), dtype=torch.float64)
-    count = 0
     for advantage, turns in zip(grpo_twin(algorithm, made), made.spans(), strict=True):
+        length = sum(len(turn) for turn in turns)
         for turn in turns:
             logs = [made.logprob[n] - made.old.logprob[n] for n in turn]
             ratio = (torch.stack(logs).sum() / len(turn)).exp()
-            total = total + clipped(ratio, advantage, 0.05, 0.2)
-            count += 1
-    same_loss(loss_of(algorithm, made), total / count, made)
+            total = total + clipped(ratio, advantage, 0.05, 0.2) * len(turn) / length
+    same_loss(loss_of(algorithm, made), total / len(made.episodes), made)
 
 
 UNITS = ("token", "turn", "episode")

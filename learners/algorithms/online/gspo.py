@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
 from learners.algorithms.online.grpo import GRPO
-from learners.algorithms.online.losses import Unit
 from lmrl.limits import POSITIVE
 
 
@@ -15,7 +14,9 @@ class GSPO(GRPO):
     s = (π(y | x) / π_old(y | x))^(1/|y|), and the loss is the mean over sequences of
     max(−A s, −A clip(s)), with the advantage of GRPO. The paper's sequence is the response to a
     prompt. The policy of a multi-turn task gives one response per turn, each to a context of its
-    own, so s is the ratio of a *turn*, and the mean is over turns. A is that of the whole episode.
+    own, so s is the ratio of a *turn*. A is that of the whole episode, and every episode counts the
+    same, as every sequence does in the paper: a mean over turns would give long failures, whose
+    many turns all have a negative advantage, most of the weight.
 
     The published bounds, 3e-4 and 4e-4, are for responses of thousands of tokens. A mean over the
     few tokens of a short action varies more, so the default bounds are wider. The attributes are
@@ -25,6 +26,5 @@ class GSPO(GRPO):
     clip: Annotated[float, POSITIVE] = 0.1
     clip_high: Annotated[float | None, POSITIVE] = 0.13
     ratio: Literal["token", "turn"] = "turn"
-    mean_over: Unit = "turn"
 
     name: ClassVar[str] = "gspo"
