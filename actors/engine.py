@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 
 from actors.config import SamplerConfig
 from actors.messages import Decoding, Request, SamplerStale
+from actors.vocabulary import leave_out_surplus
 from actors.weight_transfer import BACKEND, register_weight_transfer
+from learners.checkpoints.vocabulary import token_count
 from lmrl.episode import Reply
 from lmrl.trajectory import Ids
 
@@ -90,6 +93,8 @@ class VLLMEngine:
         settings: dict[str, Any] = {
             "model": self.checkpoint,
             "skip_tokenizer_init": True,
+            # A checkpoint's generation_config.json would change how its policy samples.
+            "generation_config": "vllm",
             "dtype": config.dtype,
             "enforce_eager": config.eager or self.device == "cpu",
             "max_model_len": self.context,
@@ -109,6 +114,9 @@ class VLLMEngine:
         else:
             settings["gpu_memory_utilization"] = config.gpu_memory
         self.llm = vllm.LLM(**settings)
+        tokens = token_count(Path(self.checkpoint))
+        if tokens is not None:
+            self.llm.apply_model(partial(leave_out_surplus, tokens=tokens))
         self.engine = self.llm.llm_engine
         self.llm.init_weight_transfer_engine({"init_info": {}})
         self._serial = 0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from actors.architectures import check_architecture
 from actors.chat.checks import check_oracle
 from actors.chat.config import ChatConfig
 from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
@@ -25,8 +26,9 @@ from cluster.config import (
 )
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
+from learners.checkpoints.checks import check_checkpoint
 from learners.checkpoints.guided import read_guidance
-from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
+from learners.checkpoints.initial import ModelConfig, context_of, head_size_of
 from learners.config import LearnerConfig
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
@@ -234,7 +236,8 @@ class Experiment:
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
                     "only; give the plain policy that its run started from"
                 )
-            check_checkpoint(Path(self.model.path), self.format)
+            check_checkpoint(Path(self.model.path), self.format, env.stop)
+            check_architecture(Path(self.model.path))
             if positions < self.model.context:
                 raise UsageError(
                     f"model.context {self.model.context} exceeds the {positions} positions of "

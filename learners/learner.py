@@ -33,6 +33,7 @@ from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.batch import Batch
 from learners.buckets import Bucket
 from learners.checkpoints.guided import copy_tokenizer, write_guided
+from learners.checkpoints.portable import add_earlier_names
 from learners.collate import collate
 from learners.config import LearnerConfig
 from learners.engine import DeepSpeedEngine
@@ -446,6 +447,7 @@ class Learner:
                 assert isinstance(policy, CausalLM)
                 policy.model.save_pretrained(folder, state_dict=weights)
                 (path / "generation_config.json").unlink(missing_ok=True)
+                add_earlier_names(path)
                 copy_tokenizer(Path(self.checkpoint), path)
             else:
                 write_guided(path, Path(self.checkpoint), guidance, weights)

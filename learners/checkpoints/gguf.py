@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 from pathlib import Path
 
+from learners.checkpoints.portable import add_earlier_names
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder
 from lmrl.tokens.tokenizer import name_portable_class
@@ -104,6 +105,7 @@ def convert(file: Path, folder: Path) -> Path:
             model.save_pretrained(str(temporary))
             tokenizer.save_pretrained(str(temporary))
             name_portable_class(temporary)
+            add_earlier_names(temporary)
             for written in temporary.iterdir():
                 written.chmod(0o644)  # so that a server that runs as another user can read it
     except (OSError, ValueError) as error:

@@ -69,6 +69,7 @@ def write_guided(
     config["lmrl_base"] = config["architectures"]
     config["architectures"] = [ARCHITECTURE]
     config["lmrl_value_guidance"] = asdict(guidance)
+    config["lmrl_head_shape"] = list(weights["q1.weight"].shape)
     whole = {f"policy.{name}": tensor for name, tensor in start_weights(start).items()}
     whole |= {name: tensor.detach().float() for name, tensor in weights.items()}
     save_file(

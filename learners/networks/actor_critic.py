@@ -128,13 +128,10 @@ def actor_critic(
     policy = load()
     if critic == "none":
         return Network(policy)
-    width = policy.model.get_output_embeddings().weight.shape[1]
+    width = policy.output.in_features
     trunk = load() if critic == "trunk" else None
     if trunk is not None:
-        # Only the trunk is used. ZeRO fails on a trainable output embedding without gradient.
-        trunk.model.get_output_embeddings().weight.requires_grad_(
-            trunk.model.config.tie_word_embeddings
-        )
+        trunk.freeze_output()
     head: nn.Module = ValueHead(width, start / scale)
     if bins:
         assert bounds is not None

@@ -149,16 +149,13 @@ class ValueNetwork(nn.Module):
         """
         trunk = self.trunk
         assert isinstance(trunk, CausalLM)
+        unused = {id(parameter) for parameter in trunk.untied_output()}
         for name, parameter in trunk.model.named_parameters():
-            if parameter is not trunk.model.get_output_embeddings().weight or _tied(trunk.model):
+            if id(parameter) not in unused:
                 yield f"critic.{name}", parameter
         for number, head in enumerate(self.q_heads, 1):
             for name, parameter in head.named_parameters():
                 yield f"q{number}.{name}", parameter
-
-
-def _tied(model: Any) -> bool:
-    return bool(model.config.tie_word_embeddings)
 
 
 def value_network(
@@ -186,12 +183,12 @@ def value_network(
             number.
         bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
     """
-    outputs, width = freeze_output(trunk).shape
+    trunk.freeze_output()
     return ValueNetwork(
         trunk,
         heads,
-        width,
-        outputs,
+        trunk.output.in_features,
+        trunk.tokens,
         start,
         kind,
         scale,
@@ -200,17 +197,3 @@ def value_network(
         bins=bins,
         bounds=bounds,
     )
-
-
-def freeze_output(trunk: CausalLM) -> Tensor:
-    """Freeze the output embedding of a language model that is used as a trunk, and return it.
-
-    It is not used then, and ZeRO fails on trainable parameters without a gradient. A tied embedding
-    stays trainable, since it is the input embedding too.
-
-    Returns:
-        The output embedding `[V, H]`.
-    """
-    embedding: Tensor = trunk.model.get_output_embeddings().weight
-    embedding.requires_grad_(_tied(trunk.model))
-    return embedding
