@@ -32,16 +32,17 @@ from numpy.typing import NDArray
 from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.batch import Batch
 from learners.buckets import Bucket
-from learners.checkpoints.guided import copy_tokenizer, write_guided
-from learners.checkpoints.portable import add_earlier_names
+from learners.checkpoints.policy import write_policy
 from learners.collate import collate
 from learners.config import LearnerConfig
 from learners.engine import DeepSpeedEngine
 from learners.inspection import network_quantities, to_rows
+from learners.loading import loader, reference_policy, trained_network
+from learners.memory import peak_memory
 from learners.micro_batch import MicroBatch, micro_batches
 from learners.networks.actor_critic import Network
-from learners.networks.causal_lm import CausalLM, load_causal_lm
 from learners.networks.guidance import sampled_policy_logits
+from learners.networks.lora import adapters_off
 from learners.networks.outputs import Inputs
 from learners.networks.target import bootstrap_columns, target_of
 from learners.networks.values import ValueNetwork
@@ -99,21 +100,23 @@ class Learner:
         self.updates, self.updates_done = updates, 0
         join_group(rank, world, address, port, device, config.timeout)
         torch.manual_seed(seed)  # the same heads on every rank
-        compute = getattr(torch, config.optimiser.dtype)
-        self.reference = (
-            load_causal_lm(checkpoint, compute).to(self.device).requires_grad_(False)
-            if algorithm.reference
-            else None
+        network = trained_network(algorithm, loader(checkpoint, config), config).to(self.device)
+        self.reference = reference_policy(algorithm, network, checkpoint, config)
+        if isinstance(self.reference, torch.nn.Module):
+            self.reference.to(self.device)
+        self.target = target_of(
+            network, algorithm.target_config, self.reference, config.optimiser.sharded
         )
-        network: Any = algorithm.network(lambda: load_causal_lm(checkpoint, compute))
-        network = network.to(self.device)
-        self.target = target_of(network, algorithm.target_config, self.reference)
         self.engine = DeepSpeedEngine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:
-        """Return rank, number of parameters and process id, once this rank has started."""
-        count = sum(getattr(p, "ds_numel", p.numel()) for p in self.engine.network.parameters())
-        return {"rank": self.group.rank, "parameters": count, "pid": os.getpid()}
+        """Return rank and process id, once this rank has started."""
+        return {"rank": self.group.rank, "pid": os.getpid()}
+
+    def sizes(self) -> dict[str, float]:
+        """Return numbers of elements, see `DeepSpeedEngine.sizes`, and `peak_memory` of this
+        process, in GB."""
+        return self.engine.sizes() | {"peak_memory_gb": peak_memory()}
 
     def update(self, tables: list[pa.Table], auxiliary: list[pa.Table] | None = None) -> Metrics:
         """Learn from some episodes; return metrics, equal on every rank.
@@ -225,10 +228,17 @@ class Learner:
             logprob[micro.entry] = out.logprob.cpu().numpy()
             value[micro.entry] = out.value.cpu().numpy()
             if self.reference is not None:
-                fixed = Network(self.reference)(inputs)
-                reference[micro.entry] = fixed.logprob.cpu().numpy()
+                reference[micro.entry] = self._reference_logprob(inputs).cpu().numpy()
         count = batch.actions
         return OldOutputs(logprob[:count], value, reference[:count], np.zeros((0, batch.entries)))
+
+    def _reference_logprob(self, inputs: Inputs) -> torch.Tensor:
+        """Return the reference policy's log-probabilities of the entries' tokens `[E]`, in nats."""
+        if isinstance(self.reference, torch.nn.Module):
+            return Network(self.reference)(inputs).logprob
+        # Through the engine, since its weights may be sharded.
+        with adapters_off(self.engine.network):
+            return self.engine.forward(inputs).logprob
 
     @torch.no_grad()
     def _values(self, batch: Batch) -> OldOutputs:
@@ -436,21 +446,12 @@ class Learner:
         random generators.
         """
         path = Path(folder)
-        weights = {
-            name: tensor.contiguous().cpu().clone() for name, tensor in self.engine.named_weights()
-        }
+        network = self.engine.network
+        weights = _copies(self.engine.named_weights())
+        adapters = _copies(self.engine.adapters())
         if self.group.rank == 0:
             guidance = self.algorithm.guidance
-            if guidance is None:
-                assert isinstance(self.engine.network, Network)
-                policy = self.engine.network.policy
-                assert isinstance(policy, CausalLM)
-                policy.model.save_pretrained(folder, state_dict=weights)
-                (path / "generation_config.json").unlink(missing_ok=True)
-                add_earlier_names(path)
-                copy_tokenizer(Path(self.checkpoint), path)
-            else:
-                write_guided(path, Path(self.checkpoint), guidance, weights)
+            write_policy(path, Path(self.checkpoint), network, guidance, weights, adapters)
         self.engine.save(
             path / "deepspeed",
             {
@@ -476,6 +477,10 @@ class Learner:
         torch.set_rng_state(mine["torch"])
         if self.target is not None:
             self.target.restore(state["target"])
+
+
+def _copies(tensors: Iterator[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: tensor.contiguous().cpu().clone() for name, tensor in tensors}
 
 
 def _mean(values: list[float]) -> float:

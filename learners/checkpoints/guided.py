@@ -93,8 +93,9 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
 
     assert algorithm.guidance is not None
     network: Any = algorithm.network(lambda: load_causal_lm(start))
+    weights = {weight.name: weight.tensor() for weight in network.exported()}
     with atomic_folder(folder) as temporary:
-        write_guided(temporary, start, algorithm.guidance, dict(network.exported()))
+        write_guided(temporary, start, algorithm.guidance, weights)
 
 
 def read_guidance(folder: Path) -> ValueGuidance | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from learners.config import CriticKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.hl_gauss import BinnedValueHead
+from learners.networks.lora import Weight, weights_of
 from learners.networks.outputs import Inputs, LanguageModel, Outputs
 from learners.networks.per_token import PerToken, _likelihoods
 
@@ -42,17 +43,24 @@ class Network(nn.Module):
         self.critic = critic
         self.value_head = value_head
         self.value_scale = value_scale
+        self.frozen_trunk = False
         output = policy.output if isinstance(policy, CausalLM) else None
         self.per_token = PerToken(cast(LanguageModel, policy).head, _likelihoods, chunk, output)
 
-    def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def freeze_trunk(self) -> None:
+        """Let value losses train the value head only."""
+        self.frozen_trunk = True
+        if self.critic is not None:
+            self.critic.requires_grad_(False)
+
+    def exported(self) -> Iterator[Weight]:
         """Yield the weights that a sampler needs: the policy's, under their Hugging Face names.
 
         Tied tensors have one name only.
         """
         policy = self.policy
         assert isinstance(policy, CausalLM)
-        yield from policy.model.named_parameters()
+        yield from weights_of(policy.model)
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries, in float32 for every trunk type."""
@@ -71,7 +79,7 @@ class Network(nn.Module):
             if self.critic is not None:
                 hidden = cast(LanguageModel, self.critic).trunk(inputs.tokens)
                 states = hidden[inputs.state_row, inputs.state_position]
-            output = self.value_head(states)
+            output = self.value_head(states.detach() if self.frozen_trunk else states)
             if isinstance(self.value_head, BinnedValueHead):
                 value = self.value_head.value(output)[inputs.entry_state]
                 bins = output[inputs.entry_state]

@@ -1,6 +1,7 @@
 """A causal language model of any architecture: hidden states, output embedding, precision."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -10,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from learners.checkpoints.vocabulary import token_count
-from learners.networks.logits import LogitMap
+from learners.config import LoraConfig
+from learners.networks.lora import add_adapters
 from lmrl.errors import UsageError
 
 
@@ -19,14 +21,49 @@ def at_least_float32(kind: torch.dtype) -> torch.dtype:
     return kind if kind in (torch.float32, torch.float64) else torch.float32
 
 
+@dataclass(frozen=True)
+class LogitMap:
+    """The map cap · tanh(z / cap) · scale of logits z, as Gemma-2, Cohere and Granite use it.
+
+    Attributes:
+        cap: bound of the absolute logits, in nats; None does not bound them.
+        scale: factor of the logits.
+    """
+
+    cap: float | None = None
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, config: Any) -> "LogitMap":
+        """Return the map of a Hugging Face configuration; the identity if it has none.
+
+        Args:
+            config: configuration with or without `final_logit_softcapping`, and with one of
+                `logit_scale` (a factor), `lm_head_multiplier` (a factor) and `logits_scaling` (a
+                divisor), or none of them.
+        """
+        scale = 1.0
+        for name in ("logit_scale", "lm_head_multiplier"):
+            scale *= getattr(config, name, None) or 1.0
+        scale /= getattr(config, "logits_scaling", None) or 1.0
+        return cls(getattr(config, "final_logit_softcapping", None), scale)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return the mapped logits, of the same shape and type."""
+        if self.cap is not None:
+            logits = torch.tanh(logits / self.cap) * self.cap
+        return logits if self.scale == 1.0 else logits * self.scale
+
+
 class CausalLM(nn.Module):
-    """Any Hugging Face causal language model as trunk and head, with weights in float32.
+    """Any Hugging Face causal language model as trunk and head.
 
     Args:
         model: model from `AutoModelForCausalLM`.
-        compute: type of matrix products and hidden states. With bfloat16 the weights are cast when
-            they are used (`torch.autocast`). Hidden states are rounded where a model with bfloat16
-            weights, like the sampler's, rounds them. Weights and their gradients stay in float32.
+        compute: type of matrix products and hidden states. With bfloat16, weights in float32 are
+            cast when they are used (`torch.autocast`). Hidden states are rounded where a model with
+            bfloat16 weights, like the sampler's, rounds them. Weights and gradients keep their
+            type.
         tokens: number of token ids V that have a probability; None is every row of the output
             embedding. A padded embedding has more rows than its tokenizer has tokens, and the
             sampler leaves the same ids out (`actors.vocabulary`).
@@ -70,6 +107,12 @@ class CausalLM(nn.Module):
         for parameter in self.untied_output():
             parameter.requires_grad_(False)
 
+    def recompute_activations(self) -> None:
+        """Let the backward pass compute the activations of each layer again."""
+        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Transformers recomputes in train mode only, which differs in dropout alone: that is 0.
+        self.model.train()
+
     def _precision(self, device: torch.device) -> AbstractContextManager[Any]:
         if self.compute == torch.float32:
             return nullcontext()
@@ -112,7 +155,12 @@ def _rounded_norm(self: nn.Module, *inputs: Any, **options: Any) -> Any:
     return normed
 
 
-def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> CausalLM:
+def load_causal_lm(
+    path: str | Path,
+    compute: torch.dtype = torch.float32,
+    weights: torch.dtype = torch.float32,
+    lora: LoraConfig | None = None,
+) -> CausalLM:
     """Return the language model of a checkpoint directory, without dropout.
 
     Old and new log-probabilities have to come from the same function. So every dropout rate of the
@@ -120,7 +168,9 @@ def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> Ca
 
     Args:
         path: checkpoint directory.
-        compute: type of matrix products and hidden states, see `CausalLM`; the weights are float32.
+        compute: type of matrix products and hidden states, see `CausalLM`.
+        weights: type of the weights; float32 if they are trained.
+        lora: adapters to add, in float32; None adds none, and a rank of 0 neither.
 
     Raises:
         UsageError: if the directory has no model, or one that `check_head` refuses.
@@ -133,7 +183,7 @@ def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> Ca
             if ("drop" in name) and isinstance(value, float):
                 setattr(config, name, 0.0)
         model = AutoModelForCausalLM.from_pretrained(
-            str(path), config=config, dtype=torch.float32, attn_implementation=attention_of(config)
+            str(path), config=config, dtype=weights, attn_implementation=attention_of(config)
         )
     except (OSError, ValueError) as error:
         raise UsageError(f"no language model could be read from {path}: {error}") from error
@@ -141,6 +191,8 @@ def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> Ca
     model.generation_config = GenerationConfig()
     tokens = token_count(Path(path))
     check_head(CausalLM(model, tokens=tokens))
+    if lora is not None and lora.rank:
+        add_adapters(model, lora)
     return CausalLM(model, compute, tokens)
 
 

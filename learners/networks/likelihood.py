@@ -5,7 +5,7 @@ from torch import Tensor
 
 from learners.networks.causal_lm import CausalLM
 from learners.networks.guidance import likelihoods, ratios
-from learners.networks.outputs import Inputs
+from learners.networks.outputs import Inputs, LanguageModel
 from learners.networks.per_token import PerToken
 from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs
 from lmrl.errors import UsageError
@@ -64,7 +64,7 @@ class LikelihoodNetwork(ValueNetwork):
         return logits
 
     def target_values(
-        self, inputs: Inputs, states: Tensor, reference: CausalLM | None
+        self, inputs: Inputs, states: Tensor, reference: LanguageModel | None
     ) -> TargetValues:
         """Return max p / π over the tokens that π supports, at the entries' states `[1, E]`."""
         assert reference is not None

@@ -14,6 +14,7 @@ from learners.config import HeadKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.heads import Head
 from learners.networks.hl_gauss import BinnedValueHead
+from learners.networks.lora import Weight, weights_of
 from learners.networks.outputs import Inputs, LanguageModel
 
 
@@ -130,7 +131,7 @@ class ValueNetwork(nn.Module):
         return ValueOutputs(torch.stack(q), torch.stack(nll), v, bins)
 
     def target_values(
-        self, inputs: Inputs, states: Tensor, reference: CausalLM | None
+        self, inputs: Inputs, states: Tensor, reference: LanguageModel | None
     ) -> "TargetValues":
         """Return target values at the entries; the target network calls this on its slow copy.
 
@@ -142,7 +143,11 @@ class ValueNetwork(nn.Module):
         out = self.values(states, inputs)
         return TargetValues(out.q, out.v)
 
-    def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def freeze_trunk(self) -> None:
+        """Train the heads only."""
+        self.trunk.requires_grad_(False)
+
+    def exported(self) -> Iterator[Weight]:
         """Yield the weights that a value-guided sampler needs, under its names for them.
 
         These are the trunk without an untied output embedding, and the Q heads.
@@ -150,12 +155,12 @@ class ValueNetwork(nn.Module):
         trunk = self.trunk
         assert isinstance(trunk, CausalLM)
         unused = {id(parameter) for parameter in trunk.untied_output()}
-        for name, parameter in trunk.model.named_parameters():
-            if id(parameter) not in unused:
-                yield f"critic.{name}", parameter
+        for weight in weights_of(trunk.model):
+            if id(weight.parameters[0]) not in unused:
+                yield weight._replace(name=f"critic.{weight.name}")
         for number, head in enumerate(self.q_heads, 1):
             for name, parameter in head.named_parameters():
-                yield f"q{number}.{name}", parameter
+                yield Weight(f"q{number}.{name}", [parameter])
 
 
 def value_network(

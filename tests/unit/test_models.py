@@ -83,7 +83,7 @@ def test_log_probs_and_their_gradient_are_those_of_the_model(name: str, made: Ma
     ours, theirs = network(inputs).logprob, plain()
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     assert float(theirs.std()) > 0.1
-    weights = [p for _, p in network.exported()]
+    weights = [weight.parameters[0] for weight in network.exported()]
     for one, other in zip(
         torch.autograd.grad(ours.mean(), weights),
         torch.autograd.grad(theirs.mean(), weights),
@@ -100,7 +100,7 @@ def test_a_value_network_trains_and_sends_what_it_uses(name: str, made: Make) ->
     inputs = all_positions(torch.arange(40)[None] % tokens)
     out = network(inputs)
     (out.q.sum() + out.nll.sum() + out.v.sum()).backward()
-    sent = dict(network.exported())
+    sent = {weight.name: weight.parameters[0] for weight in network.exported()}
     trunk: Any = network.trunk
     for parameter in network.parameters():
         # ZeRO fails on a trainable parameter without a gradient.
