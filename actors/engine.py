@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.cache import cache_bytes
 from actors.config import SamplerConfig
 from actors.messages import Decoding, Request, SamplerStale
 from actors.vocabulary import leave_out_surplus
 from actors.weight_transfer import BACKEND, register_weight_transfer
+from learners.checkpoints.guided import ARCHITECTURE, read_guidance
 from learners.checkpoints.vocabulary import token_count
 from lmrl.episode import Reply
 from lmrl.trajectory import Ids
@@ -108,6 +110,9 @@ class VLLMEngine:
         }
         if self.device == "cpu":
             settings["block_size"] = config.block_size
+            path = Path(self.checkpoint)
+            trunks = 1 if read_guidance(path) is None else 2
+            settings["kv_cache_memory_bytes"] = cache_bytes(path, config, self.context, trunks)
             # A prompt that is split over two steps draws from its seeded generator twice. vLLM then
             # rewinds the generator, which is not possible on CPU.
             settings["enable_chunked_prefill"] = False
@@ -129,7 +134,6 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         if self.device == "cpu":
             os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
-            os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(self.config.kv_gigabytes)))
             # Otherwise torch compiles a helper that counts ranks, and nothing else, for seconds.
             os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
             # Threads that spin while they wait would use the learner's cores between two steps.
@@ -334,8 +338,6 @@ def _versions(sampled: Any, count: int) -> Ids:
 def _register_guided(checkpoint: str) -> None:
     """Register the value-guided model class with vLLM, if the checkpoint needs it."""
     from vllm import ModelRegistry
-
-    from learners.checkpoints.guided import ARCHITECTURE, read_guidance
 
     if read_guidance(Path(checkpoint)) is not None:
         from actors.value_guided import ValueGuidedForCausalLM

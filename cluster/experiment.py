@@ -27,6 +27,7 @@ from cluster.config import (
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
 from learners.checkpoints.checks import check_checkpoint
+from learners.checkpoints.gguf import resolve
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, context_of, head_size_of
 from learners.config import LearnerConfig
@@ -309,6 +310,17 @@ class Experiment:
         from cluster.startup.start_policy import start_experiment
 
         start_experiment(self).check()
+
+    def with_found_model(self) -> "Experiment":
+        """Return the experiment with a path in place of the name of a model.
+
+        Raises:
+            UsageError: if there is no such model on this machine.
+        """
+        path = self.model.path
+        if path is None or Path(path).is_dir():
+            return self
+        return replace(self, model=replace(self.model, path=str(resolve(path))))
 
     def with_absolute_paths(self) -> "Experiment":
         """Return the experiment with absolute paths of checkpoints, data sets and models.

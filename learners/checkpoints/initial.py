@@ -25,8 +25,9 @@ class ModelConfig:
     """The policy's network.
 
     Attributes:
-        path: Hugging Face checkpoint directory to start from. None makes a random GPT-2 of the size
-            below, with a byte-level BPE tokenizer of the task's texts.
+        path: Hugging Face checkpoint directory to start from, or a name that
+            `learners.checkpoints.gguf.resolve` finds on this machine. None makes a random GPT-2 of
+            the size below, with a byte-level BPE tokenizer of the task's texts.
         pretrained: whether a run without `path` is refused, instead of training random weights.
         context: largest number of tokens of context and action together.
         format: what the model reads around the texts of an episode: `plain` is nothing, `chat` is
