@@ -36,7 +36,7 @@ def experiment(options: argparse.Namespace) -> Any:
     if options.config is not None:
         base = read_config(options.config, base)
     assert base is not None  # `_check` wants one of the three
-    return change(base, fields).with_found_model()
+    return change(base, fields)
 
 
 def _check_options(fields: list[tuple[str, str]]) -> None:
