@@ -2,7 +2,7 @@
 
     python -m benchmarks.memory
 
-Each kind is a run of two updates on the maze in its own processes (`make smollm2` first). The
+Each kind is a run of one update on the maze in its own processes (`make smollm2` first). The
 memory is the peak of the learner and of the sampler, libraries included, from the run's summary.
 """
 
@@ -19,16 +19,16 @@ KINDS: dict[str, tuple[str, ...]] = {
     "float32": (),
     "bfloat16": BF16,
     "lora": (*BF16, "--learner.lora.rank", "16"),
-    "lora-recompute": (*BF16, "--learner.lora.rank", "16", "--learner.recompute", "true"),
 }
 """Fields of each kind of training."""
 
 LOAD = (
-    *("--model.context", "256", "--updates", "2", "--options.max_steps", "6"),
+    *("--model.context", "128", "--updates", "1", "--options.max_steps", "6"),
     *("--rollouts.turns", "24", "--rollouts.min_episodes", "4", "--rollouts.max_episodes", "4"),
-    *("--evaluation.episodes", "2", "--evaluation.start_episodes", "0"),
-    *("--evaluation.random", "false", "--save_every", "2", "--learner.micro_tokens", "2048"),
-    *("--learner.threads", "0", "--sampler.threads", "0", "--algorithm.epochs", "1"),
+    *("--rollouts.in_flight", "32", "--evaluation.episodes", "2"),
+    *("--evaluation.start_episodes", "0", "--evaluation.random", "false"),
+    *("--learner.micro_tokens", "2048", "--learner.threads", "0", "--sampler.threads", "0"),
+    *("--algorithm.epochs", "1"),
 )
 """A small round: the memory depends on the model and on the tokens of a pass."""
 

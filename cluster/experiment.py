@@ -140,6 +140,11 @@ class Experiment:
         )
 
     @property
+    def sequences(self) -> int:
+        """Largest number of sequences in a sampler's batch: no more than episodes that run."""
+        return min(self.sampler.max_sequences, self.rollouts.in_flight)
+
+    @property
     def may_use_gpu(self) -> bool:
         """Whether actors may be placed on GPUs."""
         return self.placement.device != "cpu"
