@@ -142,7 +142,7 @@ class Experiment:
     @property
     def sequences(self) -> int:
         """Largest number of sequences in a sampler's batch: no more than episodes that run."""
-        return min(self.sampler.max_sequences, self.rollouts.in_flight)
+        return min(self.sampler.max_sequences, self.rollouts.in_flight * self.simulator.count)
 
     @property
     def may_use_gpu(self) -> bool:

@@ -33,6 +33,8 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    # Names the tokens that end a message of a chat, see `lmrl.tokens.codec`.
+    "generation_config.json",
 )
 
 

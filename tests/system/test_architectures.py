@@ -10,8 +10,8 @@ import torch
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-from benchmarks.architectures import make_model, texts_tokenizer  # noqa: E402
-from benchmarks.models import experiment, measure  # noqa: E402
+from benchmarks.models.architectures import make_model, texts_tokenizer  # noqa: E402
+from benchmarks.models.matrix import experiment, measure  # noqa: E402
 from cluster.source import sample_texts  # noqa: E402
 from cluster.train import train  # noqa: E402
 from learners.config import LoraConfig  # noqa: E402

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from actors.architectures import TABLES, served_architectures
-from benchmarks.architectures import ARCHITECTURES, REFUSED, make_model, texts_tokenizer
+from benchmarks.models.architectures import ARCHITECTURES, REFUSED, make_model, texts_tokenizer
 from cluster.experiment import Experiment
 from cluster.presets import preset
 from cluster.source import sample_texts

@@ -1,6 +1,6 @@
 """Peak memory and speed of PPO on SmolLM2-135M, by the kind of training.
 
-    python -m benchmarks.memory
+    python -m benchmarks.models.memory
 
 Each kind is a run of one update on the maze in its own processes (`make smollm2` first). The
 memory is the peak of the learner and of the sampler, libraries included, from the run's summary.
@@ -23,11 +23,12 @@ KINDS: dict[str, tuple[str, ...]] = {
 """Fields of each kind of training."""
 
 LOAD = (
-    *("--model.context", "128", "--updates", "1", "--options.max_steps", "6"),
-    *("--rollouts.turns", "24", "--rollouts.min_episodes", "4", "--rollouts.max_episodes", "4"),
-    *("--rollouts.in_flight", "32", "--evaluation.episodes", "2"),
-    *("--evaluation.start_episodes", "0", "--evaluation.random", "false"),
-    *("--learner.micro_tokens", "2048", "--learner.threads", "0", "--sampler.threads", "0"),
+    *("--model.format", "plain", "--model.context", "128"),
+    *("--updates", "1", "--options.max-steps", "6"),
+    *("--rollouts.turns", "24", "--rollouts.min-episodes", "4", "--rollouts.max-episodes", "4"),
+    *("--rollouts.in-flight", "32", "--evaluation.episodes", "2"),
+    *("--evaluation.start-episodes", "0", "--evaluation.random", "false"),
+    *("--learner.micro-tokens", "2048", "--learner.threads", "0", "--sampler.threads", "0"),
     *("--algorithm.epochs", "1"),
 )
 """A small round: the memory depends on the model and on the tokens of a pass."""
@@ -65,7 +66,11 @@ def main() -> None:
     if options.json:
         print(json.dumps(found, indent=2))
     if options.name:
-        save(options.name, f"python -m benchmarks.memory --kinds {' '.join(options.kinds)}", found)
+        save(
+            options.name,
+            f"python -m benchmarks.models.memory --kinds {' '.join(options.kinds)}",
+            found,
+        )
 
 
 if __name__ == "__main__":

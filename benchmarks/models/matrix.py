@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from benchmarks.architectures import ARCHITECTURES, REFUSED, make_model, texts_tokenizer
+from benchmarks.models.architectures import ARCHITECTURES, REFUSED, make_model, texts_tokenizer
 from benchmarks.record import save
 
 Device = Literal["cpu", "cuda"]
@@ -138,7 +138,3 @@ def main() -> None:
         print(json.dumps(figures, indent=2))
     if options.name and not options.quick and options.models is None:
         save(options.name, f"python -m benchmarks.models --device {options.device}", figures)
-
-
-if __name__ == "__main__":
-    main()
