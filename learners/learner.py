@@ -480,7 +480,8 @@ class Learner:
 
 
 def _copies(tensors: Iterator[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    return {name: tensor.contiguous().cpu().clone() for name, tensor in tensors}
+    """Return copies in float32: frozen weights may be in bfloat16, and trained ones never are."""
+    return {name: tensor.float().contiguous().cpu().clone() for name, tensor in tensors}
 
 
 def _mean(values: list[float]) -> float:

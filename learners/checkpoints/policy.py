@@ -1,5 +1,6 @@
 """The policy of a learner as a checkpoint directory for transformers and vLLM."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def write_policy(
         start: checkpoint directory of the start policy.
         network: trained network.
         guidance: settings of the sampler's use of values; None is a plain policy.
-        weights: weights under the sampler's names.
+        weights: weights under the sampler's names, in float32.
         adapters: adapters under peft's names, which a subfolder gets; empty without LoRA.
     """
     if guidance is not None:
@@ -41,6 +42,10 @@ def write_policy(
     policy = network.policy
     assert isinstance(policy, CausalLM)
     policy.model.save_pretrained(str(folder), state_dict=weights)
+    file = folder / "config.json"
+    # The model may hold frozen weights in bfloat16; those that were written are in float32.
+    config = json.loads(file.read_text()) | {"dtype": "float32"}
+    file.write_text(json.dumps(config, indent=2) + "\n")
     (folder / "generation_config.json").unlink(missing_ok=True)
     add_earlier_names(folder)
     copy_tokenizer(start, folder)

@@ -37,6 +37,7 @@ for zero in stages:
         config = LearnerConfig(
             optimiser=OptimiserConfig(lr=1e-2, head_lr=1e-2, zero=zero, eps=1e-1, zero_whole=0),
             lora=LoraConfig(rank=4, alpha=32.0), micro_tokens=200, threads=1,
+            recompute=name == "critic",
         )
         learner = Learner(
             algorithm, config, checkpoint, 56, rank=int(rank), world=int(world), port=int(port)
