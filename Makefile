@@ -17,7 +17,7 @@ $(READY): requirements/cpu.lock pyproject.toml
 		{ echo "Python 3.11, 3.12 or 3.13 is needed: make setup PYTHON=/path/to/it"; exit 2; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then \
-		$(BIN)/pip install --quiet -e '.[gpu,chess,serve,view,adapters,dev]'; \
+		$(BIN)/pip install --quiet -e '.[gpu,lora,chess,serve,view,adapters,dev]'; \
 	else \
 		$(BIN)/pip install --quiet --no-deps -r requirements/cpu.lock && \
 		$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .; \

@@ -19,7 +19,9 @@ class SamplerConfig:
         threads: number of CPU threads of each engine; 0 is every core that the process may use.
         max_sequences: largest number of sequences in the engine's batch.
         batched_tokens: largest number of tokens of one engine step.
-        kv_gigabytes: size of an engine's key-value cache on CPU, in GB.
+        kv_gigabytes: largest size of an engine's key-value cache on CPU, in GB. It is smaller where
+            `max_sequences` sequences of the whole context need less. Sequences that find no place
+            wait.
         gpu_memory: share of a GPU's memory that an engine may use.
         block_size: number of tokens of a prefix-cache block. On CPU vLLM accepts 32 or more. Short
             games need 32, since a prefix shorter than one block is never reused.

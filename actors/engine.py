@@ -7,15 +7,20 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.cache import cache_bytes
 from actors.config import SamplerConfig
 from actors.messages import Decoding, Request, SamplerStale
+from actors.vocabulary import leave_out_surplus
 from actors.weight_transfer import BACKEND, register_weight_transfer
+from learners.checkpoints.guided import ARCHITECTURE, read_guidance
+from learners.checkpoints.vocabulary import token_count
 from lmrl.episode import Reply
 from lmrl.trajectory import Ids
 
@@ -90,6 +95,8 @@ class VLLMEngine:
         settings: dict[str, Any] = {
             "model": self.checkpoint,
             "skip_tokenizer_init": True,
+            # A checkpoint's generation_config.json would change how its policy samples.
+            "generation_config": "vllm",
             "dtype": config.dtype,
             "enforce_eager": config.eager or self.device == "cpu",
             "max_model_len": self.context,
@@ -103,12 +110,18 @@ class VLLMEngine:
         }
         if self.device == "cpu":
             settings["block_size"] = config.block_size
+            path = Path(self.checkpoint)
+            trunks = 1 if read_guidance(path) is None else 2
+            settings["kv_cache_memory_bytes"] = cache_bytes(path, config, self.context, trunks)
             # A prompt that is split over two steps draws from its seeded generator twice. vLLM then
             # rewinds the generator, which is not possible on CPU.
             settings["enable_chunked_prefill"] = False
         else:
             settings["gpu_memory_utilization"] = config.gpu_memory
         self.llm = vllm.LLM(**settings)
+        tokens = token_count(Path(self.checkpoint))
+        if tokens is not None:
+            self.llm.apply_model(partial(leave_out_surplus, tokens=tokens))
         self.engine = self.llm.llm_engine
         self.llm.init_weight_transfer_engine({"init_info": {}})
         self._serial = 0
@@ -121,7 +134,6 @@ class VLLMEngine:
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
         if self.device == "cpu":
             os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
-            os.environ["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, round(self.config.kv_gigabytes)))
             # Otherwise torch compiles a helper that counts ranks, and nothing else, for seconds.
             os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")
             # Threads that spin while they wait would use the learner's cores between two steps.
@@ -326,8 +338,6 @@ def _versions(sampled: Any, count: int) -> Ids:
 def _register_guided(checkpoint: str) -> None:
     """Register the value-guided model class with vLLM, if the checkpoint needs it."""
     from vllm import ModelRegistry
-
-    from learners.checkpoints.guided import ARCHITECTURE, read_guidance
 
     if read_guidance(Path(checkpoint)) is not None:
         from actors.value_guided import ValueGuidedForCausalLM

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from actors.config import SamplerConfig
 from actors.engine import VLLMEngine
 from actors.messages import Contexts, Decoding, EngineFailed, Replies, SamplerStale
+from learners.memory import peak_memory
 from lmrl.episode import Reply
 from lmrl.trajectory import Ids
 
@@ -224,10 +225,11 @@ class Sampler:
 
     @ray.method(concurrency_group="health")
     def state(self) -> dict[str, Any]:
-        """Return version, process id, number of waiting requests, and usage."""
+        """Return version, process id, number of waiting requests, peak memory in GB, and usage."""
         return {
             "version": self.engine.version,
             "pid": os.getpid(),
             "waiting": len(self.engine.running),
+            "peak_memory_gb": peak_memory(),
             **asdict(self.engine.usage),
         }

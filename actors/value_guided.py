@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from vllm.config import VllmConfig
 from vllm.model_executor.models.utils import init_vllm_registered_model
@@ -25,8 +26,9 @@ class ValueGuidedForCausalLM(nn.Module):
 
     Args:
         vllm_config: configuration of the engine. The model's config has `lmrl_base`, the inner
-            architecture, and `lmrl_value_guidance`, the fields of
-            `learners.algorithms.base.ValueGuidance`.
+            architecture, `lmrl_value_guidance`, the fields of
+            `learners.algorithms.base.ValueGuidance`, and `lmrl_head_shape`, the numbers of outputs
+            and inputs of a Q head.
         prefix: prefix of the layers' names.
     """
 
@@ -46,11 +48,12 @@ class ValueGuidedForCausalLM(nn.Module):
         self.policy = inner("policy")
         self.critic = inner("critic")
         self.guidance = ValueGuidance(**config.lmrl_value_guidance)
-        self.outputs = self.guidance.outputs(config.vocab_size)
+        outputs, width = config.lmrl_head_shape
+        # Ids beyond these are surplus rows of a padded embedding; they are never sampled.
+        self.tokens = self.guidance.tokens(outputs)
+        self.surplus = config.vocab_size - self.tokens
         for number in range(1, self.guidance.heads + 1):
-            head = Head(
-                config.hidden_size, self.outputs, 0.0, self.guidance.kind, self.guidance.scale
-            )
+            head = Head(width, outputs, 0.0, self.guidance.kind, self.guidance.scale)
             self.add_module(f"q{number}", head.requires_grad_(False))
         self.make_empty_intermediate_tensors = self.policy.make_empty_intermediate_tensors
 
@@ -90,7 +93,8 @@ class ValueGuidedForCausalLM(nn.Module):
             cast(Head, self._modules[f"q{n}"])(values)[0].float()
             for n in range(1, self.guidance.heads + 1)
         ]
-        return guided_logits(base.float(), q, self.guidance)
+        guided = guided_logits(base[:, : self.tokens].float(), q, self.guidance)
+        return F.pad(guided, (0, self.surplus), value=float("-inf")) if self.surplus else guided
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """Load `policy.*`, `critic.*` and the heads, or any part of them."""

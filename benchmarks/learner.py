@@ -32,13 +32,18 @@ PUBLISHED = 220
 
 
 def make_checkpoint(folder: Path) -> None:
-    """Write a random model of the load's size; its tokenizer is never used."""
+    """Write a random model of the load's size; only the size of its tokenizer is used."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
     from lmrl.tokens.tokenizer import train_tokenizer
 
     train_tokenizer(["a b c"], 260, folder)
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    known = tokenizer["model"]["vocab"]
+    known |= {f"<unused {number}>": number for number in range(len(known), VOCABULARY)}
+    file.write_text(json.dumps(tokenizer))
     torch.manual_seed(0)
     shape = GPT2Config(
         vocab_size=VOCABULARY, n_positions=LENGTH, n_embd=WIDTH, n_layer=LAYERS, n_head=HEADS

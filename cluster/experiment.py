@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
+from actors.architectures import check_architecture
 from actors.chat.checks import check_oracle
 from actors.chat.config import ChatConfig
 from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
@@ -26,8 +27,10 @@ from cluster.config import (
 )
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
+from learners.checkpoints.checks import check_checkpoint
+from learners.checkpoints.gguf import resolve
 from learners.checkpoints.guided import read_guidance
-from learners.checkpoints.initial import ModelConfig, check_checkpoint, context_of, head_size_of
+from learners.checkpoints.initial import ModelConfig, context_of, head_size_of
 from learners.config import LearnerConfig
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
@@ -140,6 +143,11 @@ class Experiment:
         )
 
     @property
+    def sequences(self) -> int:
+        """Largest number of sequences in a sampler's batch: no more than episodes that run."""
+        return min(self.sampler.max_sequences, self.rollouts.in_flight * self.simulator.count)
+
+    @property
     def may_use_gpu(self) -> bool:
         """Whether actors may be placed on GPUs."""
         return self.placement.device != "cpu"
@@ -233,7 +241,8 @@ class Experiment:
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
                     "only; give the plain policy that its run started from"
                 )
-            check_checkpoint(Path(self.model.path), self.format)
+            check_checkpoint(Path(self.model.path), self.format, env.stop)
+            check_architecture(Path(self.model.path))
             if positions < self.model.context:
                 raise UsageError(
                     f"model.context {self.model.context} exceeds the {positions} positions of "
@@ -319,6 +328,17 @@ class Experiment:
         from cluster.startup.start_policy import start_experiment
 
         start_experiment(self).check()
+
+    def with_found_model(self) -> "Experiment":
+        """Return the experiment with a path in place of the name of a model.
+
+        Raises:
+            UsageError: if there is no such model on this machine.
+        """
+        path = self.model.path
+        if path is None or Path(path).is_dir():
+            return self
+        return replace(self, model=replace(self.model, path=str(resolve(path))))
 
     def with_absolute_paths(self) -> "Experiment":
         """Return the experiment with absolute paths of checkpoints, data sets and models.

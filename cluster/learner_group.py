@@ -87,6 +87,15 @@ class LearnerGroup:
         result: list[Any] = self._all("probe", lambda rank: rank.probe.remote(probes))[0]
         return result
 
+    def sizes(self) -> dict[str, float]:
+        """Return `parameters` and `trainable` ones, the `optimiser_state` of all ranks together in
+        elements, and the `peak_memory_gb` of the largest rank."""
+        ranks: list[dict[str, float]] = self._all("sizes", lambda rank: rank.sizes.remote())
+        return ranks[0] | {
+            "optimiser_state": sum(rank["optimiser_state"] for rank in ranks),
+            "peak_memory_gb": round(max(rank["peak_memory_gb"] for rank in ranks), 2),
+        }
+
     def inspect(self, table: Any) -> Any:
         """Return what the learner knows about some episodes; see `Learner.inspect`."""
         shared = ray.put(table)

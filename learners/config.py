@@ -11,6 +11,7 @@ HeadKind = Literal["mlp", "linear"]
 CriticKind = Literal["none", "head", "trunk"]
 """Kinds of critics: none, a head on the policy's trunk, or a trunk of its own."""
 
+_LORA = Used("learner.lora.rank")
 _SHARDED = Used("learner.optimiser.sharded", "with learner.optimiser.zero 3")
 
 
@@ -31,8 +32,8 @@ class OptimiserConfig:
         zero: DeepSpeed ZeRO stage, 0 to 3.
         zero_whole: largest number of elements of a parameter that ZeRO 3 does not shard. Each rank
             keeps all of such a parameter, and no pass gathers it.
-        dtype: type of matrix products in the language models. Weights, gradients, the optimiser's
-            state, value heads and losses are float32.
+        dtype: type of matrix products in the language models, and of their frozen weights. Trained
+            weights, gradients, the optimiser's state, value heads and losses are float32.
     """
 
     lr: Annotated[float, POSITIVE] = 1e-4
@@ -56,6 +57,22 @@ class OptimiserConfig:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters of the language models (arXiv:2106.09685); value heads are trained whole.
+
+    Attributes:
+        rank: rank of the adapters; 0 trains every weight instead.
+        alpha: strength of the adapters: their product is multiplied by alpha / rank.
+        targets: names of the layers that get adapters, like `q_proj`; `all-linear` is every linear
+            layer but the output embedding.
+    """
+
+    rank: Annotated[int, NOT_NEGATIVE] = 0
+    alpha: Annotated[float, POSITIVE, _LORA] = 16.0
+    targets: Annotated[tuple[str, ...], _LORA] = ("all-linear",)
+
+
+@dataclass(frozen=True)
 class LearnerConfig:
     """The learner group.
 
@@ -63,6 +80,11 @@ class LearnerConfig:
         ranks: number of DeepSpeed processes.
         threads: number of CPU threads of each process; 0 divides the cores among the processes.
         optimiser: settings of AdamW and ZeRO.
+        lora: settings of low-rank adapters.
+        frozen_trunk: whether value losses train the value heads only, and not the language model
+            below them.
+        recompute: whether the backward pass computes the activations of each layer again instead of
+            keeping them (gradient checkpointing). A step takes about a third longer.
         micro_tokens: largest number of tokens of one forward pass, padding included.
         windows: rule that makes rows of histories longer than the task's window, see
             `learners.collate.collate`; `strided` is for learning from data sets.
@@ -77,6 +99,9 @@ class LearnerConfig:
     ranks: Annotated[int, COUNT] = 1
     threads: Annotated[int, NOT_NEGATIVE] = 0
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
+    frozen_trunk: Annotated[bool, Used("has_heads", "by algorithms with value heads")] = False
+    recompute: bool = False
     micro_tokens: Annotated[int, COUNT] = 16384
     windows: Literal["exact", "strided"] = "exact"
     malformed_penalty: Annotated[float, NOT_NEGATIVE] = 0.0

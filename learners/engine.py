@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from learners.buckets import Bucket, pack
 from learners.config import OptimiserConfig
 from learners.networks.actor_critic import Network
+from learners.networks.lora import adapter_parameters
 from learners.networks.outputs import Inputs
 from learners.networks.per_token import PerToken
 from learners.networks.values import ValueNetwork
@@ -58,7 +59,7 @@ class DeepSpeedEngine:
     """A network under DeepSpeed.
 
     Args:
-        network: network to train, with weights in float32.
+        network: network to train, with trained weights in float32.
         config: settings of the optimiser.
         device: `cpu` or `cuda`.
     """
@@ -167,9 +168,30 @@ class DeepSpeedEngine:
         class of vLLM accepts them; some classes with tied embeddings refuse a second name. Under
         ZeRO 3 this is a collective: every rank has to iterate to the end.
         """
-        for name, parameter in self.network.exported():
+        for weight in self.network.exported():
+            with self.whole(weight.parameters):
+                yield weight.name, weight.tensor()
+
+    def adapters(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the whole adapters of a policy under peft's names; nothing without LoRA.
+
+        Under ZeRO 3 this is a collective: every rank has to iterate to the end.
+        """
+        policy: Any = getattr(self.network, "policy", None)
+        for name, parameter in adapter_parameters(policy.model) if policy is not None else ():
             with self.whole([parameter]):
                 yield name, parameter.detach()
+
+    def sizes(self) -> dict[str, int]:
+        """Return numbers of elements: `parameters` and `trainable` ones of the whole network, and
+        of this rank's `optimiser_state`, which is empty before the first step."""
+        parameters = list(self.network.parameters())
+        counts = [getattr(p, "ds_numel", p.numel()) for p in parameters]
+        trained = [n for n, p in zip(counts, parameters, strict=True) if p.requires_grad]
+        adam = getattr(self.optimiser, "optimizer", self.optimiser)
+        states = [value for state in adam.state.values() for value in state.values()]
+        moments = sum(v.numel() for v in states if torch.is_tensor(v) and v.dim())
+        return {"parameters": sum(counts), "trainable": sum(trained), "optimiser_state": moments}
 
     def whole(self, parameters: list[nn.Parameter]) -> Any:
         """Return a context manager in which sharded parameters are whole."""

@@ -33,18 +33,19 @@ from numpy.typing import NDArray
 from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.batch import Batch
 from learners.buckets import Bucket
-from learners.checkpoints.guided import copy_tokenizer, write_guided
+from learners.checkpoints.policy import write_policy
 from learners.collate import collate
 from learners.config import LearnerConfig
 from learners.engine import DeepSpeedEngine
 from learners.inspection import network_quantities, to_rows
+from learners.loading import loader, reference_policy, trained_network
+from learners.memory import peak_memory
 from learners.micro_batch import MicroBatch, micro_batches
-from learners.networks.actor_critic import Network
-from learners.networks.causal_lm import CausalLM, load_causal_lm
 from learners.networks.guidance import sampled_policy_logits
 from learners.networks.outputs import Inputs
 from learners.networks.target import bootstrap_columns, target_of, value_part
 from learners.networks.values import ValueNetwork
+from learners.old_outputs import policy_outputs, value_outputs
 from learners.process_group import TorchProcessGroup, group_shares, join_group
 from lmrl.errors import RunError
 from lmrl.schema import from_table, table_groups, table_returns
@@ -99,21 +100,23 @@ class Learner:
         self.updates, self.updates_done = updates, 0
         join_group(rank, world, address, port, device, config.timeout)
         torch.manual_seed(seed)  # the same heads on every rank
-        compute = getattr(torch, config.optimiser.dtype)
-        self.reference = (
-            load_causal_lm(checkpoint, compute).to(self.device).requires_grad_(False)
-            if algorithm.reference
-            else None
+        network = trained_network(algorithm, loader(checkpoint, config), config).to(self.device)
+        self.reference = reference_policy(algorithm, network, checkpoint, config)
+        if isinstance(self.reference, torch.nn.Module):
+            self.reference.to(self.device)
+        self.target = target_of(
+            network, algorithm.target_config, self.reference, config.optimiser.sharded
         )
-        network: Any = algorithm.network(lambda: load_causal_lm(checkpoint, compute))
-        network = network.to(self.device)
-        self.target = target_of(network, algorithm.target_config, self.reference)
         self.engine = DeepSpeedEngine(network, config.optimiser, device)
 
     def ready(self) -> dict[str, Any]:
-        """Return rank, number of parameters and process id, once this rank has started."""
-        count = sum(getattr(p, "ds_numel", p.numel()) for p in self.engine.network.parameters())
-        return {"rank": self.group.rank, "parameters": count, "pid": os.getpid()}
+        """Return rank and process id, once this rank has started."""
+        return {"rank": self.group.rank, "pid": os.getpid()}
+
+    def sizes(self) -> dict[str, float]:
+        """Return numbers of elements, see `DeepSpeedEngine.sizes`, and `peak_memory` of this
+        process, in GB."""
+        return self.engine.sizes() | {"peak_memory_gb": peak_memory()}
 
     def update(self, tables: list[pa.Table], auxiliary: list[pa.Table] | None = None) -> Metrics:
         """Learn from some episodes; return metrics, equal on every rank.
@@ -201,9 +204,10 @@ class Learner:
             # If a step is one pass, it contains all following states: no second pass is needed.
             steps_are_passes = self.algorithm.minibatch == 0 and len(self._passes(batch, None)) == 1
             if self.algorithm.evaluates(self.state) or not steps_are_passes:
-                return self._values(batch)
+                return value_outputs(self.engine, self.target, batch, self._passes(batch, None))
         elif self.algorithm.evaluates(self.state):
-            return self._evaluate(batch)
+            passes = self._passes(batch, None)
+            return policy_outputs(self.engine, self.target, self.reference, batch, passes)
         zeros = np.zeros(batch.entries, np.float32)
         return OldOutputs(zeros[: batch.actions], zeros, zeros[: batch.actions], zeros[None][:0])
 
@@ -217,45 +221,6 @@ class Learner:
             for name, column in columns.items()
         }
         return tensors, metrics, state
-
-    @torch.no_grad()
-    def _evaluate(self, batch: Batch) -> OldOutputs:
-        logprob = np.zeros(batch.entries, np.float32)
-        value = np.zeros(batch.entries, np.float32)
-        reference = np.zeros(batch.entries, np.float32)
-        heads = 0 if self.target is None else len(self.target.network.q_heads)
-        target_q = np.zeros((heads, batch.entries), np.float32)
-        for micro in self._passes(batch, None):
-            inputs = Inputs.of(micro, self.device)
-            out = self.engine.forward(inputs)
-            logprob[micro.entry] = out.logprob.cpu().numpy()
-            value[micro.entry] = out.value.cpu().numpy()
-            if self.target is not None:
-                slow = self.target.values(inputs, value_part(self.engine.network))
-                value[micro.entry] = slow.v.cpu().numpy()
-                target_q[:, micro.entry] = slow.q.cpu().numpy()
-            if self.reference is not None:
-                fixed = Network(self.reference)(inputs)
-                reference[micro.entry] = fixed.logprob.cpu().numpy()
-        count = batch.actions
-        return OldOutputs(logprob[:count], value, reference[:count], target_q)
-
-    @torch.no_grad()
-    def _values(self, batch: Batch) -> OldOutputs:
-        """Return values of states and target values of actions, at every entry."""
-        assert self.target is not None
-        network = self.engine.network
-        assert isinstance(network, ValueNetwork)
-        zeros = np.zeros(batch.entries, np.float32)
-        value = zeros.copy()
-        target_q = np.zeros((len(network.q_heads), batch.entries), np.float32)
-        for micro in self._passes(batch, None):
-            inputs = Inputs.of(micro, self.device)
-            slow = self.target.values(inputs, network)
-            v = slow.v if self.target.with_v else self.engine.forward(inputs).v
-            value[micro.entry] = v.float().cpu().numpy()
-            target_q[:, micro.entry] = slow.q.cpu().numpy()
-        return OldOutputs(zeros[: batch.actions], value, zeros[: batch.actions], target_q)
 
     def _minibatches(self, batch: Batch) -> Iterator[NDArray[np.int64]]:
         """Yield the segments of each minibatch, shuffled; every rank yields the same number."""
@@ -447,20 +412,12 @@ class Learner:
         random generators.
         """
         path = Path(folder)
-        weights = {
-            name: tensor.contiguous().cpu().clone() for name, tensor in self.engine.named_weights()
-        }
+        network = self.engine.network
+        weights = _copies(self.engine.named_weights())
+        adapters = _copies(self.engine.adapters())
         if self.group.rank == 0:
             guidance = self.algorithm.guidance
-            if guidance is None:
-                assert isinstance(self.engine.network, Network)
-                policy = self.engine.network.policy
-                assert isinstance(policy, CausalLM)
-                policy.model.save_pretrained(folder, state_dict=weights)
-                (path / "generation_config.json").unlink(missing_ok=True)
-                copy_tokenizer(Path(self.checkpoint), path)
-            else:
-                write_guided(path, Path(self.checkpoint), guidance, weights)
+            write_policy(path, Path(self.checkpoint), network, guidance, weights, adapters)
         self.engine.save(
             path / "deepspeed",
             {
@@ -486,6 +443,11 @@ class Learner:
         torch.set_rng_state(mine["torch"])
         if self.target is not None:
             self.target.restore(state["target"])
+
+
+def _copies(tensors: Iterator[tuple[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """Return copies in float32: frozen weights may be in bfloat16, and trained ones never are."""
+    return {name: tensor.float().contiguous().cpu().clone() for name, tensor in tensors}
 
 
 def _mean(values: list[float]) -> float:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from learners.checkpoints.guided import read_guidance
-from learners.networks.causal_lm import CausalLM, load_causal_lm
+from learners.networks.causal_lm import CausalLM, attention_of, load_causal_lm
 from learners.networks.guidance import action_values
 from learners.networks.heads import Head
 from lmrl.episode import Reply
@@ -77,7 +77,8 @@ class Reranker:
         from safetensors.torch import load_file
         from transformers import AutoConfig, AutoModelForCausalLM
 
-        assert self.guidance is not None
+        guidance = self.guidance
+        assert guidance is not None
         config: Any = AutoConfig.from_pretrained(str(folder))
         weights = load_file(str(folder / "model.safetensors"))
 
@@ -85,21 +86,23 @@ class Reranker:
             return {k.removeprefix(name): v for k, v in weights.items() if k.startswith(name)}
 
         def inner(name: str) -> CausalLM:
-            model = AutoModelForCausalLM.from_config(config)
+            model = AutoModelForCausalLM.from_config(
+                config, attn_implementation=attention_of(config)
+            )
             # Not stored: an output embedding that is tied, and the critic's, which is not used.
             found = model.load_state_dict(part(name), strict=False)
             output = model.get_output_embeddings().weight
             unread = {key for key, p in model.named_parameters() if p is not output}
             if missing := unread.intersection(found.missing_keys):
                 raise UsageError(f"{folder} lacks {name}{min(missing)}; copy the checkpoint again")
-            return CausalLM(model.eval())
+            return CausalLM(model.eval(), tokens=guidance.tokens(len(weights["q1.weight"])))
 
-        if self.guidance.q_from != "value":
+        if guidance.q_from != "value":
             self.policy = inner("policy.")
-        for number in range(1, self.guidance.heads + 1):
+        for number in range(1, guidance.heads + 1):
             state = part(f"q{number}.")
             outputs, width = state["weight"].shape
-            head = Head(width, outputs, 0.0, self.guidance.kind, self.guidance.scale)
+            head = Head(width, outputs, 0.0, guidance.kind, guidance.scale)
             head.load_state_dict(state)
             self.heads.append(head)
         return inner("critic.")

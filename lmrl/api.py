@@ -120,7 +120,7 @@ def train(
             log.check_marked()
             exp = read_config(log.folder / CONFIG)
         else:
-            exp = assign(named(preset), given)
+            exp = assign(named(preset), given).with_found_model()
         return run(exp, log, resume, overwrite, verbose, screen)
 
 

@@ -23,8 +23,9 @@ from cluster.ledger import Ledger
 from cluster.reporting.alarms import Alarms
 from cluster.reporting.rollouts import rollout_metrics
 from cluster.source import Source, SourceState, UpdateBatch
+from cluster.waits import fetch
 from cluster.weights.push import PushReport
-from lmrl.errors import UsageError
+from lmrl.errors import RunError, UsageError
 from lmrl.files import write_json
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import (
@@ -317,6 +318,7 @@ class Progress:
 
     def finish(self, fleet: Fleet) -> dict[str, Any]:
         """Write and return the summary."""
+        assert fleet.learners is not None
         self.log.seconds["total"] = time.time() - self.log.began
         summary = {
             "task": self.exp.task,
@@ -325,6 +327,8 @@ class Progress:
             "updates": self.exp.updates,
             "scores": self.scores,
             "parity": {"max_abs": self.parity, "pushes": self.pushes},
+            "learner": fleet.learners.sizes(),
+            "sampler": {"peak_memory_gb": _sampler_memory(fleet)},
             "ledger": fleet.ledger.to_json(),
             "seconds": {name: round(value, 3) for name, value in self.log.seconds.items()},
             "checkpoint": str(Path(CHECKPOINTS) / LAST),
@@ -332,6 +336,16 @@ class Progress:
         write_json(self.log.folder / SUMMARY, summary)
         self.log.status(phase="finished", update=self.exp.updates)
         return summary
+
+
+def _sampler_memory(fleet: Fleet) -> float | None:
+    """Return the peak memory of the largest sampler, in GB; None if one of them does not answer."""
+    states = [sampler.state.remote() for sampler in fleet.samplers]
+    try:
+        answers = fetch(states, fleet.experiment.placement.unresponsive, "a sampler")
+    except RunError:  # the run has finished: a sampler that died just now is no reason to fail
+        return None
+    return round(max(answer["peak_memory_gb"] for answer in answers), 2)
 
 
 def _numbers(score: Score) -> dict[str, float]:

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,8 @@ def launch(
         samplers = [
             Sampler.options(**_slot(group, slots), name=name).remote(  # type: ignore[attr-defined]
                 str(served or checkpoint),
-                exp.sampler,
+                # A cache for more sequences than run at one time would hold nothing.
+                replace(exp.sampler, max_sequences=exp.sequences),
                 exp.model.context,
                 stop_ids,
                 device,

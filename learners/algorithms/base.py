@@ -161,13 +161,16 @@ class ValueGuidance:
     q_from: Literal["value", "probability", "ratio"] = "value"
     support: float = 0.0
 
-    def outputs(self, vocabulary: int) -> int:
-        """Return the number of outputs of a Q head.
+    def tokens(self, outputs: int) -> int:
+        """Return the number of tokens of a Q head.
 
-        It is one output per token. For a probability or ratio there is one more, for the rest
+        A head has one output per token. For a probability or ratio there is one more, for the rest
         symbol.
+
+        Args:
+            outputs: number of outputs of the head.
         """
-        return vocabulary + (self.q_from != "value")
+        return outputs - (self.q_from != "value")
 
 
 class Algorithm(ABC):

@@ -8,6 +8,7 @@ import contextlib
 import importlib.util
 from pathlib import Path
 
+from learners.checkpoints.portable import add_earlier_names
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder
 from lmrl.tokens.tokenizer import name_portable_class
@@ -42,12 +43,14 @@ def smollm2_file() -> Path:
 
 
 def resolve(model: str, home: Path | None = None) -> Path:
-    """Return a checkpoint directory for a directory, a `.gguf` file, or the name `smollm2`.
+    """Return a checkpoint directory for a directory, a `.gguf` file, or a name.
 
-    A GGUF file is converted once, into `home`; later calls return the converted folder.
+    A GGUF file is converted once, into `home`; later calls return the converted folder. Nothing is
+    downloaded.
 
     Args:
-        model: path of a directory or file, or `smollm2`.
+        model: path of a directory or file, `smollm2`, or the name of a model in the cache of
+            huggingface_hub, like `Qwen/Qwen2.5-0.5B-Instruct`.
         home: folder for converted models; None is `default_home()`.
 
     Raises:
@@ -61,11 +64,29 @@ def resolve(model: str, home: Path | None = None) -> Path:
     if path.suffix == ".gguf":
         target = home / path.stem
         return target if target.exists() else convert(path, target)
-    if not (path / "config.json").exists():
+    if (path / "config.json").exists():
+        return path
+    cached = None if path.exists() else _cached(model)
+    if cached is None:
         raise UsageError(
-            f"{model} is not a model; give a checkpoint directory, a .gguf file, or '{SMOLLM2}'"
+            f"{model} is not a model; give a checkpoint directory, a .gguf file, '{SMOLLM2}', or "
+            "the name of a model in the cache of huggingface_hub"
         )
-    return path
+    return cached
+
+
+def _cached(name: str) -> Path | None:
+    """Return the newest snapshot of a model in the cache of huggingface_hub; None if it has none.
+
+    Args:
+        name: name of the model, `owner/model`.
+    """
+    from transformers.utils import cached_file
+
+    try:
+        return Path(cached_file(name, "config.json", local_files_only=True)).parent
+    except OSError:
+        return None
 
 
 def convert(file: Path, folder: Path) -> Path:
@@ -104,6 +125,7 @@ def convert(file: Path, folder: Path) -> Path:
             model.save_pretrained(str(temporary))
             tokenizer.save_pretrained(str(temporary))
             name_portable_class(temporary)
+            add_earlier_names(temporary)
             for written in temporary.iterdir():
                 written.chmod(0o644)  # so that a server that runs as another user can read it
     except (OSError, ValueError) as error:

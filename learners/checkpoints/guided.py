@@ -33,6 +33,8 @@ TOKENIZER_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    # Names the tokens that end a message of a chat, see `lmrl.tokens.codec`.
+    "generation_config.json",
 )
 
 
@@ -69,6 +71,7 @@ def write_guided(
     config["lmrl_base"] = config["architectures"]
     config["architectures"] = [ARCHITECTURE]
     config["lmrl_value_guidance"] = asdict(guidance)
+    config["lmrl_head_shape"] = list(weights["q1.weight"].shape)
     whole = {f"policy.{name}": tensor for name, tensor in start_weights(start).items()}
     whole |= {name: tensor.detach().float() for name, tensor in weights.items()}
     save_file(
@@ -92,8 +95,9 @@ def make_guided(algorithm: Algorithm, start: Path, folder: Path) -> None:
 
     assert algorithm.guidance is not None
     network: Any = algorithm.network(lambda: load_causal_lm(start))
+    weights = {weight.name: weight.tensor() for weight in network.exported()}
     with atomic_folder(folder) as temporary:
-        write_guided(temporary, start, algorithm.guidance, dict(network.exported()))
+        write_guided(temporary, start, algorithm.guidance, weights)
 
 
 def read_guidance(folder: Path) -> ValueGuidance | None:

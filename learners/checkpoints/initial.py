@@ -14,7 +14,7 @@ from lmrl.errors import UsageError
 from lmrl.files import atomic_folder
 from lmrl.limits import COUNT, NOT_NEGATIVE, Range, Used
 from lmrl.tokens.codec import Codec
-from lmrl.tokens.format import FormatConfig, FormatKind
+from lmrl.tokens.format import FormatKind
 from lmrl.tokens.tokenizer import train_tokenizer
 
 _CHAT = Used("model.may_chat", "by models with a chat template")
@@ -25,8 +25,9 @@ class ModelConfig:
     """The policy's network.
 
     Attributes:
-        path: Hugging Face checkpoint directory to start from. None makes a random GPT-2 of the size
-            below, with a byte-level BPE tokenizer of the task's texts.
+        path: Hugging Face checkpoint directory to start from, or a name that
+            `learners.checkpoints.gguf.resolve` finds on this machine. None makes a random GPT-2 of
+            the size below, with a byte-level BPE tokenizer of the task's texts.
         pretrained: whether a run without `path` is refused, instead of training random weights.
         context: largest number of tokens of context and action together.
         format: what the model reads around the texts of an episode: `plain` is nothing, `chat` is
@@ -174,55 +175,6 @@ def head_size_of(path: Path) -> int | None:
     width = shape.get("n_embd", shape.get("hidden_size"))
     heads = shape.get("n_head", shape.get("num_attention_heads"))
     return int(width) // int(heads) if width and heads else None
-
-
-POST_PROCESSING = ("final_logit_softcapping", "logit_scale", "logits_scaling")
-"""Configuration fields by which models change their logits (Gemma-2, Cohere, Granite)."""
-
-
-def check_checkpoint(path: Path, form: FormatConfig | None = None) -> None:
-    """Refuse an incomplete checkpoint directory, before anything expensive starts.
-
-    Args:
-        path: checkpoint directory.
-        form: format that its tokenizer has to support; None is plain text.
-
-    Raises:
-        UsageError: if its configuration, weights or tokenizer are missing or cut off, or if the
-            model changes its logits after the output embedding.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    shape = shape_of(path)
-    for name in POST_PROCESSING:
-        if shape.get(name) not in (None, 1, 1.0):
-            raise UsageError(
-                f"{path} changes its logits after the output embedding ({name} is {shape[name]}), "
-                "which the learner does not support; choose another architecture"
-            )
-    weights = sorted(path.glob("*.safetensors"))
-    index = path / "model.safetensors.index.json"
-    if index.exists():
-        try:
-            named = set(json.loads(index.read_text())["weight_map"].values())
-        except (OSError, ValueError, KeyError, AttributeError) as error:
-            raise UsageError(
-                f"{index} cannot be read ({error!r}); copy the checkpoint again"
-            ) from error
-        missing = sorted(named - {file.name for file in weights})
-        if missing:
-            raise UsageError(f"{path} lacks {', '.join(missing)}; copy the checkpoint again")
-    if not weights and not any(path.glob("*.bin")):
-        raise UsageError(f"{path} has no weights (model.safetensors); copy the checkpoint again")
-    for file in weights:
-        try:
-            with safe_open(str(file), "numpy"):
-                pass
-        except (OSError, SafetensorError) as error:
-            raise UsageError(
-                f"{file} is cut off or not a weights file ({error}); copy the checkpoint again"
-            ) from error
-    Codec.load(path, form)
 
 
 def context_of(path: Path) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from learners.config import CriticKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.hl_gauss import BinnedValueHead
+from learners.networks.lora import Weight, weights_of
 from learners.networks.outputs import Inputs, LanguageModel, Outputs
 from learners.networks.per_token import PerToken, _likelihoods, _trained_likelihoods
 from learners.networks.values import ValueNetwork
@@ -48,18 +49,27 @@ class Network(nn.Module):
         self.value_head = value_head
         self.utterances = utterances
         self.value_scale = value_scale
+        self.frozen_trunk = False
         output = policy.output if isinstance(policy, CausalLM) else None
         figures = _trained_likelihoods if entropy_gradient else _likelihoods
         self.per_token = PerToken(cast(LanguageModel, policy).head, figures, chunk, output)
 
-    def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def freeze_trunk(self) -> None:
+        """Let value losses train the value head only."""
+        self.frozen_trunk = True
+        if self.critic is not None:
+            self.critic.requires_grad_(False)
+        if self.utterances is not None:
+            self.utterances.freeze_trunk()
+
+    def exported(self) -> Iterator[Weight]:
         """Yield the weights that a sampler needs: the policy's, under their Hugging Face names.
 
         Tied tensors have one name only.
         """
         policy = self.policy
         assert isinstance(policy, CausalLM)
-        yield from policy.model.named_parameters()
+        yield from weights_of(policy.model)
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries, in float32 for every trunk type."""
@@ -82,7 +92,7 @@ class Network(nn.Module):
             if self.critic is not None:
                 hidden = cast(LanguageModel, self.critic).trunk(inputs.tokens)
                 states = hidden[inputs.state_row, inputs.state_position]
-            output = self.value_head(states)
+            output = self.value_head(states.detach() if self.frozen_trunk else states)
             if isinstance(self.value_head, BinnedValueHead):
                 value = self.value_head.value(output)[inputs.entry_state]
                 bins = output[inputs.entry_state]
@@ -142,13 +152,10 @@ def actor_critic(
     policy = load()
     if critic == "none":
         return Network(policy, entropy_gradient=entropy_gradient)
-    width = policy.model.get_output_embeddings().weight.shape[1]
+    width = policy.output.in_features
     trunk = load() if critic == "trunk" else None
     if trunk is not None:
-        # Only the trunk is used. ZeRO fails on a trainable output embedding without gradient.
-        trunk.model.get_output_embeddings().weight.requires_grad_(
-            trunk.model.config.tie_word_embeddings
-        )
+        trunk.freeze_output()
     head: nn.Module = ValueHead(width, start / scale)
     if bins:
         assert bounds is not None

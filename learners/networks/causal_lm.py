@@ -1,12 +1,19 @@
 """A causal language model of any architecture: hidden states, output embedding, precision."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import MethodType
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from learners.checkpoints.vocabulary import token_count
+from learners.config import LoraConfig
+from learners.networks.lora import add_adapters
+from lmrl.errors import UsageError
 
 
 def at_least_float32(kind: torch.dtype) -> torch.dtype:
@@ -14,20 +21,62 @@ def at_least_float32(kind: torch.dtype) -> torch.dtype:
     return kind if kind in (torch.float32, torch.float64) else torch.float32
 
 
+@dataclass(frozen=True)
+class LogitMap:
+    """The map cap · tanh(z / cap) · scale of logits z, as Gemma-2, Cohere and Granite use it.
+
+    Attributes:
+        cap: bound of the absolute logits, in nats; None does not bound them.
+        scale: factor of the logits.
+    """
+
+    cap: float | None = None
+    scale: float = 1.0
+
+    @classmethod
+    def of(cls, config: Any) -> "LogitMap":
+        """Return the map of a Hugging Face configuration; the identity if it has none.
+
+        Args:
+            config: configuration with or without `final_logit_softcapping`, and with one of
+                `logit_scale` (a factor), `lm_head_multiplier` (a factor) and `logits_scaling` (a
+                divisor), or none of them.
+        """
+        scale = 1.0
+        for name in ("logit_scale", "lm_head_multiplier"):
+            scale *= getattr(config, name, None) or 1.0
+        scale /= getattr(config, "logits_scaling", None) or 1.0
+        return cls(getattr(config, "final_logit_softcapping", None), scale)
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """Return the mapped logits, of the same shape and type."""
+        if self.cap is not None:
+            logits = torch.tanh(logits / self.cap) * self.cap
+        return logits if self.scale == 1.0 else logits * self.scale
+
+
 class CausalLM(nn.Module):
-    """Any Hugging Face causal language model as trunk and head, with weights in float32.
+    """Any Hugging Face causal language model as trunk and head.
 
     Args:
         model: model from `AutoModelForCausalLM`.
-        compute: type of matrix products and hidden states. With bfloat16 the weights are cast when
-            they are used (`torch.autocast`). Hidden states are rounded where a model with bfloat16
-            weights, like the sampler's, rounds them. Weights and their gradients stay in float32.
+        compute: type of matrix products and hidden states. With bfloat16, weights in float32 are
+            cast when they are used (`torch.autocast`). Hidden states are rounded where a model with
+            bfloat16 weights, like the sampler's, rounds them. Weights and gradients keep their
+            type.
+        tokens: number of token ids V that have a probability; None is every row of the output
+            embedding. A padded embedding has more rows than its tokenizer has tokens, and the
+            sampler leaves the same ids out (`actors.vocabulary`).
     """
 
-    def __init__(self, model: Any, compute: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: Any, compute: torch.dtype = torch.float32, tokens: int | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.compute = compute
+        self.tokens: int = tokens or model.get_output_embeddings().weight.shape[0]
+        self.logit_map = LogitMap.of(model.config)
         if compute != torch.float32:
             for module in model.modules():
                 own = list(module.parameters(recurse=False))
@@ -39,10 +88,30 @@ class CausalLM(nn.Module):
                     module.forward = MethodType(_rounded_norm, module)
 
     @property
-    def output(self) -> nn.Module:
+    def output(self) -> nn.Linear:
         """The output embedding."""
-        module: nn.Module = self.model.get_output_embeddings()
+        module: nn.Linear = self.model.get_output_embeddings()
         return module
+
+    def untied_output(self) -> list[nn.Parameter]:
+        """Return the parameters of the output embedding that are not the input embedding's too."""
+        inputs = {id(p) for p in self.model.get_input_embeddings().parameters()}
+        return [p for p in self.output.parameters() if id(p) not in inputs]
+
+    def freeze_output(self) -> None:
+        """Freeze the output embedding, in a model that is used as a trunk only.
+
+        ZeRO fails on trainable parameters without a gradient. A tied embedding stays trainable,
+        since it is the input embedding too.
+        """
+        for parameter in self.untied_output():
+            parameter.requires_grad_(False)
+
+    def recompute_activations(self) -> None:
+        """Let the backward pass compute the activations of each layer again."""
+        self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        # Transformers recomputes in train mode only, which differs in dropout alone: that is 0.
+        self.model.train()
 
     def _precision(self, device: torch.device) -> AbstractContextManager[Any]:
         if self.compute == torch.float32:
@@ -56,14 +125,18 @@ class CausalLM(nn.Module):
         return hidden if self.compute == torch.float32 else hidden.to(self.compute)
 
     def head(self, states: Tensor) -> Tensor:
-        """Return logits `[S, V]`."""
+        """Return logits `[S, V]`, after the architecture's own map of them."""
+        weight: Tensor = self.output.weight
+        bias: Tensor | None = self.output.bias
+        if self.tokens < len(weight):
+            weight = weight[: self.tokens]
+            bias = None if bias is None else bias[: self.tokens]
         with self._precision(states.device):
-            # `forward` skips the module's hooks: under ZeRO 3 `PerToken` gathers its parameters.
-            logits: Tensor = self.output.forward(states)
-        return logits
+            # Not the module, which has hooks: under ZeRO 3 `PerToken` gathers its parameters.
+            return self.logit_map(F.linear(states, weight, bias))
 
 
-def _rounded_norm(self: nn.Module, states: Tensor) -> Tensor:
+def _rounded_norm(self: nn.Module, *inputs: Any, **options: Any) -> Any:
     """Run a norm with weights rounded to bfloat16, like those of a sampler of this type.
 
     Autocast runs norms in float32. Weights near 1 would then differ from the sampler's by up to
@@ -75,14 +148,19 @@ def _rounded_norm(self: nn.Module, states: Tensor) -> Tensor:
     for parameter in own:
         parameter.data = parameter.data.bfloat16().to(parameter.dtype)
     try:
-        normed: Tensor = type(self).forward(self, states)
+        normed = type(self).forward(self, *inputs, **options)
     finally:
         for parameter, data in zip(own, exact, strict=True):
             parameter.data = data
     return normed
 
 
-def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> CausalLM:
+def load_causal_lm(
+    path: str | Path,
+    compute: torch.dtype = torch.float32,
+    weights: torch.dtype = torch.float32,
+    lora: LoraConfig | None = None,
+) -> CausalLM:
     """Return the language model of a checkpoint directory, without dropout.
 
     Old and new log-probabilities have to come from the same function. So every dropout rate of the
@@ -90,33 +168,56 @@ def load_causal_lm(path: str | Path, compute: torch.dtype = torch.float32) -> Ca
 
     Args:
         path: checkpoint directory.
-        compute: type of matrix products and hidden states, see `CausalLM`; the weights are float32.
+        compute: type of matrix products and hidden states, see `CausalLM`.
+        weights: type of the weights; float32 if they are trained.
+        lora: adapters to add, in float32; None adds none, and a rank of 0 neither.
 
     Raises:
-        UsageError: if the directory has no model, or a model whose logits are not
-            `output embedding x last hidden state` (a test input is used to compare the two).
+        UsageError: if the directory has no model, or one that `check_head` refuses.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from lmrl.errors import UsageError
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
     try:
         config = AutoConfig.from_pretrained(str(path))
         for name, value in list(config.to_dict().items()):
             if ("drop" in name) and isinstance(value, float):
                 setattr(config, name, 0.0)
-        model = AutoModelForCausalLM.from_pretrained(str(path), config=config, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            str(path), config=config, dtype=weights, attn_implementation=attention_of(config)
+        )
     except (OSError, ValueError) as error:
         raise UsageError(f"no language model could be read from {path}: {error}") from error
-    wrapped = CausalLM(model)
-    probe = torch.arange(4)[None] % config.vocab_size
-    with torch.no_grad():
-        direct = model(input_ids=probe).logits[0].float()
-        ours = wrapped.head(wrapped.trunk(probe)[0]).float()
+    # Nothing is sampled here, and settings that are allowed to be read may not be saved again.
+    model.generation_config = GenerationConfig()
+    tokens = token_count(Path(path))
+    check_head(CausalLM(model, tokens=tokens))
+    if lora is not None and lora.rank:
+        add_adapters(model, lora)
+    return CausalLM(model, compute, tokens)
+
+
+def attention_of(config: Any) -> str | None:
+    """Return the implementation of attention that a configuration needs; None is the default.
+
+    The default ignores a soft cap of attention logits (Gemma-2), and the sampler applies it.
+    """
+    return "eager" if getattr(config, "attn_logit_softcapping", None) else None
+
+
+@torch.no_grad()
+def check_head(wrapped: CausalLM) -> None:
+    """Refuse a model whose logits `CausalLM` does not reproduce, by a test input.
+
+    Raises:
+        UsageError: if trunk and head together are not the model.
+    """
+    model = wrapped.model
+    probe = torch.arange(4)[None] % wrapped.tokens
+    direct = model(input_ids=probe).logits[0, :, : wrapped.tokens].float()
+    ours = wrapped.head(wrapped.trunk(probe)[0]).float()
     if not torch.allclose(direct, ours, atol=1e-3, rtol=1e-3):
         raise UsageError(
-            f"{type(model).__name__} changes its logits after the output embedding, which the "
-            "learner does not support; choose an architecture whose logits are a linear map of the "
-            "last hidden state"
+            f"{type(model).__name__} computes its logits in a way that the learner does not "
+            "support; choose an architecture whose logits are a linear map of the last hidden "
+            "state, with or without a soft cap and a factor"
         )
-    return wrapped if compute == torch.float32 else CausalLM(model, compute)

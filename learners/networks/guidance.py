@@ -10,13 +10,12 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from learners.algorithms.base import ValueGuidance
-from learners.networks.causal_lm import CausalLM
-from learners.networks.outputs import Inputs
+from learners.networks.outputs import Inputs, LanguageModel
 from learners.networks.values import ValueNetwork
 
 
 def sampled_policy_logits(
-    start: CausalLM, network: ValueNetwork, guidance: ValueGuidance, inputs: Inputs
+    start: LanguageModel, network: ValueNetwork, guidance: ValueGuidance, inputs: Inputs
 ) -> Tensor:
     """Return the logits of the sampled policy at the needed states `[S, V]`, in float32.
 

@@ -5,9 +5,10 @@ from torch import Tensor
 
 from learners.networks.causal_lm import CausalLM
 from learners.networks.guidance import likelihoods, ratios
-from learners.networks.outputs import Inputs
+from learners.networks.outputs import Inputs, LanguageModel
 from learners.networks.per_token import PerToken
-from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs, freeze_output
+from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs
+from lmrl.errors import UsageError
 
 LEAST_MASS = 0.01
 """Smallest mass of all tokens together before training; 1 minus this is the largest mass."""
@@ -34,14 +35,22 @@ class LikelihoodNetwork(ValueNetwork):
     """
 
     def __init__(self, trunk: CausalLM, support: float, mass: float, chunk: int = 256) -> None:
-        embedding = freeze_output(trunk)
-        outputs, width = embedding.shape
+        trunk.freeze_output()
+        outputs, output, change = trunk.tokens, trunk.output, trunk.logit_map
+        if change.cap is not None:
+            raise UsageError(
+                f"{type(trunk.model).__name__} bounds its logits by {change.cap:g}, and the head "
+                "of Q-SFT is a linear map; choose another architecture or another algorithm"
+            )
+        width = output.in_features
         super().__init__(trunk, 1, width, outputs + 1, 0.0, "linear", 1.0, False, False, chunk)
         self.support = support
         self.per_token = PerToken(self._logits, _likelihoods, chunk, self.q_heads[0])
         mass = min(max(mass, LEAST_MASS), 1.0 - LEAST_MASS)
         with torch.no_grad():
-            self.q_heads[0].weight[:-1].copy_(embedding)
+            self.q_heads[0].weight[:-1].copy_(change.scale * output.weight[:outputs])
+            if output.bias is not None:
+                self.q_heads[0].bias[:-1].copy_(change.scale * output.bias[:outputs])
             self.q_heads[0].bias[-1] = torch.logit(torch.tensor(1.0 - mass))
 
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:
@@ -55,7 +64,7 @@ class LikelihoodNetwork(ValueNetwork):
         return logits
 
     def target_values(
-        self, inputs: Inputs, states: Tensor, reference: CausalLM | None
+        self, inputs: Inputs, states: Tensor, reference: LanguageModel | None
     ) -> TargetValues:
         """Return max p / π over the tokens that π supports, at the entries' states `[1, E]`."""
         assert reference is not None

@@ -13,30 +13,39 @@ from learners.algorithms.base import OldOutputs, TargetConfig
 from learners.batch import Batch
 from learners.micro_batch import MicroBatch
 from learners.networks.actor_critic import Network
-from learners.networks.causal_lm import CausalLM
-from learners.networks.outputs import Inputs
+from learners.networks.outputs import Inputs, LanguageModel
 from learners.networks.values import TargetValues, ValueNetwork, ValueOutputs
 
 
 class Target:
     """A slow copy of a value network: θ' ← α θ + (1 − α) θ' after every optimiser step.
 
-    It is in float32 whatever the network's type, since bfloat16 would lose small steps.
+    Trained weights are in float32 whatever the type of matrix products, since bfloat16 would lose
+    small steps. Frozen weights are the network's own, so they exist once.
 
     Args:
         network: network to copy, before DeepSpeed wraps it.
         target_config: step size α and the other settings of the copy.
         reference: start policy, for a network whose target values need it.
+        sharded: whether DeepSpeed will shard the network's weights; frozen ones are copied then.
     """
 
     def __init__(
-        self, network: ValueNetwork, target_config: TargetConfig, reference: CausalLM | None = None
+        self,
+        network: ValueNetwork,
+        target_config: TargetConfig,
+        reference: LanguageModel | None = None,
+        sharded: bool = False,
     ) -> None:
         self.reference = reference
         self.alpha, self.with_trunk = target_config.alpha, target_config.trunk
         self.hard_every, self.with_v = target_config.hard_every, target_config.v
-        self.network = copy.deepcopy(network).float().requires_grad_(False)
+        frozen = [] if sharded else [p for p in network.parameters() if not p.requires_grad]
+        shared: dict[int, Any] = {id(parameter): parameter for parameter in frozen}
+        ids = set(shared)  # the copy adds entries
+        self.network = copy.deepcopy(network, shared).requires_grad_(False)
         self.network.nll = False
+        self.own = [n for n, p in self.network.named_parameters() if id(p) not in ids]
         self.steps = 0
 
     @torch.no_grad()
@@ -64,21 +73,27 @@ class Target:
         alpha = 1.0 if hard else self.alpha
         theirs = dict(online.named_parameters())
         for name, mine in self.network.named_parameters():
+            if not theirs[name].requires_grad:
+                continue
             with gathered([theirs[name]]) if gathered else nullcontext():
                 mine.lerp_(theirs[name].detach().to(mine.dtype), alpha)
 
     def state(self) -> dict[str, Any]:
         """Return weights and number of steps, for a checkpoint."""
-        return {"weights": self.network.state_dict(), "steps": self.steps}
+        parameters = dict(self.network.named_parameters())
+        return {"weights": {n: parameters[n].detach() for n in self.own}, "steps": self.steps}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore what `state` returned."""
-        self.network.load_state_dict(state["weights"])
+        self.network.load_state_dict(state["weights"], strict=False)
         self.steps = state["steps"]
 
 
 def target_of(
-    network: nn.Module, target_config: TargetConfig | None, reference: CausalLM | None = None
+    network: nn.Module,
+    target_config: TargetConfig | None,
+    reference: LanguageModel | None = None,
+    sharded: bool = False,
 ) -> Target | None:
     """Return the target network of a network; None without `target_config`.
 
@@ -86,10 +101,11 @@ def target_of(
         network: network to copy, before DeepSpeed wraps it.
         target_config: settings of the copy; None is no target network.
         reference: start policy, for a network whose target values need it.
+        sharded: whether DeepSpeed will shard the network's weights.
     """
     if target_config is None:
         return None
-    return Target(value_part(network), target_config, reference)
+    return Target(value_part(network), target_config, reference, sharded)
 
 
 def value_part(network: nn.Module) -> ValueNetwork:

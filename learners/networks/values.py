@@ -14,6 +14,7 @@ from learners.config import HeadKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.heads import Head
 from learners.networks.hl_gauss import BinnedValueHead
+from learners.networks.lora import Weight, weights_of
 from learners.networks.outputs import Inputs, LanguageModel
 
 
@@ -130,7 +131,7 @@ class ValueNetwork(nn.Module):
         return ValueOutputs(torch.stack(q), torch.stack(nll), v, bins)
 
     def target_values(
-        self, inputs: Inputs, states: Tensor, reference: CausalLM | None
+        self, inputs: Inputs, states: Tensor, reference: LanguageModel | None
     ) -> "TargetValues":
         """Return target values at the entries; the target network calls this on its slow copy.
 
@@ -142,23 +143,24 @@ class ValueNetwork(nn.Module):
         out = self.values(states, inputs)
         return TargetValues(out.q, out.v)
 
-    def exported(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def freeze_trunk(self) -> None:
+        """Train the heads only."""
+        self.trunk.requires_grad_(False)
+
+    def exported(self) -> Iterator[Weight]:
         """Yield the weights that a value-guided sampler needs, under its names for them.
 
         These are the trunk without an untied output embedding, and the Q heads.
         """
         trunk = self.trunk
         assert isinstance(trunk, CausalLM)
-        for name, parameter in trunk.model.named_parameters():
-            if parameter is not trunk.model.get_output_embeddings().weight or _tied(trunk.model):
-                yield f"critic.{name}", parameter
+        unused = {id(parameter) for parameter in trunk.untied_output()}
+        for weight in weights_of(trunk.model):
+            if id(weight.parameters[0]) not in unused:
+                yield weight._replace(name=f"critic.{weight.name}")
         for number, head in enumerate(self.q_heads, 1):
             for name, parameter in head.named_parameters():
-                yield f"q{number}.{name}", parameter
-
-
-def _tied(model: Any) -> bool:
-    return bool(model.config.tie_word_embeddings)
+                yield Weight(f"q{number}.{name}", [parameter])
 
 
 def value_network(
@@ -186,12 +188,12 @@ def value_network(
             number.
         bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
     """
-    outputs, width = freeze_output(trunk).shape
+    trunk.freeze_output()
     return ValueNetwork(
         trunk,
         heads,
-        width,
-        outputs,
+        trunk.output.in_features,
+        trunk.tokens,
         start,
         kind,
         scale,
@@ -200,17 +202,3 @@ def value_network(
         bins=bins,
         bounds=bounds,
     )
-
-
-def freeze_output(trunk: CausalLM) -> Tensor:
-    """Freeze the output embedding of a language model that is used as a trunk, and return it.
-
-    It is not used then, and ZeRO fails on trainable parameters without a gradient. A tied embedding
-    stays trainable, since it is the input embedding too.
-
-    Returns:
-        The output embedding `[V, H]`.
-    """
-    embedding: Tensor = trunk.model.get_output_embeddings().weight
-    embedding.requires_grad_(_tied(trunk.model))
-    return embedding

@@ -7,6 +7,7 @@ from lmrl.cli.output import print_json
 
 EXAMPLE = """lmrl export runs/demo --out models/maze
   lmrl export runs/demo --checkpoint best --out models/maze-best
+  lmrl export runs/lora --adapter --out models/maze-adapter
   vllm serve models/maze"""
 
 
@@ -20,6 +21,9 @@ def add(commands: Commands) -> None:
     export.add_argument(
         "--checkpoint", default="last", metavar="NAME", help="last, best or step-N (last)"
     )
+    export.add_argument(
+        "--adapter", action="store_true", help="the adapters of a run with LoRA, not merged"
+    )
     add_json(export)
 
 
@@ -27,7 +31,8 @@ def run(options: argparse.Namespace) -> int:
     """Write the model directory, and print where it is."""
     from lmrl.runs.export import export
 
-    facts = export(options.run, lasting(options.out, "--out"), options.checkpoint)
+    out = lasting(options.out, "--out")
+    facts = export(options.run, out, options.checkpoint, options.adapter)
     if options.json:
         print_json(facts)
     else:

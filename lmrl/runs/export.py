@@ -13,7 +13,7 @@ from typing import Any
 
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder, strict_json
-from lmrl.runs.names import CONFIG, MARKER, RECORD, SUMMARY, checkpoint
+from lmrl.runs.names import ADAPTER, CONFIG, MARKER, RECORD, SUMMARY, checkpoint
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
 from lmrl.tokens.format import FormatConfig
@@ -31,20 +31,26 @@ FILES = (
 )
 """Files of a checkpoint that an exported model has too, beside its weights."""
 
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+"""Files of adapters that peft reads."""
 
-def export(run: Path, out: Path, name: str = "last") -> dict[str, Any]:
+
+def export(run: Path, out: Path, name: str = "last", adapter: bool = False) -> dict[str, Any]:
     """Write a checkpoint of a run as a model directory, which appears only when complete.
 
     Args:
         run: run directory.
         out: directory to write; it must not exist.
         name: name of the checkpoint: `last`, `best`, or `step-N`.
+        adapter: whether the directory gets the adapters of a run with LoRA for peft, instead of the
+            merged model.
 
     Returns:
         Facts about the model, as its card states them.
 
     Raises:
-        UsageError: if there is no such run or checkpoint, or the directory exists.
+        UsageError: if there is no such run or checkpoint, it has no adapters and they are wanted,
+            or the directory exists.
     """
     if not (run / MARKER).is_file():
         raise UsageError(f"{run} is not a run directory of 'lmrl train'")
@@ -57,8 +63,11 @@ def export(run: Path, out: Path, name: str = "last") -> dict[str, Any]:
         raise UsageError(f"{out} exists; choose another directory with --out")
     config = json.loads((run / CONFIG).read_text())
     facts = _facts(run, source, config)
+    files = [source / file for file in FILES] + sorted(source.glob("*.safetensors*"))
+    if adapter:
+        files, facts["base"] = _adapter(run, source, files)
     with atomic_folder(out) as folder:
-        for path in [source / file for file in FILES] + sorted(source.glob("*.safetensors*")):
+        for path in files:
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         codec = Codec.load(source, _format(config))
@@ -79,6 +88,26 @@ def _format(config: Mapping[str, Any]) -> FormatConfig:
         rollouts["thought_tokens"],
         rollouts["max_tokens"],
     )
+
+
+def _adapter(run: Path, source: Path, files: list[Path]) -> tuple[list[Path], str]:
+    """Return the files of an adapter directory, and the model that the adapters are for.
+
+    Args:
+        run: run directory.
+        source: checkpoint directory.
+        files: files of the merged model.
+    """
+    folder = source / ADAPTER
+    if not folder.is_dir():
+        raise UsageError(
+            f"{run} has no adapters, since it was not trained with learner.lora.rank; leave "
+            "--adapter out"
+        )
+    merged = {"config.json", *(path.name for path in source.glob("*.safetensors*"))}
+    kept = [path for path in files if path.name not in merged]
+    base = json.loads((folder / ADAPTER_FILES[0]).read_text())["base_model_name_or_path"]
+    return kept + [folder / name for name in ADAPTER_FILES], base
 
 
 def _generation(config: Mapping[str, Any], stops: list[int]) -> dict[str, Any]:
@@ -119,6 +148,12 @@ def _facts(run: Path, source: Path, config: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _library(facts: Mapping[str, Any]) -> str:
+    if "base" in facts:
+        return "peft"
+    return "vllm" if facts["guided"] else "transformers"
+
+
 def card(facts: Mapping[str, Any], name: str) -> str:
     """Return the model card as Markdown.
 
@@ -129,7 +164,7 @@ def card(facts: Mapping[str, Any], name: str) -> str:
     algorithm = facts["algorithm"]
     front = [
         "---",
-        "library_name: vllm" if facts["guided"] else "library_name: transformers",
+        f"library_name: {_library(facts)}",
         "pipeline_tag: text-generation",
         f"tags: {json.dumps(['reinforcement-learning', 'lmrl-gym', facts['task']])}",
         "---",
@@ -146,7 +181,10 @@ def card(facts: Mapping[str, Any], name: str) -> str:
             f"{score['episodes']} |"
         )
     load = (
-        f"This is a value-guided policy: vLLM loads it where `lmrl` is installed "
+        f"This is an adapter of low rank for `{facts['base']}`, which "
+        "`peft.AutoPeftModelForCausalLM.from_pretrained` loads together with it."
+        if "base" in facts
+        else f"This is a value-guided policy: vLLM loads it where `lmrl` is installed "
         f"(`vllm serve {name}`), and transformers does not."
         if facts["guided"]
         else "`AutoModelForCausalLM.from_pretrained` of transformers loads it, and so does "

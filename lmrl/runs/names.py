@@ -50,6 +50,9 @@ LAST, BEST = "last", "best"
 RECORD = "experiment.json"
 """In a checkpoint: the experiment that made it, so that a copy is scored with its settings."""
 
+ADAPTER = "adapter"
+"""In a checkpoint of a run with LoRA: the adapters as peft reads them."""
+
 START = "start"
 """The start policy, if the run made it; a run directory of its own if it was trained."""
 

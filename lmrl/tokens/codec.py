@@ -61,7 +61,8 @@ class Codec:
     ) -> None:
         self._backend = backend
         self.fingerprint = fingerprint_of(backend)
-        self.vocab_size: int = backend.get_vocab_size()
+        # Not the number of tokens: some tokenizers skip ids.
+        self.vocab_size: int = 1 + max(backend.get_vocab().values())
         self.end_id = end_id
         self._encode = lru_cache(maxsize=65536)(self._encode_now)
         self.format: Format = self._format(config or FormatConfig(), render, ends)
@@ -162,6 +163,12 @@ class Codec:
         """Return the ids of the tokens that contain a text, and of end-of-text."""
         ids = {i for i in range(self.vocab_size) if stop in self._backend.decode([i])}
         return sorted(ids | ({self.end_id} if self.end_id is not None else set()))
+
+    def text_ids(self) -> set[int]:
+        """Return every token that text may be encoded to, which are all but the special ones."""
+        added = self._backend.get_added_tokens_decoder().items()
+        special = {number for number, token in added if token.special}
+        return set(self._backend.get_vocab().values()) - special
 
     def lines(self) -> dict[int, str]:
         """Return the tokens that are a whole line each, see `train_tokenizer`."""

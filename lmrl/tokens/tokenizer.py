@@ -51,12 +51,20 @@ PORTABLE = {"TokenizersBackend": "PreTrainedTokenizerFast"}
 
 
 def name_portable_class(path: Path) -> None:
-    """Name a tokenizer's class in a checkpoint directory as transformers 4 knows it too."""
+    """Name a tokenizer's class and special tokens in a checkpoint directory as transformers 4 knows
+    them too.
+
+    Transformers 4 has another meaning for `extra_special_tokens`, and fails on a list.
+    """
     file = path / "tokenizer_config.json"
     if not file.exists():
         return
     config = json.loads(file.read_text())
+    before = dict(config)
     name = config.get("tokenizer_class")
     if name in PORTABLE:
         config["tokenizer_class"] = PORTABLE[name]
+    if isinstance(config.get("extra_special_tokens"), list):
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    if config != before:
         file.write_text(json.dumps(config, indent=2) + "\n")

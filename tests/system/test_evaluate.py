@@ -154,8 +154,9 @@ def guided(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert algorithm.guidance is not None
     network = algorithm.network(lambda: load_causal_lm(checkpoint))
     weights = {
-        name: torch.randn_like(tensor) if name.startswith("q") else tensor
-        for name, tensor in dict(network.exported()).items()
+        weight.name: torch.randn_like(tensor) if weight.name.startswith("q") else tensor
+        for weight in network.exported()
+        for tensor in [weight.tensor()]
     }
     folder = tmp_path_factory.mktemp("guided") / "checkpoint"
     folder.mkdir()

@@ -244,7 +244,7 @@ def test_a_class_that_takes_tied_weights_once_is_pushed_and_agrees(
     config = SamplerConfig(threads=1, max_sequences=16)
     actor = Sampler.options(num_cpus=1).remote(str(tmp_path), config, 64, [0], "cpu")
     probes = [np.arange(5, 45, dtype=np.int32)]
-    buckets = list(pack(Network(model).exported(), 2**26))
+    buckets = list(pack(((w.name, w.tensor()) for w in Network(model).exported()), 2**26))
     sums = {meta.name: meta.checksum for bucket in buckets for meta in bucket.metas}
     sent = Fingerprint(said(model, probes), sums)
     found = compare(sent, brought(actor, buckets, probes), probes, TOLERANCE["float32"])

@@ -260,14 +260,6 @@ def test_the_experiment_itself_is_checked() -> None:
         (lambda f: (f / "tokenizer.json").unlink(), "no tokenizer could be read"),
         (lambda f: (f / "tokenizer.json").write_text("{}"), "no tokenizer could be read"),
         (
-            lambda f: (f / "config.json").write_text(
-                json.dumps(
-                    json.loads((f / "config.json").read_text()) | {"final_logit_softcapping": 30.0}
-                )
-            ),
-            "final_logit_softcapping is 30.0",
-        ),
-        (
             lambda f: (f / "model.safetensors.index.json").write_text(
                 '{"weight_map": {"a": "model-00002-of-00002.safetensors"}}'
             ),

@@ -34,8 +34,13 @@ class Table(CausalLM):
         tokens, outputs = logits.shape
         embedding = nn.Linear(tokens, outputs, bias=False).double()
         embedding.weight = nn.Parameter(logits.T.clone())
-        config = SimpleNamespace(tie_word_embeddings=False)
-        super().__init__(SimpleNamespace(get_output_embeddings=lambda: embedding, config=config))
+        super().__init__(
+            SimpleNamespace(
+                get_output_embeddings=lambda: embedding,
+                get_input_embeddings=torch.nn.Identity,
+                config=SimpleNamespace(),
+            )
+        )
         self.embedding = embedding
 
     def trunk(self, tokens: Tensor) -> Tensor:

@@ -275,9 +275,28 @@ def test_a_target_follows_and_keeps_small_steps() -> None:
         for parameter in net.parameters():
             parameter.add_(1.0)
     hard.follow(net)
-    assert not torch.equal(hard.network.v_head.bias, net.v_head.bias.float())
+    assert not torch.equal(hard.network.v_head.bias, net.v_head.bias)
     hard.follow(net)
-    torch.testing.assert_close(hard.network.v_head.bias, net.v_head.bias.float())
+    torch.testing.assert_close(hard.network.v_head.bias, net.v_head.bias)
+
+
+def test_a_target_shares_what_is_frozen_unless_it_will_be_sharded() -> None:
+    net = network(0)
+    net.freeze_trunk()
+    target = Target(net, TargetConfig(0.25))
+    shared = {id(p) for p in net.parameters()} & {id(p) for p in target.network.parameters()}
+    assert shared == {id(p) for p in net.trunk.parameters()}
+    with torch.no_grad():
+        net.v_head.bias.add_(1.0)
+    expected = target.network.v_head.bias + 0.25
+    target.follow(net)
+    torch.testing.assert_close(target.network.v_head.bias, expected)
+    state = target.state()
+    assert not any(name.startswith("trunk.") for name in state["weights"])
+    other = Target(net, TargetConfig(0.25), sharded=True)
+    assert not {id(p) for p in net.parameters()} & {id(p) for p in other.network.parameters()}
+    other.restore(state)
+    torch.testing.assert_close(other.network.v_head.bias, expected)
 
 
 def test_a_head_reads_single_columns_as_it_reads_all() -> None:

@@ -69,12 +69,17 @@ def estimates(exp: Any, name: str | None) -> dict[str, Any]:
     algorithm = exp.algorithm
     guided = algorithm.guidance is not None
     own_trunk = guided or getattr(algorithm, "critic", "") == "trunk"
-    trained = policy * (2 if getattr(algorithm, "critic", "") == "trunk" else 1)
-    copies = policy * (bool(algorithm.reference) + (algorithm.target_config is not None))
+    each = adapters(exp) if exp.learner.lora.rank else policy
+    trained = each * (2 if getattr(algorithm, "critic", "") == "trunk" else 1)
+    # With adapters the frozen model exists once, and is the reference too.
+    frozen = policy if each != policy else policy * bool(algorithm.reference)
+    copies = each * (algorithm.target_config is not None)
     ranks = exp.learner.ranks
     sharded = 1 if exp.learner.optimiser.zero == 3 else ranks
-    learners = sharded * (trained * TRAINED_BYTES + copies * COPIED_BYTES) / 1e9
-    weight = 2 if exp.sampler.dtype == "bfloat16" else 4
+    kinds = exp.learner.optimiser.dtype, exp.sampler.dtype
+    fixed, weight = (2 if kind == "bfloat16" else 4 for kind in kinds)
+    held = trained * TRAINED_BYTES + copies * COPIED_BYTES + frozen * fixed
+    learners = sharded * held / 1e9
     sampler = policy * (2 if own_trunk and guided else 1) * weight / 1e9 + exp.sampler.kv_gigabytes
     processes = {
         "driver": 1,
@@ -113,11 +118,29 @@ def parameters(model: Any) -> int:
     return sum(file.stat().st_size for file in path.glob("*.safetensors")) // bytes_each
 
 
+def adapters(exp: Any) -> int:
+    """Return the number of parameters of adapters on every linear layer, roughly.
+
+    Args:
+        exp: the `Experiment`.
+    """
+    from learners.checkpoints.initial import shape_of
+
+    shape = {} if exp.model.path is None else shape_of(Path(exp.model.path))
+    width = shape.get("hidden_size", shape.get("n_embd", exp.model.width))
+    inner = shape.get("intermediate_size", 4 * width)
+    layers = shape.get("num_hidden_layers", shape.get("n_layer", exp.model.layers))
+    return int(exp.learner.lora.rank * layers * (8 * width + 3 * (width + inner)))
+
+
 def _minutes(exp: Any, name: str | None) -> float | None:
-    """Return the measured minutes of a preset, in proportion to its updates."""
+    """Return the measured minutes of a preset, in proportion to its updates.
+
+    It is None with a model of the user's own, since the preset's is a tiny one.
+    """
     from cluster.presets import known
 
-    if name not in known():
+    if name not in known() or exp.model.path is not None:
         return None
     base, measured = known()[name]
     return None if measured is None else measured.minutes * exp.updates / base.updates

@@ -111,7 +111,7 @@ def _train(options: argparse.Namespace) -> int:
             stack.enter_context(log.locked())
             exp = _recorded(log)
         else:
-            exp = experiment(options)
+            exp = experiment(options).with_found_model()
             log = RunLog(run_folder(options, exp))
             exp.check()
             exp = exp.with_absolute_paths()
@@ -155,6 +155,7 @@ def _show(options: argparse.Namespace) -> int:
         from lmrl.cli.training.listing import print_fields
 
         return print_fields(exp, options.json)
+    exp = exp.with_found_model()
     folder = run_folder(options, exp)
     exp.check()
     if options.json:

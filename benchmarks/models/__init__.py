@@ -1,0 +1,1 @@
+"""Measurements of models: every architecture, and the memory of a small pretrained one."""
