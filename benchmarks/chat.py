@@ -43,7 +43,9 @@ def stage(
             for policy, score in summary["scores"].items()
         },
         "seconds": summary["seconds"],
-        "memory": summary.get("memory"),
+        "peak_memory_gb": {
+            role: summary[role]["peak_memory_gb"] for role in ("learner", "sampler")
+        },
         "learner_tokens_per_s": _mean(rows, "train/tokens_per_s"),
         "sampler_tokens_per_s": _mean(rows, "rollout/tokens_per_s"),
         "curve": [round(row["rollout/return_mean"], 3) for row in rows if _online(row)],

@@ -1,8 +1,8 @@
-"""Play stored episodes again: the same task, seed and actions have to lead to the same texts,
-rewards and ending. `lmrl replay` runs it over a data set.
+"""Play stored episodes again: the same task, seed and actions have to give the same texts,
+rewards and ending. `lmrl replay` does so with a data set.
 
-An action's stored text is what the task was given, after whatever a sampler cut or added, so
-nothing is decoded here and no tokenizer is needed.
+The stored text of an action is what the task got. So nothing is decoded here, and no tokenizer is
+needed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,24 +16,24 @@ from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
 GOING = "going on"
-"""Stands for the ending of an episode that has not ended."""
+"""Value of the field `ending` for an episode that has not ended."""
 
 SHOWN = 160
-"""Characters of a text that `Difference.sentence` shows."""
+"""Largest number of characters of a text in `Difference.sentence`."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Where an episode first went another way than it is stored.
+    """The first place where an episode differs from the stored one.
 
     Attributes:
-        episode: number in the data set, from 0.
-        task: name.
-        seed: of the episode.
-        turn: number as in a transcript, from 1; for `final`, the last one.
-        field: `observation`, `reward`, `ending` or `final`.
-        stored: value in the data.
-        replayed: value now.
+        episode: number of the episode in the data set, from 0.
+        task: name of the task.
+        seed: seed of the episode.
+        turn: number of the turn, from 1 as in a transcript; the last one for `final`.
+        field: name of what differs: `observation`, `reward`, `ending` or `final`.
+        stored: value in the data set.
+        replayed: value in the new episode.
     """
 
     episode: int
@@ -45,7 +45,7 @@ class Difference:
     replayed: str | float
 
     def sentence(self) -> str:
-        """Return one line for a reader; no character of it can drive a terminal."""
+        """Return the difference in one line, without control characters of a terminal."""
         stored, replayed = _shown(self.stored, self.replayed)
         return (
             f"episode {self.episode}, {self.task}, seed {self.seed}, turn {self.turn}, "
@@ -54,7 +54,7 @@ class Difference:
 
 
 def _shown(stored: str | float, replayed: str | float) -> tuple[str, str]:
-    """Return both values in quotes; of long texts the part where they begin to differ."""
+    """Return both values in quotes; of long texts, the part where the difference begins."""
     if not isinstance(stored, str) or not isinstance(replayed, str):
         return repr(stored), repr(replayed)
     if max(len(stored), len(replayed)) <= SHOWN:
@@ -70,11 +70,11 @@ def _shown(stored: str | float, replayed: str | float) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of replaying a data set.
+    """The result of a replay.
 
     Attributes:
-        episodes: how many there were.
-        differences: the first one of each episode that has any.
+        episodes: number of episodes.
+        differences: first difference of each episode that differs.
     """
 
     episodes: int
@@ -90,11 +90,11 @@ class Report:
 
 
 def replay_all(trajectories: Iterable[Trajectory]) -> Report:
-    """Replay episodes, each in a task of its own.
+    """Replay episodes, each in an environment of its own.
 
     Raises:
-        UsageError: if a task, one of its options or a start is unknown here.
-        DataError: if an episode was imported, or somebody answered in it who is not here.
+        UsageError: if a task, one of its options or a start is unknown.
+        DataError: if an episode was imported, or was answered by a model or a person.
     """
     found: list[Difference] = []
     count = 0
@@ -109,7 +109,7 @@ def replay_all(trajectories: Iterable[Trajectory]) -> Report:
 def _check_answerer(
     stored: Trajectory, number: int, env: TextEnv, start: Mapping[str, Any] | None
 ) -> None:
-    """Refuse an episode in which somebody else answered than would answer now."""
+    """Refuse an episode that another oracle answered than the one that would answer now."""
     if "oracle" not in stored.info:
         return
     _, told = env.reset(seed=stored.seed, options=start)
@@ -125,15 +125,15 @@ def _check_answerer(
 
 
 def replay(stored: Trajectory, number: int = 0) -> Difference | None:
-    """Return the first difference between a stored episode and the same actions now, if any.
+    """Return the first difference of an episode from the stored one; None if there is none.
 
     Args:
-        stored: the episode.
-        number: of the episode, for the record.
+        stored: stored episode.
+        number: number of the episode, for messages.
 
     Raises:
-        UsageError: if its task, one of its options or its start is unknown here.
-        DataError: if it was imported, has no proper start, or was answered by a model or a person.
+        UsageError: if its task, one of its options or its start is unknown.
+        DataError: if it was imported, its start is not an object, or a model or a person answered.
     """
     if stored.imported:
         raise DataError(

@@ -18,13 +18,18 @@ from lmrl.seeds import mixture_rng, shuffle_rng
 from lmrl.trajectory import Trajectory
 
 SHARD = 1000
-"""Episodes a file."""
+"""Number of episodes of a file."""
 
 
 def write(trajectories: Iterable[Trajectory], folder: Path, shard: int = SHARD) -> int:
-    """Write trajectories to `folder` as Parquet shards and return how many there were.
+    """Write trajectories to a folder as Parquet files, and return their number.
 
     Each file appears under its name only when it is complete.
+
+    Args:
+        trajectories: episodes to write.
+        folder: folder of the data set.
+        shard: number of episodes of a file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     part: list[Trajectory] = []
@@ -40,10 +45,10 @@ def write(trajectories: Iterable[Trajectory], folder: Path, shard: int = SHARD) 
 
 
 def write_new(trajectories: Iterable[Trajectory], folder: Path) -> int:
-    """Write a new data set whole or not at all, and return how many trajectories it holds.
+    """Write a new data set whole or not at all, and return its number of episodes.
 
     Raises:
-        UsageError: if the folder is there and not empty, or cannot be made.
+        UsageError: if the folder exists and is not empty, or cannot be made.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not empty; choose a new folder with --out")
@@ -57,7 +62,7 @@ def write_table(table: pa.Table, path: Path) -> None:
 
     Args:
         table: episodes in Arrow form.
-        path: the file; missing folders are made.
+        path: file to write; missing folders are made.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(path) as temporary:
@@ -92,12 +97,12 @@ def check_for(source: Path, task: str) -> None:
     """Refuse a data set that a policy for a task cannot learn from.
 
     Args:
-        source: a folder of Parquet files, or one file.
-        task: name.
+        source: folder of Parquet files, or one file.
+        task: name of the task.
 
     Raises:
-        DataError: if it has episodes of another task, none at all, or no action that is not empty;
-            and as `load` does.
+        DataError: if it has episodes of another task, no episode, or only empty actions; and as
+            `load` does.
     """
     said = False
     for path in files(source):
@@ -128,11 +133,12 @@ def load(
     """Yield the trajectories of a data set, file by file.
 
     Args:
-        source: a folder of Parquet files, or one file.
-        seed: shuffle files, and episodes through a buffer; None keeps the stored order.
-        loop: start over at the end, in another order, for ever.
-        buffer: episodes held for shuffling.
-        keep: which episodes, in stored order, are yielded; None is all.
+        source: folder of Parquet files, or one file.
+        seed: seed of the order of files, and of episodes within a buffer; None keeps the stored
+            order.
+        loop: whether to begin again at the end, in another order, without end.
+        buffer: number of episodes in the buffer.
+        keep: mask of the episodes to yield, in stored order; None yields all.
 
     Raises:
         DataError: if a file is missing, cut off or not ours.
@@ -196,12 +202,12 @@ def _parts(text: str) -> list[str]:
 def load_mixture(
     parts: Mapping[Path, float], seed: int, keep: Mapping[Path, NDArray[np.bool_]] | None = None
 ) -> Iterator[Trajectory]:
-    """Yield for ever from several data sets, each episode from one of them drawn by its share.
+    """Yield episodes of several data sets without end, each from one that is drawn by its share.
 
     Args:
-        parts: data sets and shares.
-        seed: of the draws and of each data set's order.
-        keep: which episodes of each data set are yielded, in stored order; None is all.
+        parts: shares of the data sets, by their paths.
+        seed: seed of the draws, and of the order of each data set.
+        keep: mask of the episodes to yield of each data set, in stored order; None yields all.
     """
     rng = mixture_rng(seed)
     streams = [load(path, seed, loop=True, keep=keep[path] if keep else None) for path in parts]

@@ -1,9 +1,9 @@
-"""Compare finished runs of one task: what `lmrl compare` prints.
+"""Comparison of finished runs of one task, as `lmrl compare` prints it.
 
 Runs with the same configuration but for the seed are a group. The score of a run is the normalised
 score of the mean return of one stored evaluation. A group has the figures over its runs that
-Agarwal et al. 2021 (arXiv:2108.13264) propose, and groups are compared on the episodes that they
-share. How the intervals come about is in `lmrl.scoring.intervals`.
+Agarwal et al. 2021 (arXiv:2108.13264) propose. Groups are compared on the episodes that they share.
+`lmrl.scoring.intervals` computes the intervals.
 """
 
 import json
@@ -44,7 +44,7 @@ from lmrl.scoring.text import interval, text_table
 from lmrl.tasks import make
 
 CHOSEN = "_best"
-"""Ends the label of a run's best checkpoint; see `cluster.train`."""
+"""Ending of the label of a run's best checkpoint; see `cluster.train`."""
 
 APART = (
     "evaluation.episodes",
@@ -65,7 +65,7 @@ APART = (
     "seed",
     "simulator",
 )
-"""Fields in which runs of one group may differ: seeds, paths, where actors run, what is kept."""
+"""Fields in which runs of one group may differ: seeds, paths, placement, and what is kept."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class Run:
     """One policy of a finished run.
 
     Attributes:
-        folder: of the run.
-        policy: its label in the run's scores.
-        seed: of the run.
-        update: after which the evaluation was.
-        returns: of the evaluation's episodes.
-        seeds: of these episodes.
-        fields: of the configuration, by dotted name, without those of `APART`.
+        folder: run directory.
+        policy: label of the policy in the run's scores.
+        seed: seed of the run.
+        update: number of updates before the evaluation.
+        returns: returns of the evaluation's episodes `[E]`, in reward units.
+        seeds: seeds of these episodes `[E]`.
+        fields: values of the configuration by dotted name, without the fields in `APART`.
     """
 
     folder: Path
@@ -96,11 +96,11 @@ class Group:
     """Runs that differ in their seeds only.
 
     Attributes:
-        name: policy, and the fields that tell the group from others of this policy.
-        runs: folders.
-        episodes: of all runs together.
-        return_mean: over runs.
-        mean, iqm: of the runs' normalised scores.
+        name: policy, and the fields in which the group differs from others of this policy.
+        runs: run directories.
+        episodes: number of episodes of all runs together.
+        return_mean: mean over runs of the mean return, in reward units.
+        mean, iqm: mean and interquartile mean of the runs' normalised scores.
     """
 
     name: str
@@ -118,12 +118,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Improvement:
-    """How much better a group is than another one.
+    """A comparison of one group with another.
 
     Attributes:
-        better, worse: names of the groups.
-        probability: that a run of `better` scores more than one of `worse`.
-        difference: of the groups' mean scores, on the episodes that they share.
+        better, worse: names of the two groups.
+        probability: probability that a run of `better` scores more than one of `worse`.
+        difference: difference of the groups' mean scores, on the episodes that they share.
     """
 
     better: str
@@ -143,13 +143,13 @@ class Improvement:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came of comparing runs.
+    """The result of a comparison.
 
     Attributes:
-        task: name.
-        at: which checkpoint was taken, `best` or `last`.
-        groups: in the order in which their first runs were given.
-        improvements: of every ordered pair of groups.
+        task: name of the task.
+        at: checkpoint that is compared: `best` or `last`.
+        groups: groups, in the order of their first runs.
+        improvements: comparisons of all ordered pairs of groups.
     """
 
     task: str
@@ -168,17 +168,17 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAST) -> Comparison:
-    """Return how groups of finished runs compare.
+    """Return the comparison of finished runs.
 
     Args:
         folders: run directories.
-        policies: labels of scores; none is the policy that each run learned.
-        at: `last` takes the last policy of a run; `best` the one that was chosen on the way, on
-            seeds of its own, and the last where that was no other.
+        policies: labels of scores; if empty, the policy that each run learned.
+        at: checkpoint to compare: `last`, or `best`, the one with the best score during training.
+            That score is on seeds of its own. Where the last one was the best, it is taken.
 
     Raises:
         UsageError: for an unknown policy, runs of several tasks, or a run that is given twice.
-        DataError: for a folder that is no finished run.
+        DataError: for a folder that is not a finished run.
     """
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UsageError("a run is given twice; name each run directory once")
@@ -215,7 +215,7 @@ def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAS
 def _config(folder: Path) -> dict[str, Any]:
     """Return the configuration of a finished run."""
     if not (folder / CONFIG).exists():
-        raise DataError(f"{folder} is no run directory: it has no config.json")
+        raise DataError(f"{folder} is not a run directory: it has no config.json")
     if not (folder / SUMMARY).exists():
         raise DataError(
             f"{folder} has not ended: it has no summary.json; 'lmrl train --resume {folder}' goes "

@@ -1,8 +1,8 @@
 """95 % intervals of means, shares, and of figures over training runs.
 
-Each interval here is one that covers what it says for few values, which percentiles of a bootstrap
-do not: of three runs a percentile interval covers their mean's expectation in about two of three
-cases. `tests/unit/test_intervals.py` measures the coverage.
+The intervals have their coverage for few values too. Percentiles of a bootstrap do not: with three
+runs, a percentile interval covers the expectation of the mean in about two of three cases.
+`tests/unit/test_intervals.py` measures the coverage.
 
 Runs of a group share the seeds of their evaluation. The mean return of a run is then
 
@@ -38,10 +38,10 @@ Values = NDArray[np.float64]
 Interval = tuple[float, float]
 
 MIN_RUNS = 3
-"""Fewest runs of a group for an interval that speaks of other runs of its kind."""
+"""Smallest number of runs for an interval over training seeds."""
 
 RUNS, EPISODES = "runs and episodes", "episodes"
-"""What an interval is over: other training seeds and other episodes, or episodes alone."""
+"""What an interval covers: training seeds and episodes, or episodes alone."""
 
 Z95 = 1.959963984540054
 """97.5 % quantile of the standard normal distribution."""
@@ -50,10 +50,10 @@ TRIMMED = 1.2
 """Variance of the interquartile mean over that of the mean, for normal scores (at most 1.2)."""
 
 _POINTS = 400
-"""How finely the distribution of shifts between groups is read."""
+"""Number of points of the distribution of shifts between groups."""
 
 Part = tuple[float, float]
-"""Of a variance: its estimate and its degrees of freedom."""
+"""A variance: estimate and degrees of freedom."""
 
 
 def mean_interval(values: Sequence[float] | Values) -> Interval | None:
@@ -88,8 +88,8 @@ class Figure:
     Attributes:
         value: estimate.
         ci95: 95 % interval; None where there are too few runs, or episodes, for one.
-        over: what the interval is over: `RUNS`, or `EPISODES` for these very runs on other
-            episodes; None without an interval.
+        over: what the interval covers: `RUNS`, or `EPISODES` for the same runs on other episodes;
+            None without an interval.
     """
 
     value: float
@@ -107,13 +107,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class RunScores:
-    """Scores of the runs of one group, and how far episodes move them.
+    """Scores of the runs of one group, and the effects of episodes on them.
 
     Attributes:
-        scores: of the runs `[R]`.
-        effects: what each episode adds to the score of its run: slope of the score times the
-            return's distance from the run's mean `[R][E_r]`.
-        seeds: of these episodes `[R][E_r]`; runs share an episode where they share its seed.
+        scores: scores of the runs `[R]`.
+        effects: effect of each episode on the score of its run `[R][E_r]`: slope of the score times
+            the distance of the return from the run's mean.
+        seeds: seeds of these episodes `[R][E_r]`; runs share an episode if they share its seed.
     """
 
     scores: Values
@@ -131,10 +131,10 @@ class RunScores:
         """Return the scores of runs from the returns of their episodes.
 
         Args:
-            returns: of each run's episodes `[R][E_r]`.
-            seeds: of the same episodes.
-            scored: score of a mean return.
-            slope: its derivative there.
+            returns: returns of each run's episodes `[R][E_r]`, in reward units.
+            seeds: seeds of the same episodes `[R][E_r]`.
+            scored: function from a mean return to a score.
+            slope: derivative of that function.
         """
         means = [float(episodes.mean()) for episodes in returns]
         return cls(
@@ -232,7 +232,8 @@ def iqm(scores: Values) -> Values:
 
 
 def probability_of_improvement(ours: Values, theirs: Values) -> Values:
-    """Return how probably a run of `ours` scores more than one of `theirs`, over the last axis.
+    """Return the probability that a run of `ours` scores more than one of `theirs`, over the last
+    axis.
 
     P(X > Y) = 1/(NK) sum over pairs of 1 if x > y, 1/2 if x = y, 0 otherwise: the Mann-Whitney
     statistic (Agarwal et al. 2021, section 4.3).
@@ -264,7 +265,7 @@ def _run_part(scores: Values, factor: float = 1.0) -> Part:
 
 
 def _covariances(ours: RunScores, theirs: RunScores) -> Values:
-    """Return how two runs' scores vary together over episodes `[R, R']`; 0 if none is shared."""
+    """Return the covariance over episodes of two runs' scores `[R, R']`; 0 if none is shared."""
     return _placed(ours, theirs) @ _placed(theirs, ours).T
 
 
@@ -298,7 +299,7 @@ def _apart(covariances: Values) -> float:
 
 
 def _shift_variance(ours: RunScores, theirs: RunScores) -> float:
-    """Return the variance that episodes give to the difference of groups, beside that of runs."""
+    """Return the part of the variance of the groups' difference that comes from episodes."""
     within = _apart(_covariances(ours, ours)) + _apart(_covariances(theirs, theirs))
     return within - 2 * float(_covariances(ours, theirs).mean())
 
@@ -324,7 +325,7 @@ def _around(value: float, runs: Part, episodes: Part) -> Interval | None:
 
 @lru_cache(maxsize=256)
 def _t_points(freedom: int) -> Values:
-    """Return equally probable values of Student's t, in order."""
+    """Return equally probable values of Student's t, ascending."""
     points: Values = stdtrit(freedom, (np.arange(_POINTS) + 0.5) / _POINTS)
     return points
 
@@ -332,7 +333,7 @@ def _t_points(freedom: int) -> Values:
 def _probability_bound(
     levels: Values, weights: Values, sizes: tuple[int, int], tail: float
 ) -> float:
-    """Return where the mixture of confidence distributions of P(X > Y) reaches a tail."""
+    """Return the quantile of the mixture of confidence distributions of P(X > Y)."""
     ours, theirs = sizes
     correction = 0.5 / (ours * theirs)
     centres = np.clip(levels + (correction if tail > 0.5 else -correction), 0.0, 1.0)
