@@ -32,10 +32,13 @@ from learners.checkpoints.gguf import resolve
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, context_of, head_size_of
 from learners.config import LearnerConfig
+from lmrl.env import TextEnv
+from lmrl.episode import Episode
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
 from lmrl.runs.trackers import check_service
 from lmrl.tasks import make
+from lmrl.tokens.codec import Codec
 from lmrl.tokens.format import FormatConfig
 
 
@@ -248,6 +251,7 @@ class Experiment:
                     f"model.context {self.model.context} exceeds the {positions} positions of "
                     f"{self.model.path}; set --model.context {positions}"
                 )
+            self.check_context(Codec.load(self.model.path, self.format), env)
         if self.algorithm.on_policy and self.learner.windows == "strided":
             raise UsageError(
                 f"{self.algorithm.name} learns from the contexts that its own policy had; set "
@@ -276,6 +280,25 @@ class Experiment:
             raise UsageError(
                 f"algorithm.group {group} exceeds rollouts.max_episodes {sizes.max_episodes}; an "
                 "update needs at least one whole group"
+            )
+
+    def check_context(self, codec: Codec, env: TextEnv) -> None:
+        """Refuse a context that is too short for one turn of the task.
+
+        Args:
+            codec: tokenizer of the policy.
+            env: task of the run.
+
+        Raises:
+            UsageError: if it is too short; the message has the needed number of tokens.
+        """
+        needed = len(Episode(env, self.seed, codec).context)
+        if needed > self.max_context:
+            reply = self.format.reply_tokens
+            raise UsageError(
+                f"model.context {self.model.context} is too short for one turn of {self.task}: its "
+                f"first context has {needed} tokens and a reply up to {reply}; set model.context "
+                f"to {needed + reply} or more"
             )
 
     def _check_data(self, sets: str) -> None:

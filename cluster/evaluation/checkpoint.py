@@ -15,7 +15,7 @@ from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed
 from cluster.experiment import Experiment
 from cluster.fields import recorded
 from cluster.fleet import Fleet
-from cluster.startup.launch import check_context, launch
+from cluster.startup.launch import launch
 from cluster.startup.ray_session import ray_session
 from cluster.waits import fetch
 from learners.algorithms.offline.bc import BC
@@ -124,7 +124,7 @@ class Checkpoint:
             sizes = replace(sizes, temperature=setting.temperature)
         failures = 1.0 if lenient else base.failures
         exp = replace(base, options=options, evaluation=sizes, failures=failures)
-        check_context(exp, self.codec, make(exp.task, **exp.options))
+        exp.check_context(self.codec, make(exp.task, **exp.options))
         before = dict(self.fleet.ledger.oracle)
         with _guided(self.fleet, setting.beta):
             fleet = replace(self.fleet, experiment=exp)

@@ -26,7 +26,7 @@ from cluster.startup.bundles import bundles
 from cluster.startup.ray_session import ended_in_time
 from cluster.waits import answers_of
 from lmrl.env import TextEnv
-from lmrl.episode import Episode, play
+from lmrl.episode import play
 from lmrl.errors import RunError, UsageError
 from lmrl.screen import Screen
 from lmrl.tasks import make
@@ -94,27 +94,6 @@ def probe_texts(exp: Experiment, codec: Codec, env: TextEnv) -> list[Ids]:
     return probes
 
 
-def check_context(exp: Experiment, codec: Codec, env: TextEnv) -> None:
-    """Refuse a context that is too short for one turn of the task.
-
-    Args:
-        exp: experiment of the run.
-        codec: tokenizer of the policy.
-        env: task of the run.
-
-    Raises:
-        UsageError: if it is too short; the message has the needed number of tokens.
-    """
-    needed = len(Episode(env, exp.seed, codec).context)
-    if needed > exp.max_context:
-        reply = exp.format.reply_tokens
-        raise UsageError(
-            f"model.context {exp.model.context} is too short for one turn of {exp.task}: its "
-            f"first context has {needed} tokens and a reply up to {reply}; set model.context to "
-            f"{needed + reply} or more"
-        )
-
-
 @contextmanager
 def launch(
     exp: Experiment,
@@ -138,7 +117,7 @@ def launch(
     """
     codec = Codec.load(checkpoint, exp.format)
     env = make(exp.task, **exp.options)
-    check_context(exp, codec, env)
+    exp.check_context(codec, env)
     device = choose_device(exp, ray.cluster_resources(), learners)
     group = placement_group(bundles(exp, device, learners), strategy="PACK")
     try:

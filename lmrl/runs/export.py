@@ -14,7 +14,7 @@ from typing import Any
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder, strict_json
 from lmrl.runs.names import ADAPTER, CONFIG, MARKER, RECORD, SUMMARY, checkpoint
-from lmrl.tasks import make
+from lmrl.tasks import TASKS, make
 from lmrl.tokens.codec import Codec
 from lmrl.tokens.format import FormatConfig
 
@@ -71,6 +71,7 @@ def export(run: Path, out: Path, name: str = "last", adapter: bool = False) -> d
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
         codec = Codec.load(source, _format(config))
+        facts["chat"] = codec.format.instructed
         stops = codec.format.stop_ids(make(config["task"], **config["options"]).stop)
         (folder / "generation_config.json").write_text(
             strict_json(_generation(config, stops), indent=2) + "\n"
@@ -154,6 +155,24 @@ def _library(facts: Mapping[str, Any]) -> str:
     return "vllm" if facts["guided"] else "transformers"
 
 
+PAPER = " of LMRL-Gym (arXiv 2311.18232)"
+
+
+def _prompt(facts: Mapping[str, Any]) -> str:
+    """Return how the exported model is prompted, for its card."""
+    limit = f"at most {facts['context']} tokens of prompt and action together"
+    if facts["chat"]:
+        return (
+            "The prompt is a chat in the model's own template: the rules and the form of an action "
+            f"as system message, then observations and actions, with {limit}."
+        )
+    return (
+        "The prompt is the task's own text without a chat template, as "
+        f'`lmrl.make("{facts["task"]}")` writes it, with {limit}. `generation_config.json` ends an '
+        "action where the task ends it."
+    )
+
+
 def card(facts: Mapping[str, Any], name: str) -> str:
     """Return the model card as Markdown.
 
@@ -161,12 +180,13 @@ def card(facts: Mapping[str, Any], name: str) -> str:
         facts: result of `export`.
         name: name of the model.
     """
-    algorithm = facts["algorithm"]
+    algorithm, ours = facts["algorithm"], facts["task"] in TASKS
+    tags = ["reinforcement-learning", "lmrl-gym" if ours else "text-game", facts["task"]]
     front = [
         "---",
         f"library_name: {_library(facts)}",
         "pipeline_tag: text-generation",
-        f"tags: {json.dumps(['reinforcement-learning', 'lmrl-gym', facts['task']])}",
+        f"tags: {json.dumps(tags)}",
         "---",
     ]
     rows = [
@@ -198,23 +218,20 @@ def card(facts: Mapping[str, Any], name: str) -> str:
             "",
             f"# {name}",
             "",
-            f"A policy for the task `{facts['task']}` of LMRL-Gym (arXiv 2311.18232), trained with "
+            f"A policy for the task `{facts['task']}`{PAPER if ours else ''}, trained with "
             f"{algorithm['name']}. It is the checkpoint after update {facts['update']} of "
             f"{facts['updates']}.",
             "",
             load,
-            "The prompt is the task's own text without a chat template, as "
-            f'`lmrl.make("{facts["task"]}")` writes it, with at most {facts["context"]} tokens of '
-            "prompt and action together. `generation_config.json` ends an action where the task "
-            "ends it.",
+            _prompt(facts),
             "",
             "## Scores",
             "",
             *rows,
             "",
             "Intervals are over episodes, which have the same seeds for every policy. The "
-            "normalised score is the paper's: 0 for the worst return, 50 for the mean of the data, "
-            "100 for the best return.",
+            f"normalised score is {'the paper' if ours else 'the task'}'s: 0 for the worst return, "
+            "50 for the mean of the data, 100 for the best return.",
             "",
             "## Training",
             "",

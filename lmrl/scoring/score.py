@@ -40,6 +40,8 @@ class Score:
         return_std: standard deviation over episodes.
         length_mean: actions per episode.
         success: share of episodes that the task called a success; None if it says nothing.
+        cut_actions: share of actions that a token limit ended.
+        malformed_actions: share of replies in which a chat format found no action.
         tasks: scores by task, in a run with several tasks.
     """
 
@@ -50,6 +52,8 @@ class Score:
     return_std: float
     length_mean: float
     success: float | None = None
+    cut_actions: float = 0.0
+    malformed_actions: float = 0.0
     tasks: dict[str, "Score"] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -107,6 +111,7 @@ def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:
     """Return the score of finished episodes; at least one."""
     returns = [episode.total_reward for episode in episodes]
     successes = [bool(e.info["success"]) for e in episodes if "success" in e.info]
+    turns = [turn for episode in episodes for turn in episode.turns]
     mean = float(np.mean(returns))
     return Score(
         return_mean=mean,
@@ -116,4 +121,6 @@ def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:
         return_std=float(np.std(returns)),
         length_mean=float(np.mean([len(episode.turns) for episode in episodes])),
         success=float(np.mean(successes)) if len(successes) == len(episodes) else None,
+        cut_actions=sum(turn.cut for turn in turns) / max(len(turns), 1),
+        malformed_actions=sum(turn.malformed for turn in turns) / max(len(turns), 1),
     )

@@ -107,6 +107,11 @@ def score_lines(task: str, score: Score) -> list[str]:
         f"{task}: return {score.return_mean:.2f} {interval(score.ci95)}, normalised "
         f"{score.normalised:.1f}, {score.length_mean:.1f} turns, {score.episodes} episodes"
     )
+    if score.cut_actions or score.malformed_actions:
+        line += (
+            f"\n  {score.cut_actions:.0%} of the actions were cut by the token limit, "
+            f"{score.malformed_actions:.0%} of the replies had no action"
+        )
     parts = (score_lines(name, part) for name, part in score.tasks.items())
     return [line, *(f"  {text}" for lines in parts for text in lines)]
 

@@ -1,13 +1,17 @@
 """Scores: the paper's normalisation."""
 
+import random
+from typing import cast
+
 import numpy as np
 import pytest
 
 from lmrl import make
 from lmrl.env import ScoreRange
-from lmrl.episode import play
+from lmrl.episode import Episode, play
 from lmrl.scoring.intervals import mean_interval
 from lmrl.scoring.score import normalised, score, slope
+from lmrl.tasks.maze import Maze
 
 # Cells of the paper's tables 2 and 4 that agree with each other.
 PUBLISHED = [
@@ -46,3 +50,25 @@ def test_the_slope_is_that_of_the_normalised_score() -> None:
     for at in (-95.0, -20.0):
         rise = (normalised(at + 1e-3, limits) - normalised(at - 1e-3, limits)) / 2e-3
         assert slope(at, limits) == pytest.approx(rise)
+
+
+@pytest.mark.parametrize("task", ["maze-fo", "maze-po"])
+@pytest.mark.parametrize("limit", [3, 12, 99, 200])
+def test_the_mazes_score_follows_the_limit_of_moves(task: str, limit: int) -> None:
+    """Under any limit the best return is that of optimal play, and giving up is the worst."""
+    env = make(task, max_steps=limit)
+    assert env.score_range.worst == -(limit + 1)
+    assert env.score_range.worst < env.score_range.data < env.score_range.best
+    if task == "maze-fo":
+        maze = cast(Maze, env)
+        returns = []
+        for start in maze.grid.starts:
+            episode = Episode(env, 0, start={"init_position": list(start)})
+            act = env.player("optimal", random.Random(0))
+            while not episode.done:
+                episode.act(act(episode.observation))
+            returns.append(episode.trajectory().total_reward)
+        assert env.score_range.best == pytest.approx(np.mean(returns))
+    standard = make(task)
+    assert standard.score_range == (-101.0, -83.0, -6.84 if task == "maze-fo" else -25.75)
+    assert make(task, max_steps=100).score_range == standard.score_range

@@ -271,6 +271,8 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("new", "task", "mine", "--out", "file"), "choose another folder with --out"),
     (("check", "no_such:Thing"), "cannot be imported"),
     (("check", "maze-fo", "--options.max-steps", "0"), "1 or more"),
+    (("new", "task", "queue"), "choose another name, like my_queue"),
+    (("new", "algorithm", "ray"), "choose another name, like my_ray"),
     (("completion", "fish"), "choices: bash, zsh, tcsh"),
 ]
 

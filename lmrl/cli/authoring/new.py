@@ -3,7 +3,9 @@
 import argparse
 import keyword
 import re
+import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from string import Template
 
@@ -53,6 +55,11 @@ def run(options: argparse.Namespace) -> int:
     for target in targets:
         if target.exists():
             raise UsageError(f"{target} exists; choose another NAME, or another folder with --out")
+    if name in sys.stdlib_module_names or find_spec(name) is not None:
+        raise UsageError(
+            f"NAME is '{name}', and a module of this name exists, which the file would hide; "
+            f"choose another name, like my_{name}"
+        )
     texts = {
         t: Template((TEMPLATES / f).read_text("utf-8")).substitute(fill) for t, f in targets.items()
     }

@@ -1,6 +1,7 @@
 """`lmrl tasks`: list the tasks, or describe one."""
 
 import argparse
+import math
 import textwrap
 from typing import Any
 
@@ -134,11 +135,11 @@ def text(record: dict[str, Any]) -> str:
         "rules",
         _indented(record["rules"] or "not given"),
         "",
-        f"turns      at most {record['max_turns']}, each with a reward of {low:g} to {high:g}",
+        f"turns      at most {record['max_turns']}, each with {_rewards(low, high)}",
         f"score      mean return of an episode; normalised: {worst:g} is 0, {data:g} is 50, "
         f"{best:g} is 100",
         f"history    {_window(record['window'])}",
-        f"players    {', '.join(record['players'])}",
+        f"players    {', '.join(record['players']) or 'none'}",
         f"variants   {', '.join(record['variants']) or 'none'}",
     ]
     if record["answers"]:
@@ -151,7 +152,13 @@ def text(record: dict[str, Any]) -> str:
         if option["text"]:
             lines.append(_indented(option["text"], 6))
     lines += _scores(record)
-    return "\n".join([*lines, "\nexample (the best scripted player)", record["example"]])
+    if record["example"]:
+        lines += ["\nexample (the best scripted player)", record["example"]]
+    return "\n".join(lines)
+
+
+def _rewards(low: float, high: float) -> str:
+    return f"a reward of {low:g} to {high:g}" if math.isfinite(high - low) else "any reward"
 
 
 def _window(window: int | None) -> str:

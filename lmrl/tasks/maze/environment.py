@@ -16,6 +16,10 @@ from lmrl.tasks.wording import ByRules
 from lmrl.trajectory import Trajectory
 
 START_OPTIONS = ("goal", "init_position")
+
+STANDARD_STEPS = 100
+"""Limit of moves for which the published constants of the score hold."""
+
 REWORDED = ByRules(
     (
         r"The goal is at position ([\d ]+), ([\d ]+)\. "
@@ -125,12 +129,32 @@ class Maze(TextEnv):
         # what was seen returns -7.24, a normalised score of 116.
         best = -25.75 if observation == "walls" else -6.84
         self.score_range = ScoreRange(worst=-101.0, data=-83.0, best=best)
+        if max_steps != STANDARD_STEPS:
+            self.score_range = self._limited(self.score_range)
         self.faithful = faithful
         self.drops = faithful if drop_history_on_invalid is None else drop_history_on_invalid
         self.reward, self.reward_range = REWARDS[reward]
         self.describe = describers[observation]
         self.fully_observed = observation == "position" and last_k == 1
         self.state: MazeState | None = None
+
+    def _limited(self, standard: ScoreRange) -> ScoreRange:
+        """Return the constants of the score under another limit of moves.
+
+        The worst return is that of an episode that the limit cuts. The optimal return, with every
+        start equally probable, is the exact one. Where the standard range lies elsewhere (the
+        published data set, and the optimum from walls alone), its share of the range is kept.
+        """
+        # The action at the limit is not applied, so a goal is reached by `max_steps` moves or not.
+        worst = -float(self.max_turns)
+        moves = [n for n in self.grid.distances(self.goal).values() if n > 0]
+        optimal = sum(1.0 - n if n <= self.max_steps else worst for n in moves) / len(moves)
+        known = -6.84 - standard.worst
+        data, best = (
+            worst + (optimal - worst) * (value - standard.worst) / known
+            for value in (standard.data, standard.best)
+        )
+        return ScoreRange(worst, data, best)
 
     def _position(self, cell: Cell, goal: Cell) -> str:
         return (
