@@ -95,6 +95,7 @@ def _imports(package: str, remedy: str) -> Finding:
 
 
 def _engine() -> Finding:
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")  # it warns about what CPUs do not need
     trouble = _try(lambda: importlib.import_module("vllm").LLM)
     text = _version("vllm")
     if trouble:

@@ -87,11 +87,16 @@ def check(task: str, options: dict[str, Any], episodes: int = 20) -> list[Findin
         episodes: number of seeds that each check plays.
 
     Raises:
-        UsageError: if there is no such task, or it does not take the options.
+        UsageError: if there is no such task, it does not take the options, or it has no players.
     """
     subject = Subject(task, options, episodes)
     if not isinstance(subject.env(), TextEnv):
         raise UsageError(f"task '{task}' is not a lmrl.env.TextEnv; derive its class from that one")
+    if not getattr(subject.env(), "players", {}):
+        raise UsageError(
+            f"task '{task}' has no scripted players, and the checks play with them; add "
+            f"{', '.join(PLAYERS)} to its class"
+        )
     return [_finding(function, subject) for function in CHECKS]
 
 
@@ -103,7 +108,8 @@ def _finding(function: Callable[[Subject], str], subject: Subject) -> Finding:
         return Finding(name, False, str(error))
     except Exception as error:  # whatever the task's own code raises
         where = _where(error)
-        return Finding(name, False, f"{type(error).__name__}: {error}{where}; repair that")
+        what = ": ".join(filter(None, (type(error).__name__, str(error))))
+        return Finding(name, False, f"{what}{where}; repair that")
 
 
 def _where(error: BaseException) -> str:
