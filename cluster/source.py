@@ -23,6 +23,7 @@ from cluster.stream import episodes, training_job
 from learners.algorithms.selection import selected
 from lmrl.data.generate import episodes as scripted
 from lmrl.data.store import files, load_mixture, mixture, write_new
+from lmrl.errors import RunError
 from lmrl.runs.names import DATA, TRAJECTORIES
 from lmrl.schema import to_table
 from lmrl.screen import Screen
@@ -190,6 +191,11 @@ class OnlineSource:
             tables.append(fresh)
             members.append(np.array(finished.members, np.int64)[young])
             ages.append(int(age[young].max(initial=0)))
+        if not tables:
+            raise RunError(
+                f"every one of the {len(seeds)} episodes of this round failed; failures.jsonl in "
+                "the run directory has their errors"
+            )
         # Sorted, so that learning does not depend on which simulator finished first.
         table = pa.concat_tables(tables)
         order = np.lexsort((np.concatenate(members), table["seed"].to_numpy()))

@@ -28,7 +28,7 @@ class Terminated(KeyboardInterrupt):
 
 FULL = re.compile(
     r"no space left on device|file too large|disk quota exceeded|os error (28|27|122)\b"
-    r"|PytorchStreamWriter failed",
+    r"|PytorchStreamWriter failed|iostream error",
     re.IGNORECASE,
 )
 """Messages of libraries that lose the error number when a file cannot be written to its end."""

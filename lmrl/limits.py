@@ -8,7 +8,7 @@ A new field needs its annotation only.
 
 import math
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import pairwise
 from operator import attrgetter
@@ -121,16 +121,29 @@ def check_ranges(root: Any) -> None:
         UsageError: with the field, its value and the range.
     """
     for name, value, annotations in leaves(root):
-        items = value if isinstance(value, tuple | list) else (value,)
-        numbers = [item for item in items if type(item) in (int, float)]
-        ranges = [a for a in annotations if isinstance(a, Range)] or [ANY]
-        for limit in ranges:
-            for number in numbers:
-                if not limit.holds(number):
-                    raise UsageError(f"{name} is {number:g}; it has to be {limit}")
-            if limit.ordered and any(a >= b for a, b in pairwise(numbers)):
-                shown = ", ".join(f"{number:g}" for number in numbers)
-                raise UsageError(f"{name} is {shown}; give the lower one first")
+        check_range(name, value, annotations)
+
+
+def check_range(name: str, value: Any, annotations: Iterable[Any]) -> None:
+    """Refuse a number, or numbers, outside of the ranges among some annotations.
+
+    Args:
+        name: name of the field or option.
+        value: value of the field; only numbers and sequences of numbers are looked at.
+        annotations: annotations of its type; without a `Range` any finite number is allowed.
+
+    Raises:
+        UsageError: with the name, the value and the range.
+    """
+    items = value if isinstance(value, tuple | list) else (value,)
+    numbers = [item for item in items if type(item) in (int, float)]
+    for limit in [a for a in annotations if isinstance(a, Range)] or [ANY]:
+        for number in numbers:
+            if not limit.holds(number):
+                raise UsageError(f"{name} is {number:g}; it has to be {limit}")
+        if limit.ordered and any(a >= b for a, b in pairwise(numbers)):
+            shown = ", ".join(f"{number:g}" for number in numbers)
+            raise UsageError(f"{name} is {shown}; give the lower one first")
 
 
 def check_used(base: Any, root: Any) -> None:

@@ -24,7 +24,7 @@ class RayGauges:
     """
 
     def __init__(self, run: str) -> None:
-        self.run = run
+        self.run = run.encode("ascii", "backslashreplace").decode()  # Ray's tags are ASCII
         self.gauges: dict[str, Any] = {}
 
     def scalars(self, update: int, metrics: Mapping[str, float]) -> None:

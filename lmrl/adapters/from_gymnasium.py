@@ -72,6 +72,7 @@ class GymTask(TextEnv):
         self.instructions = rules or _description(made)  # type: ignore[misc]
         self.players = {"random": GymTask.random_player}  # type: ignore[misc]
         self.illegal = illegal
+        self.first = int(getattr(made.action_space, "start", 0))
         self.state: Any = made
         self.taken, self.heard = 0, ""
 
@@ -104,7 +105,7 @@ class GymTask(TextEnv):
             if action not in self.actions:
                 cut = self.taken >= self.max_turns
                 return Step(self.heard, self.illegal, False, cut, {})
-            given = self.actions.index(action)
+            given = self.first + self.actions.index(action)
         text, reward, terminated, truncated, info = self.state.step(given)
         self.heard = _line(text)
         ended = bool(terminated)

@@ -82,16 +82,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with sigterm_raises():
             return command(options)
     except UsageError as error:
-        print(f"lmrl: {error}", file=sys.stderr)
+        _say(str(error))
         return USAGE
     except RunError as error:
-        print("; ".join([f"lmrl: the run stopped: {error}", *_notes(error)]), file=sys.stderr)
+        _say("; ".join([f"the run stopped: {error}", *_notes(error)]))
         return 1
     except KeyboardInterrupt as error:
         ended, code = ("interrupted", INTERRUPTED)
         if isinstance(error, Terminated):
             ended, code = ("terminated", TERMINATED)
-        print("; ".join([f"lmrl: {ended}", *_notes(error)]), file=sys.stderr)
+        _say("; ".join([ended, *_notes(error)]))
         return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -99,8 +99,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if not disk_full(error):
             raise
-        print(f"lmrl: {disk_full(error)}", file=sys.stderr)
+        _say(disk_full(error))
         return 1
+
+
+def _say(text: str) -> None:
+    """Print a message; names of files and data may be in it, so nothing in it drives a terminal."""
+    from lmrl.trajectory import printable
+
+    lines = f"lmrl: {text}".split("\n")
+    print("\n".join(map(printable, lines)), file=sys.stderr)
 
 
 def _notes(error: BaseException) -> list[str]:

@@ -4,6 +4,7 @@ import argparse
 
 from lmrl.cli.arguments import Commands, add_command, add_json, path
 from lmrl.cli.output import print_json
+from lmrl.cli.runs.report import add_load_tasks
 
 MAX_PRINTED = 20
 """Maximum number of differing episodes that are printed."""
@@ -21,6 +22,7 @@ def add(commands: Commands) -> None:
     replay.add_argument(
         "path", type=path, metavar="DATA", help="folder of .parquet files, or one such file"
     )
+    add_load_tasks(replay)
     add_json(replay)
 
 
@@ -29,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     from lmrl.data.replay import replay_all
     from lmrl.data.store import load
 
-    report = replay_all(load(options.path))
+    report = replay_all(load(options.path), options.load_tasks)
     differing = len(report.differences)
     if options.json:
         print_json(report.to_json())

@@ -11,9 +11,9 @@ from typing import Any
 
 from lmrl.env import TextEnv
 from lmrl.episode import Episode
-from lmrl.errors import DataError
-from lmrl.tasks import make
-from lmrl.trajectory import Trajectory
+from lmrl.errors import DataError, UsageError
+from lmrl.tasks import from_elsewhere, make
+from lmrl.trajectory import Trajectory, printable
 
 GOING = "going on"
 """Value of the field `ending` for an episode that has not ended."""
@@ -89,16 +89,26 @@ class Report:
         }
 
 
-def replay_all(trajectories: Iterable[Trajectory]) -> Report:
+def replay_all(trajectories: Iterable[Trajectory], load: bool = False) -> Report:
     """Replay episodes, each in an environment of its own.
 
+    Args:
+        trajectories: stored episodes.
+        load: whether a task may be named as `module:Class`. Its module is then imported, so that
+            its code runs.
+
     Raises:
-        UsageError: if a task, one of its options or a start is unknown.
+        UsageError: if a task, one of its options or a start is unknown, or would be imported.
         DataError: if an episode was imported, or was answered by a model or a person.
     """
     found: list[Difference] = []
     count = 0
     for trajectory in trajectories:
+        if not load and from_elsewhere(trajectory.task):
+            raise UsageError(
+                f"episode {count} names the task '{printable(trajectory.task)}', whose code would "
+                "be imported; give --load-tasks if you trust these data"
+            )
         difference = replay(trajectory, count)
         if difference is not None:
             found.append(difference)

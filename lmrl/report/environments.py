@@ -6,7 +6,7 @@ from typing import Any
 
 from lmrl.drawing import Drawing
 from lmrl.env import ScoreRange, TextEnv
-from lmrl.tasks import make
+from lmrl.tasks import from_elsewhere, make
 from lmrl.trajectory import Trajectory
 
 
@@ -28,7 +28,7 @@ class Environments:
         key = f"{task} {json.dumps(options, sort_keys=True)}"
         if key not in self._made:
             try:
-                known = self.load or ":" not in task
+                known = self.load or not from_elsewhere(task)
                 self._made[key] = make(task, **options) if known else None
             except Exception:  # a task's constructor meets options that it does not know
                 self._made[key] = None

@@ -50,6 +50,7 @@ class RunDirectory:
         self.folder = folder
         self._lock: IO[str] | None = None
         self._made = False
+        self.put_back = False
 
     @property
     def finished(self) -> bool:
@@ -209,6 +210,7 @@ class RunDirectory:
         aborted.mkdir()
         _move_own(self.folder, aborted)
         self._restore()
+        self.put_back = True
         log.warning(
             "the new run had saved nothing: %s holds the old one again, and the new one is in %s",
             self.folder,

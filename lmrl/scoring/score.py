@@ -104,7 +104,12 @@ def score_of(episodes: Sequence[Trajectory], env: TextEnv) -> Score:
         for name, limits in env.part_ranges.items()
         if (own := [e for e in episodes if e.info.get(PLAYED) == name])
     }
-    return replace(score(episodes, env.score_range), tasks=parts)
+    whole = score(episodes, env.score_range)
+    if not parts:
+        return whole
+    # The units of the tasks' returns differ, so the parts are normalised first.
+    shared = sum(part.normalised * part.episodes for part in parts.values())
+    return replace(whole, normalised=shared / whole.episodes, tasks=parts)
 
 
 def score(episodes: Sequence[Trajectory], limits: ScoreRange) -> Score:

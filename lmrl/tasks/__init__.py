@@ -66,9 +66,24 @@ def task_class(name: str) -> tuple[type[TextEnv], dict[str, Any]]:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"task '{name}' cannot be imported: {error}") from error
-    if not callable(found):
-        raise UsageError(f"task '{name}' is not a class; give module:Class")
+    if not (inspect.isclass(found) and issubclass(found, TextEnv)):
+        raise UsageError(
+            f"task '{name}' is not a lmrl.env.TextEnv; derive its class from that one, and give "
+            "module:Class"
+        )
     return found, variant
+
+
+def from_elsewhere(name: str) -> bool:
+    """Return whether a name imports code that is not this project's: `module:Class` or `gym:ID`.
+
+    Args:
+        name: name of a task, or of several with weights.
+    """
+    parts = name.split()
+    if len(parts) > 1:
+        parts = [part.rpartition(":")[0] for part in parts]
+    return any(":" in part for part in parts)
 
 
 def _found(name: str) -> tuple[str, dict[str, Any]]:
@@ -87,6 +102,14 @@ def _found(name: str) -> tuple[str, dict[str, Any]]:
     return known()[name]
 
 
+def named_arguments(name: str) -> dict[str, Any]:
+    """Return the arguments that a name itself gives, like the `id` of `gym:ID`.
+
+    They are no options. Those of a variant of ours may be changed.
+    """
+    return {} if name in known() else _found(name)[1]
+
+
 def make(name: str, **options: Any) -> TextEnv:
     """Return the environment of task `name`, for example `make("maze-po", faithful=True)`.
 
@@ -98,7 +121,8 @@ def make(name: str, **options: Any) -> TextEnv:
         UsageError: for an unknown task or an option that the task does not have.
     """
     cls, variant = task_class(name)
-    allowed = inspect.signature(cls).parameters
+    named = named_arguments(name)
+    allowed = [key for key in inspect.signature(cls).parameters if key not in named]
     # A task may have an option of this name itself; then it is not ours.
     wording = None if OPTION in allowed else options.pop(OPTION, None)
     for option in options:

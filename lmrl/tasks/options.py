@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from lmrl.errors import UsageError, unknown
 from lmrl.fields.attributes import entries
 from lmrl.fields.typed import Mismatch, convert, expected, read, reject
-from lmrl.tasks import task_class
+from lmrl.limits import check_range
+from lmrl.tasks import named_arguments, task_class
 from lmrl.tasks.wording import OPTION as WORDING
 
 
@@ -50,11 +51,17 @@ def options_of(task: str) -> dict[str, TaskOption]:
         hints = typing.get_type_hints(kind.__init__, include_extras=True)
     except (NameError, TypeError):
         hints = {}
+    named = named_arguments(task)
     found = {}
     for name, parameter in inspect.signature(kind).parameters.items():
-        if name == kind.oracle_option or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
+        if (
+            name in named
+            or name == kind.oracle_option
+            or parameter.kind
+            in (
+                parameter.VAR_POSITIONAL,
+                parameter.VAR_KEYWORD,
+            )
         ):
             continue
         default = variant.get(name, parameter.default)
@@ -107,5 +114,6 @@ def _checked(
         found = read(value, option.hint) if from_text else convert(value, option.hint)
     except Mismatch as error:
         raise reject(f"options.{name}", value, str(error)) from error
+    check_range(f"options.{name}", found, getattr(option.hint, "__metadata__", ()))
     # As JSON has it, so that a run records what replay gets.
     return list(found) if isinstance(found, tuple) else found

@@ -35,7 +35,7 @@ def weights(name: str) -> dict[str, float]:
             weight = float(text)
         except ValueError:
             weight = 0.0
-        if not task or not weight > 0:
+        if not task or not 0 < weight < 1e9:
             raise UsageError(
                 f"'{part}' of the tasks '{name}' is not TASK:WEIGHT with a weight above 0, like "
                 "'maze-fo:0.5 wordle:0.5'"

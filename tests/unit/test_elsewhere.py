@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import gymnasium
@@ -9,12 +10,14 @@ import pytest
 
 from examples.own_gymnasium import GuessLetter
 from lmrl.adapters.gymnasium import AnyText
+from lmrl.data.replay import replay_all
 from lmrl.episode import play
 from lmrl.errors import UsageError
 from lmrl.schema import from_table, to_table
 from lmrl.scoring.score import score, score_of
-from lmrl.tasks import instructions_of, make
+from lmrl.tasks import from_elsewhere, instructions_of, make
 from lmrl.tasks.contract import Subject, global_randomness, same_seed_same_episode, snapshots
+from lmrl.tasks.options import read_options
 from lmrl.tasks.several import weights
 from lmrl.trajectory import PLAYED
 
@@ -123,7 +126,7 @@ def test_the_seed_chooses_among_several_tasks() -> None:
         assert rules == make(task, **own).instructions
     mine = [episode for episode in episodes if episode.info[PLAYED] == "maze-fo"]
     found = score_of(episodes, env)
-    assert found.tasks["maze-fo"] == score(mine, make("maze-fo").score_range)
+    assert found.tasks["maze-fo"] == score(mine, make("maze-fo", max_steps=7).score_range)
     assert set(found.to_json()["tasks"]) == {"maze-fo", "twenty-questions"}
     assert "tasks" not in score_of(mine, make("maze-fo")).to_json()
 
@@ -174,3 +177,66 @@ def test_a_game_of_textarena_is_the_one_that_it_plays() -> None:
     assert random.getstate() == before
     with pytest.raises(UsageError, match="for one player"):
         make("textarena:ConnectFour-v0")
+
+
+class Numbered(Corridor):
+    """Actions 5 and 6."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.action_space = gymnasium.spaces.Discrete(2, start=5)
+
+    def step(self, action: int) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        assert action in (5, 6)
+        return super().step(action - 5)
+
+
+register("Numbered-v0", Numbered, max_episode_steps=30)
+
+
+def test_actions_are_numbered_as_the_space_numbers_them() -> None:
+    for seed in range(3):
+        ours, same = (play(make(f"gym:{n}-v0"), "random", seed) for n in ("Corridor", "Numbered"))
+        assert [turn.observation for turn in ours.turns] == [t.observation for t in same.turns]
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "words"),
+    [
+        (GUESS, "id", "option of task"),
+        ("maze-fo:1 wordle:1", "tasks", "option of task"),
+        ("maze-fo:inf wordle:1", "each", "a weight above 0"),
+    ],
+)
+def test_options_do_not_replace_the_task(task: str, option: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make(task, **{option: {"chess": 1}})
+
+
+@pytest.mark.parametrize(("name", "text"), [("max_turns", "0"), ("worst", "-inf"), ("best", "nan")])
+def test_options_have_ranges(name: str, text: str) -> None:
+    with pytest.raises(UsageError, match=f"options.{name} is"):
+        read_options(GUESS, {}, [(name, text)])
+
+
+def test_what_is_no_task_is_not_called() -> None:
+    for name in ("os:system", "json:JSONDecoder", "lmrl.tasks:make"):
+        with pytest.raises(UsageError, match=r"is not a lmrl\.env\.TextEnv"):
+            make(name)
+    episode = replace(play(make("maze-fo"), "optimal", 0, "maze-fo"), task="os:system")
+    with pytest.raises(UsageError, match="--load-tasks"):
+        replay_all([episode])
+    mine = play(make(GUESS), "random", 0, GUESS)
+    assert replay_all([mine], load=True).differences == ()
+    assert [from_elsewhere(n) for n in ("maze-fo", "maze-fo:1 wordle:1", "maze-fo:1 a:B:2")] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_the_score_of_several_tasks_lies_between_theirs() -> None:
+    env = make(MIXED)
+    found = score_of([play(env, "random", seed) for seed in range(40)], env)
+    parts = [part.normalised for part in found.tasks.values()]
+    assert min(parts) <= found.normalised <= max(parts)

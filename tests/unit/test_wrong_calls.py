@@ -270,7 +270,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("new", "task", "class"), "give the name of a Python module"),
     (("new", "task", "mine", "--out", "file"), "choose another folder with --out"),
     (("check", "no_such:Thing"), "cannot be imported"),
-    (("check", "maze-fo", "--options.max-steps", "0"), "1 or more"),
+    (("check", "maze-fo", "--options.max-steps", "0"), "above 0"),
     (("new", "task", "queue"), "choose another name, like my_queue"),
     (("new", "algorithm", "ray"), "choose another name, like my_ray"),
     (("completion", "fish"), "choices: bash, zsh, tcsh"),

@@ -63,8 +63,7 @@ def add_load_tasks(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--load-tasks",
         action="store_true",
-        help="import tasks that the runs name as module:Class, which runs their code; needed for "
-        "their drawings",
+        help="import tasks that are named as module:Class or gym:ID, which runs their code",
     )
 
 

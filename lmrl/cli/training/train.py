@@ -142,6 +142,8 @@ def _how_to_go_on(log: Any) -> str:
     """
     from lmrl.runs.names import LAST, checkpoint
 
+    if log.put_back:
+        return f"nothing of the new run is saved, and {log.folder} holds the old one again"
     if not log.holds_run:
         return f"nothing is left of the run in {log.folder}"
     last = checkpoint(log.folder, LAST)
