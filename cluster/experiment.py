@@ -35,7 +35,7 @@ from learners.config import LearnerConfig
 from lmrl.env import TextEnv
 from lmrl.episode import Episode
 from lmrl.errors import UsageError, unknown
-from lmrl.limits import COUNT, NOT_NEGATIVE, SHARE, Used, check_ranges
+from lmrl.limits import COUNT, NOT_NEGATIVE, SEED, SHARE, Used, check_ranges
 from lmrl.runs.trackers import check_service
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
@@ -82,7 +82,7 @@ class Experiment:
     task: str
     algorithm: Algorithm
     options: dict[str, Any] = field(default_factory=dict)
-    seed: Annotated[int, NOT_NEGATIVE] = 0
+    seed: Annotated[int, SEED] = 0
     updates: Annotated[int, COUNT] = 100
     start: Annotated[str | None, Used("not model.path")] = None
     start_fields: Annotated[

@@ -104,7 +104,9 @@ class LearnerConfig:
     recompute: bool = False
     micro_tokens: Annotated[int, COUNT] = 16384
     windows: Literal["exact", "strided"] = "exact"
-    malformed_penalty: Annotated[float, NOT_NEGATIVE] = 0.0
+    malformed_penalty: Annotated[
+        float, NOT_NEGATIVE, Used("model.may_chat", "by models with a chat template")
+    ] = 0.0
     max_skips: Annotated[int, COUNT] = 3
     inspected: Annotated[int, NOT_NEGATIVE] = 4
     timeout: Annotated[float, POSITIVE] = 600.0

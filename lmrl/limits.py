@@ -89,6 +89,7 @@ POSITIVE = Range(above=0.0)
 NOT_NEGATIVE = Range(low=0.0)
 COUNT = Range(above=0)
 SHARE = Range(low=0.0, high=1.0)
+SEED = Range(low=0, high=2**31 - 1)
 BOUNDS = Range(ordered=True)
 """A lower and an upper bound."""
 

@@ -50,7 +50,7 @@ class ModelConfig:
     path: str | None = None
     pretrained: bool = False
     context: Annotated[int, COUNT] = 512
-    format: FormatKind = "auto"
+    format: Annotated[FormatKind, Used("model.path")] = "auto"
     system: Annotated[str, _CHAT] = ""
     thinking: Annotated[Literal["off", "on"], _CHAT] = "off"
     layers: Annotated[int, COUNT, Used("not model.path")] = 2

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from lmrl.tokens.context import NO_IDS, Ids
-from lmrl.tokens.replies import NOTHING, read_action, thought_ends
+from lmrl.tokens.replies import NOTHING, read_action, thought_begins, thought_ends
 
 if TYPE_CHECKING:
     from lmrl.tokens.codec import Codec
@@ -216,7 +216,7 @@ class Chat(Format):
 
         if not ends(len(ids)):
             begun = self.template.thought + self.codec.decode(ids, special=True)
-            return len(ids) if begun.lstrip().startswith("<think") else 0
+            return len(ids) if thought_begins(begun) else 0
         low, high = 0, len(ids)  # the smallest count of tokens with the tag is in (low, high]
         while high - low > 1:
             middle = (low + high) // 2

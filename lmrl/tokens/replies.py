@@ -69,6 +69,11 @@ def thought_ends(reply: str) -> bool:
     return _THOUGHT_END.search(reply) is not None
 
 
+def thought_begins(reply: str) -> bool:
+    """Return whether a reply begins with thoughts."""
+    return _THOUGHT_BEGIN.match(reply.lstrip()) is not None
+
+
 def read_action(reply: str) -> str:
     r"""Return the action in a reply; empty if there is none.
 

@@ -183,6 +183,7 @@ def test_thoughts_and_actions_have_limits_of_their_own(chat: Callable[..., Codec
     assert (kept, cut, malformed) == (thought + 4, True, False) and text
     assert read("<think>" + codec.decode(long)) == (12, "", True, True)
     assert read("<think>" + codec.decode(long) + "</think>u<|im_end|>") == (12, "", True, True)
+    assert read("<reasoning>" + codec.decode(long)) == (12, "", True, True)
     kept, text, cut, _ = read(codec.decode(long))  # without thoughts the action's limit holds
     assert (kept, cut) == (4, True) and text
     assert codec.format.read(codec.encode_markup("<|im_end|>"), "\n") == ("", 1, False, True)

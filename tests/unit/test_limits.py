@@ -130,6 +130,8 @@ def test_names_and_shapes_are_refused(
         ("maze-fo-ppo", ["--model.path", "x", "--model.layers", "9"], "model.layers"),
         ("maze-fo-ppo", ["--model.path", "x", "--data.episodes", "9"], "data.episodes"),
         ("maze-fo-bc", ["--model.line-std", "1"], "model.line_std"),
+        ("maze-fo-bc", ["--model.format", "chat"], "model.format"),
+        ("maze-fo-ppo", ["--learner.malformed-penalty", "1"], "learner.malformed_penalty"),
     ],
 )
 def test_a_field_without_effect_is_refused_by_name(
