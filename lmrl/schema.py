@@ -256,7 +256,7 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
     return [
         Trajectory(
             task=plain["task"][row],
-            options=json.loads(plain["options"][row]),
+            options=_object("options", plain["options"][row]),
             seed=plain["seed"][row],
             turns=tuple(turns[bounds[row] - low : bounds[row + 1] - low]),
             ending=_ending(plain["ending"][row]),
@@ -265,13 +265,23 @@ def _from_batch(batch: pa.RecordBatch) -> list[Trajectory]:
             final_span=plain["final_span"][row],
             player=plain["player"][row],
             tokenizer=plain["tokenizer"][row],
-            info=json.loads(plain["info"][row]),
+            info=_object("info", plain["info"][row]),
             final_lead=plain["final_lead"][row],
             opening=opening[row],
             resuming=resuming[row],
         )
         for row in range(batch.num_rows)
     ]
+
+
+def _object(column: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{column} of an episode is {text[:80]!r}, which is not JSON") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{column} of an episode is {text[:80]!r}, which is not a JSON object")
+    return found
 
 
 def _ending(text: str) -> str:

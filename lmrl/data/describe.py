@@ -7,6 +7,7 @@ import numpy as np
 
 from lmrl.data.published import of_task
 from lmrl.data.store import load
+from lmrl.errors import DataError
 from lmrl.trajectory import Trajectory, transcript
 
 
@@ -14,6 +15,9 @@ def describe(source: Path) -> dict[str, Any]:
     """Return counts, returns, lengths and one transcript of a data set, read as a stream.
 
     `published` has the paper's figures for each task in it; None for a task without published data.
+
+    Raises:
+        DataError: if there is no episode, or as `load` does.
     """
     returns: list[float] = []
     lengths: list[int] = []
@@ -32,6 +36,8 @@ def describe(source: Path) -> dict[str, Any]:
             counts[key] = counts.get(key, 0) + 1
         if example is None or len(trajectory.turns) < len(example.turns):
             example = trajectory
+    if not returns:
+        raise DataError(f"{source} has no episode")
     heights, edges = np.histogram(returns, bins=10)
     return {
         "episodes": len(returns),

@@ -9,9 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from lmrl import make
+from lmrl.data.describe import describe
 from lmrl.data.generate import episodes
 from lmrl.data.store import files, load, write
 from lmrl.errors import DataError, UsageError
+from lmrl.schema import to_table
 from lmrl.trajectory import Trajectory, transcript
 
 
@@ -54,6 +56,27 @@ def test_a_table_of_others_is_refused(tmp_path: Path) -> None:
         next(load(tmp_path))
     with pytest.raises(DataError, match="no data set at"):
         next(load(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize("column", ["options", "info"])
+@pytest.mark.parametrize(("text", "words"), [("{", "is not JSON"), ("[1]", "is not a JSON object")])
+def test_a_column_that_is_no_object_is_refused(
+    data: Path, column: str, text: str, words: str
+) -> None:
+    table = pq.read_table(data / "part-00000.parquet")
+    place = table.schema.get_field_index(column)
+    bad = pa.array([text] * table.num_rows, pa.string())
+    pq.write_table(
+        table.set_column(place, table.schema.field(column), bad), data / "part-00000.parquet"
+    )
+    with pytest.raises(DataError, match=rf"part-00000\.parquet: {column} of .* {words}"):
+        next(load(data))
+
+
+def test_a_data_set_without_episodes_is_not_described(tmp_path: Path) -> None:
+    pq.write_table(to_table([]), tmp_path / "none.parquet")
+    with pytest.raises(DataError, match="has no episode"):
+        describe(tmp_path)
 
 
 def test_a_crash_while_writing_leaves_no_file(tmp_path: Path) -> None:
