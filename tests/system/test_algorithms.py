@@ -23,7 +23,7 @@ from lmrl.episode import play
 from lmrl.schema import from_table, to_table
 
 # Of equal returns the first episodes are chosen, which would depend on the order.
-EXAMPLE = "examples.own_algorithm:RewardWeighted"
+EXAMPLES = sys.argv[2:-3]
 CHANGES = {
     "archer": {"warmup": 0, "epochs": 2, "critic_epochs": 1},
     "qsft": {"lowest": -20.0},
@@ -82,7 +82,7 @@ def learned(name, table, budget=10**6, windows="exact", inspect=False):
     return (metrics, weights, seen) if inspect else (metrics, weights)
 
 
-PORT = int(sys.argv[2])
+PORT = int(sys.argv[-3])
 po = [play(make("maze-po", max_steps=6), "random", seed, "maze-po") for seed in range(4)]
 fo = [play(make("maze-fo", max_steps=5), "random", seed, "maze-fo") for seed in range(4)]
 # Two episodes of a seed are a group.
@@ -93,7 +93,7 @@ short = to_table(fo[:4] + [play(make("maze-po", max_steps=2), "random", 0, "maze
 order = np.random.default_rng(0).permutation(table.num_rows)
 one_turn = to_table([play(make("maze-fo", max_steps=1), "random", 0, "maze-fo")])
 found = {}
-for name in [*ALGORITHMS, EXAMPLE]:
+for name in [*ALGORITHMS, *EXAMPLES]:
     whole, weights, seen = learned(name, table, inspect=True)
     result = found[name] = {"whole": whole, "inspected": seen}
     for case, arguments in {
@@ -109,12 +109,16 @@ print(json.dumps(found))
 """
 
 
-EVERY = [*ALGORITHMS, "examples.own_algorithm:RewardWeighted"]
+EXAMPLES = (
+    "examples.own_algorithm:RewardWeighted",
+    "examples.own_online_algorithm:SignOfReturn",
+)
+EVERY = [*ALGORITHMS, *EXAMPLES]
 
 
 @pytest.fixture(scope="module")
 def found(checkpoint: Path) -> dict[str, Any]:
-    printed = run_ranks(PROGRAM, checkpoint, timeout=280)
+    printed = run_ranks(PROGRAM, checkpoint, *EXAMPLES, timeout=280)
     result: dict[str, Any] = json.loads(printed.splitlines()[-1])
     return result
 
