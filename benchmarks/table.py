@@ -111,6 +111,13 @@ def data() -> str:
     return "\n".join(rows)
 
 
+def _cells(scores: Sequence[Any]) -> str:
+    """Return the cells of a row: mean return with its interval for each seed, and normalised."""
+    cells = [f"{s['return_mean']:.2f} ({s['ci95'][0]:.2f} … {s['ci95'][1]:.2f})" for s in scores]
+    normalised = " / ".join(f"{s['normalised']:.1f}" for s in scores)
+    return f"{' | '.join(cells)} | {normalised}"
+
+
 def offline(task: str) -> str:
     """Return the scores of offline learning for each seed as a table, one row per algorithm."""
     record = load(f"offline-{task}")
@@ -123,12 +130,8 @@ def offline(task: str) -> str:
     ]
 
     def row(name: str, scores: Sequence[Any], best: Sequence[Any] = (), seconds: str = "") -> None:
-        cells = [
-            f"{s['return_mean']:.2f} ({s['ci95'][0]:.2f} … {s['ci95'][1]:.2f})" for s in scores
-        ]
-        normalised = " / ".join(f"{s['normalised']:.1f}" for s in scores)
         highest = " / ".join(f"{s['return_mean']:.2f}" for s in best)
-        rows.append(f"| {name} | {' | '.join(cells)} | {normalised} | {highest} | {seconds} |")
+        rows.append(f"| {name} | {_cells(scores)} | {highest} | {seconds} |")
 
     firsts = [next(run for run in runs if run["seed"] == seed) for seed in seeds]
     row("random player", [run["scores"]["random"] for run in firsts])
@@ -168,11 +171,7 @@ def online(task: str) -> str:
     ]
 
     def row(name: str, scores: Sequence[Any], turns: str = "", seconds: str = "") -> None:
-        cells = [
-            f"{s['return_mean']:.2f} ({s['ci95'][0]:.2f} … {s['ci95'][1]:.2f})" for s in scores
-        ]
-        normalised = " / ".join(f"{s['normalised']:.1f}" for s in scores)
-        rows.append(f"| {name} | {' | '.join(cells)} | {normalised} | {turns} | {seconds} |")
+        rows.append(f"| {name} | {_cells(scores)} | {turns} | {seconds} |")
 
     firsts = [next(run for run in runs if run["seed"] == seed) for seed in seeds]
     row("random player", [run["scores"]["random"] for run in firsts])

@@ -13,7 +13,7 @@ import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from lmrl.env import Player, ScoreRange, Step, TextEnv
 from lmrl.episode import play
@@ -79,7 +79,7 @@ class GuessNumber(TextEnv):
     def _mixture(self, rng: random.Random) -> Player:
         return self._optimal(rng) if rng.random() < 0.3 else self._random(rng)
 
-    players: ClassVar = {"random": _random, "optimal": _optimal, "mixture": _mixture}
+    players: Mapping[str, Any] = {"random": _random, "optimal": _optimal, "mixture": _mixture}
 
 
 if __name__ == "__main__":

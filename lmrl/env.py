@@ -122,7 +122,7 @@ class TextEnv(ABC):
     """The policy sees this many of the newest texts (observations and actions); None is all."""
     window_opens_with_action: bool = False
     """Whether a full window may begin with an action rather than with an observation."""
-    actions: ClassVar[tuple[str, ...]] = ()
+    actions: tuple[str, ...] = ()
     """Every legal action, in tasks where they are always the same few; else empty."""
     oracle_option: ClassVar[str] = ""
     """The option that takes whoever answers for the task (a callable from a prompt to a reply);
@@ -130,9 +130,9 @@ class TextEnv(ABC):
     human_oracle: ClassVar[type[Any] | None] = None
     """Class of a person who answers: its only argument is a `lmrl.human.person.Person`, and its
     instances are callables from a prompt to a reply. None in tasks in which no person can."""
-    instructions: ClassVar[str] = ""
+    instructions: str = ""
     """The rules and the form of an action, for an instruct model that has never seen the task."""
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]]
+    players: Mapping[str, Callable[[Any, random.Random], Player]]
     """Scripted players by name; `random`, `optimal` and `mixture` exist in every task."""
     wordings: ClassVar[Mapping[str, Wording]] = {}
     """Other ways to say this task's observations, by name: values of the option `wording`, which

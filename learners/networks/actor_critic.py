@@ -10,13 +10,13 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from learners.config import CriticKind
+from learners.config import CriticKind, HeadKind
 from learners.networks.causal_lm import CausalLM
 from learners.networks.hl_gauss import BinnedValueHead
 from learners.networks.lora import Weight, weights_of
 from learners.networks.outputs import Inputs, LanguageModel, Outputs
 from learners.networks.per_token import PerToken, _likelihoods, _trained_likelihoods
-from learners.networks.values import ValueNetwork
+from learners.networks.values import ValueNetwork, value_network
 
 
 class Network(nn.Module):
@@ -161,3 +161,25 @@ def actor_critic(
         assert bounds is not None
         head = BinnedValueHead(width, start, *bounds, bins)
     return Network(policy, trunk, head, scale, entropy_gradient=entropy_gradient)
+
+
+def utterance_actor_critic(
+    load: Callable[[], CausalLM],
+    q_heads: int,
+    start: float,
+    head: HeadKind,
+    scale: float,
+    entropy_gradient: bool = False,
+) -> Network:
+    """Return a policy with a critic of utterances, which has a trunk of its own.
+
+    Args:
+        load: function that returns a new copy of the start policy.
+        q_heads: number of Q heads of the critic.
+        start: value of every state before training, in reward units.
+        head: kind of the value heads.
+        scale: unit of the critic's predictions, in reward units.
+        entropy_gradient: whether the loss uses the gradient of the entropy.
+    """
+    critic = value_network(load(), q_heads, start, head, scale, with_v=True, nll=False)
+    return Network(load(), entropy_gradient=entropy_gradient, utterances=critic)

@@ -65,12 +65,12 @@ class GymTask(TextEnv):
         if not best > worst:
             raise UsageError(f"options.best {best:g} is not above options.worst {worst:g}")
         self.id, self.max_turns = id, limit
-        self.actions = _actions(made)  # type: ignore[misc]
+        self.actions = _actions(made)
         self._check(made)
         self.reward_range = (-float("inf"), float("inf"))
         self.score_range = ScoreRange(worst, (worst + best) / 2, best)
-        self.instructions = rules or _description(made)  # type: ignore[misc]
-        self.players = {"random": GymTask.random_player}  # type: ignore[misc]
+        self.instructions = rules or _description(made)
+        self.players = {"random": GymTask.random_player}
         self.illegal = illegal
         self.first = int(getattr(made.action_space, "start", 0))
         self.state: Any = made

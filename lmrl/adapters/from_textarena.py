@@ -62,7 +62,7 @@ class TextArenaTask(TextEnv):
         self.id, self.max_turns, self.arguments = id, max_turns, dict(arguments or {})
         self.reward_range = (min(worst, -1.0), max(best, 1.0))
         self.score_range = ScoreRange(worst, (worst + best) / 2, best)
-        self.players = {}  # type: ignore[misc]
+        self.players = {}
         self.state: _Game | None = None
         self.reset(seed=0)
 

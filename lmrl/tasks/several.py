@@ -94,7 +94,7 @@ class Several(TextEnv):
             )
         )
         names = [name for name in envs[0].players if all(name in env.players for env in envs)]
-        self.players = {name: _player(name) for name in names}  # type: ignore[misc]
+        self.players = {name: _player(name) for name in names}
         self._choose(next(iter(self.envs)))
 
     def _choose(self, name: str) -> None:
@@ -102,7 +102,7 @@ class Several(TextEnv):
         self.env = self.envs[name]
         self.window = self.env.window
         self.window_opens_with_action = self.env.window_opens_with_action
-        self.instructions = self.env.instructions  # type: ignore[misc]
+        self.instructions = self.env.instructions
 
     def reset(
         self, *, seed: int | None = None, options: Mapping[str, Any] | None = None

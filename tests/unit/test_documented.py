@@ -12,6 +12,7 @@ import pytest
 from documented import GENERATED, PAGES, ROOT, Block, blocks, call, parse
 
 from lmrl.cli import main
+from lmrl.errors import UsageError
 
 EVERY = [block for page in PAGES for block in blocks(page)]
 SHELL = [block for block in EVERY if block.language == "sh"]
@@ -83,7 +84,7 @@ def test_every_call_is_one_that_the_parser_knows(page: Path, folder: Path) -> No
             if words is not None:
                 try:
                     parse(words)
-                except Exception as error:
+                except UsageError as error:
                     raise AssertionError(f"{block.place}: {command}\n{error}") from error
 
 

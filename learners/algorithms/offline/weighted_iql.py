@@ -121,19 +121,11 @@ class WeightedIQL(Algorithm):
 
     def network(self, load: Callable[[], CausalLM]) -> nn.Module:
         """Return the policy with a critic of utterances."""
-        from learners.networks.actor_critic import Network
-        from learners.networks.values import value_network
+        from learners.networks.actor_critic import utterance_actor_critic
 
-        critic = value_network(
-            load(),
-            self.q_heads,
-            self.value_start,
-            self.head,
-            self.value_scale,
-            with_v=True,
-            nll=False,
+        return utterance_actor_critic(
+            load, self.q_heads, self.value_start, self.head, self.value_scale
         )
-        return Network(load(), utterances=critic)
 
     def prepare(
         self, batch: Batch, old: OldOutputs, group: ProcessGroup, state: Mapping[str, float]

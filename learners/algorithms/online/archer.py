@@ -147,19 +147,16 @@ class ArCHer(OnPolicy):
 
     def network(self, load: Callable[[], CausalLM]) -> nn.Module:
         """Return the policy with a critic of utterances."""
-        from learners.networks.actor_critic import Network
-        from learners.networks.values import value_network
+        from learners.networks.actor_critic import utterance_actor_critic
 
-        critic = value_network(
-            load(),
+        return utterance_actor_critic(
+            load,
             self.q_heads,
             self.value_start,
             self.head,
             self.value_scale,
-            with_v=True,
-            nll=False,
+            entropy_gradient=self.entropy_coef > 0,
         )
-        return Network(load(), entropy_gradient=self.entropy_coef > 0, utterances=critic)
 
     def start_state(self) -> dict[str, float]:
         """Return the KL coefficient of the first round, and the number of finished updates."""

@@ -182,7 +182,7 @@ class CarDealer(TextEnv):
             deal, rest = read_deal(ASK_VERDICT + reply.lstrip())
         return deal, rest
 
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = PLAYERS
+    players: Mapping[str, Callable[[Any, random.Random], Player]] = PLAYERS
     wordings: ClassVar[Mapping[str, Wording]] = WORDINGS
     variants: Mapping[str, Mapping[str, Any]] = {
         "reworded": {"wording": "reworded"},

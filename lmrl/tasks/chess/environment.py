@@ -298,5 +298,5 @@ class Chess(TextEnv):
         """Return the boards of the game."""
         return draw_boards(episode)
 
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = PLAYERS
+    players: Mapping[str, Callable[[Any, random.Random], Player]] = PLAYERS
     wordings: ClassVar[Mapping[str, Wording]] = {"reworded": reworded}

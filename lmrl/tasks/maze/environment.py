@@ -281,7 +281,7 @@ class Maze(TextEnv):
         # brings a data set to the published mean of -83.
         return self._optimal(rng) if rng.random() < 1 / 26 else self._random(rng)
 
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = {
+    players: Mapping[str, Callable[[Any, random.Random], Player]] = {
         "optimal": _optimal,
         "random": _random,
         "mixture": _mixture,

@@ -251,7 +251,7 @@ class QuestionGame(TextEnv, Generic[Table]):
     def _random(self, rng: random.Random) -> Player:
         return lambda observation: self.any_question(rng) + "\n"
 
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = {
+    players: Mapping[str, Callable[[Any, random.Random], Player]] = {
         "optimal": _optimal,
         "random": _random,
         "mixture": _mixture,

@@ -237,7 +237,7 @@ class TextNav(TextEnv):
         move(HANDS, place)
         return f"You put the {thing} {'on' if verb == 'put' else 'into'} the {name_of(place)}.\n\n"
 
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = PLAYERS
+    players: Mapping[str, Callable[[Any, random.Random], Player]] = PLAYERS
     wordings: ClassVar[Mapping[str, Wording]] = {"reworded": REWORDED}
     variants: Mapping[str, Mapping[str, Any]] = {
         "reworded": {"wording": "reworded"},

@@ -213,7 +213,7 @@ class Wordle(TextEnv):
         consistent, anything = self._consistent(rng), self._random(rng)
         return lambda observation: (consistent if rng.random() < SMART else anything)(observation)
 
-    players: ClassVar[Mapping[str, Callable[[Any, random.Random], Player]]] = {
+    players: Mapping[str, Callable[[Any, random.Random], Player]] = {
         "optimal": _optimal,
         "consistent": _consistent,
         "random": _random,
