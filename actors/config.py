@@ -27,6 +27,8 @@ class SamplerConfig:
             games need 32, since a prefix shorter than one block is never reused.
         dtype: type of weights and cache.
         eager: whether graph capture is off; on CPU it always is.
+        sleep: whether an engine frees its GPU memory while the learner works (vLLM's sleep mode).
+            Sampler and learner may then each use most of a GPU that they share.
         seed: seed of the engine.
     """
 
@@ -39,6 +41,7 @@ class SamplerConfig:
     block_size: Annotated[int, COUNT, Used("may_use_cpu", "on CPU")] = 32
     dtype: Literal["float32", "bfloat16"] = "float32"
     eager: Annotated[bool, Used("may_use_gpu", "on a GPU")] = True
+    sleep: Annotated[bool, Used("may_use_gpu", "on a GPU")] = False
     seed: Annotated[int, NOT_NEGATIVE] = 0
 
 

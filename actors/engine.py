@@ -70,6 +70,7 @@ class VLLMEngine:
         early: outputs that finished while probes were scored.
         arrived: checksum of each tensor of the latest weight update, by name.
         open: whether a weight update is open.
+        asleep: whether the engine has freed its GPU memory.
     """
 
     checkpoint: str
@@ -83,6 +84,7 @@ class VLLMEngine:
     early: list[Any] = field(default_factory=list)
     arrived: dict[str, int] = field(default_factory=dict)
     open: bool = False
+    asleep: bool = False
 
     def __post_init__(self) -> None:
         self._environment()
@@ -118,6 +120,7 @@ class VLLMEngine:
             settings["enable_chunked_prefill"] = False
         else:
             settings["gpu_memory_utilization"] = config.gpu_memory
+            settings["enable_sleep_mode"] = config.sleep
         self.llm = vllm.LLM(**settings)
         tokens = token_count(Path(self.checkpoint))
         if tokens is not None:
@@ -251,9 +254,24 @@ class VLLMEngine:
         """Serve nothing until the next complete update."""
         self.version = None
 
+    def sleep(self) -> None:
+        """Free the GPU's memory until the next weight update, if `SamplerConfig.sleep` is set.
+
+        Weights wait in the memory of the machine, since an update need not have all of them: a
+        value-guided policy gets no new start policy. Requests in the engine are dropped.
+        """
+        if self.config.sleep and self.device != "cpu" and not self.asleep:
+            self.quarantine()
+            self.running.clear()
+            self.llm.sleep(level=1)
+            self.asleep = True
+
     def begin_load(self) -> None:
         """Open a weight update. Until `finish_load` the engine has no version and must not step."""
         self.version = None
+        if self.asleep:
+            self.llm.wake_up()
+            self.asleep = False
         if self.open:  # an earlier update was not finished; vLLM requires that it is closed
             self.llm.finish_weight_update()
         self.llm.start_weight_update()

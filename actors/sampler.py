@@ -194,6 +194,10 @@ class Sampler:
 
         self._ask(drop)
 
+    def sleep(self) -> None:
+        """Free the GPU's memory until the next weight update; see `VLLMEngine.sleep`."""
+        self._ask(self.engine.sleep)
+
     def begin_load(self) -> None:
         """Open a weight update; see `VLLMEngine.begin_load`."""
         self._ask(self.engine.begin_load)

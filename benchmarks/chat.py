@@ -11,7 +11,9 @@ a 95 % interval, wall seconds, peak memory of learner and sampler, and tokens pe
 import argparse
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from benchmarks.record import save, train
@@ -46,6 +48,7 @@ def stage(
         "peak_memory_gb": {
             role: summary[role]["peak_memory_gb"] for role in ("learner", "sampler")
         },
+        "peak_gpu_memory_gb": summary["learner"]["peak_gpu_memory_gb"],
         "learner_tokens_per_s": _mean(rows, "train/tokens_per_s"),
         "sampler_tokens_per_s": _mean(rows, "rollout/tokens_per_s"),
         "curve": [round(row["rollout/return_mean"], 3) for row in rows if _online(row)],
@@ -73,6 +76,8 @@ def main() -> None:
     parser.add_argument(
         "--online-seeds", type=int, default=1, help="number of seeds that learn online too"
     )
+    parser.add_argument("--jobs", type=int, default=1, help="number of seeds that run at one time")
+    parser.add_argument("--name", help="name of the result (chat-TASK)")
     parser.add_argument("--shared", default="", help="fields of all runs, as of lmrl train")
     parser.add_argument("--bc-fields", default="", help="fields of the cloning")
     parser.add_argument("--online-fields", default="", help="fields of the online algorithm")
@@ -82,6 +87,7 @@ def main() -> None:
         "--online": options.online,
         "--seeds": " ".join(map(str, options.seeds)),
         "--online-seeds": options.online_seeds,
+        "--jobs": options.jobs,
         "--shared": f"'{options.shared}'",
         "--bc-fields": f"'{options.bc_fields}'",
         "--online-fields": f"'{options.online_fields}'",
@@ -90,21 +96,34 @@ def main() -> None:
     command = f"python -m benchmarks.chat --model {options.model.name} {arguments}"
     runs: list[dict[str, Any]] = []
     shared = options.shared.split()
-    with tempfile.TemporaryDirectory() as home:
-        for number, seed in enumerate(options.seeds):
-            clone = Path(home) / f"bc-{seed}"
-            fields = [*shared, *options.bc_fields.split()]
-            if number:  # the checkpoint is the same for every seed, and so is its score
-                fields += ["--evaluation.start-episodes", "0"]
-            plan = [("bc", clone, options.model.resolve(), fields)]
-            if number < options.online_seeds:
-                start = checkpoint(clone, LAST)
-                online = [*shared, *options.online_fields.split()]
-                plan.append((options.online, Path(home) / f"online-{seed}", start, online))
-            for name, folder, model, given in plan:
-                runs.append(stage(name, seed, folder, options.task, model, given))
-                print(json.dumps(runs[-1]), flush=True)
-                save(f"chat-{options.task}", command, {"task": options.task, "runs": runs})
+    writing = Lock()
+
+    def chain(number: int, seed: int, home: Path) -> None:
+        clone = home / f"bc-{seed}"
+        fields = [*shared, *options.bc_fields.split()]
+        if number:  # the checkpoint is the same for every seed, and so is its score
+            fields += ["--evaluation.start-episodes", "0"]
+        plan = [("bc", clone, options.model.resolve(), fields)]
+        if number < options.online_seeds:
+            start = checkpoint(clone, LAST)
+            online = [*shared, *options.online_fields.split()]
+            plan.append((options.online, home / f"online-{seed}", start, online))
+        for name, folder, model, given in plan:
+            run = stage(name, seed, folder, options.task, model, given)
+            with writing:
+                runs.append(run)
+                runs.sort(key=lambda run: run["seed"])
+                print(json.dumps(run), flush=True)
+                figures = {"task": options.task, "model": options.model.name, "runs": runs}
+                save(options.name or f"chat-{options.task}", command, figures)
+
+    with tempfile.TemporaryDirectory() as home, ThreadPoolExecutor(options.jobs) as pool:
+        chains = [
+            pool.submit(chain, number, seed, Path(home))
+            for number, seed in enumerate(options.seeds)
+        ]
+        for done in chains:
+            done.result()
 
 
 if __name__ == "__main__":

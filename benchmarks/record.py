@@ -27,6 +27,13 @@ def processor() -> str:
     return names[0] if names else platform.processor()
 
 
+def gpus() -> list[str]:
+    """Return the names of the GPUs that this process sees."""
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
 def train(preset: str, seed: int, folder: Path, *fields: str) -> tuple[dict[str, Any], float]:
     """Run `lmrl train` in its own process; return its summary and its wall time in seconds.
 
@@ -59,7 +66,11 @@ def save(name: str, command: str, figures: dict[str, Any]) -> Path:
         {
             "command": command,
             "date": datetime.now(UTC).date().isoformat(),
-            "machine": {"cores": os.cpu_count(), "processor": processor()},
+            "machine": {
+                "cores": os.cpu_count(),
+                "processor": processor(),
+                **({"gpus": gpus()} if gpus() else {}),
+            },
             **provenance(),
             **figures,
         },

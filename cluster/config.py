@@ -145,6 +145,7 @@ class PlacementConfig:
         device: `cpu`, `cuda`, or `auto`, which is cuda if Ray has enough GPUs.
         sampler_cpus, simulator_cpus, learner_cpus: number of CPUs of one actor of each kind.
         sampler_gpus, learner_gpus: number of GPUs of one actor of each kind, if the device is cuda.
+            Each of several learner ranks gets a whole GPU, since NCCL needs one for each.
         timeout: time until actors that are not placed or started are an error, and until an actor
             that restarts is replaced, in seconds.
         unresponsive: time without a response after which a started sampler or simulator is

@@ -89,11 +89,14 @@ class LearnerGroup:
 
     def sizes(self) -> dict[str, float]:
         """Return `parameters` and `trainable` ones, the `optimiser_state` of all ranks together in
-        elements, and the `peak_memory_gb` of the largest rank."""
+        elements, and the `peak_memory_gb` and `peak_gpu_memory_gb` of the largest rank."""
         ranks: list[dict[str, float]] = self._all("sizes", lambda rank: rank.sizes.remote())
         return ranks[0] | {
             "optimiser_state": sum(rank["optimiser_state"] for rank in ranks),
-            "peak_memory_gb": round(max(rank["peak_memory_gb"] for rank in ranks), 2),
+            **{
+                name: round(max(rank[name] for rank in ranks), 2)
+                for name in ("peak_memory_gb", "peak_gpu_memory_gb")
+            },
         }
 
     def inspect(self, table: Any) -> Any:
@@ -128,6 +131,10 @@ class LearnerGroup:
             except StopIteration:
                 return
             yield item
+
+    def release(self) -> None:
+        """Return the ranks' unused GPU memory to the device; see `Learner.release`."""
+        self._all("release", lambda rank: rank.release.remote())
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint into an existing folder."""

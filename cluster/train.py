@@ -26,7 +26,7 @@ from cluster.source import Source, batches
 from cluster.startup.launch import choose_device, launch
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
-from cluster.weights.push import push
+from cluster.weights.push import push, rest
 from lmrl.runs.log import RunLog, provenance
 from lmrl.runs.names import LOG, evaluated, training_file
 from lmrl.runs.trackers import SERVICES, RunFacts
@@ -122,6 +122,7 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
         if batch.trained:  # before the update, so that the weights are those that sampled
             progress.inspect(fleet, "training", training_file(update), batch.tables[0])
         with log.phase("learn"):
+            rest(fleet)
             metrics = learners.update(batch.tables + batch.replayed, batch.data)
         fleet.ledger.trained += batch.trained
         episodes = progress.evaluation_due(update)

@@ -85,6 +85,8 @@ class LearnerConfig:
             below them.
         recompute: whether the backward pass computes the activations of each layer again instead of
             keeping them (gradient checkpointing). A step takes about a third longer.
+        packed: whether a forward pass has no padding, on a GPU in bfloat16. Its rows lie one after
+            another, and flash attention looks at each row by itself.
         micro_tokens: largest number of tokens of one forward pass, padding included.
         windows: rule that makes rows of histories longer than the task's window, see
             `learners.collate.collate`; `strided` is for learning from data sets.
@@ -102,6 +104,7 @@ class LearnerConfig:
     lora: LoraConfig = field(default_factory=LoraConfig)
     frozen_trunk: Annotated[bool, Used("has_heads", "by algorithms with value heads")] = False
     recompute: bool = False
+    packed: Annotated[bool, Used("may_use_gpu", "on a GPU")] = True
     micro_tokens: Annotated[int, COUNT] = 16384
     windows: Literal["exact", "strided"] = "exact"
     malformed_penalty: Annotated[

@@ -100,8 +100,10 @@ class Learner:
         self.updates, self.updates_done = updates, 0
         join_group(rank, world, address, port, device, config.timeout)
         torch.manual_seed(seed)  # the same heads on every rank
-        network = trained_network(algorithm, loader(checkpoint, config), config).to(self.device)
-        self.reference = reference_policy(algorithm, network, checkpoint, config)
+        network = trained_network(algorithm, loader(checkpoint, config, device), config).to(
+            self.device
+        )
+        self.reference = reference_policy(algorithm, network, checkpoint, config, device)
         if isinstance(self.reference, torch.nn.Module):
             self.reference.to(self.device)
         self.target = target_of(
@@ -114,9 +116,18 @@ class Learner:
         return {"rank": self.group.rank, "pid": os.getpid()}
 
     def sizes(self) -> dict[str, float]:
-        """Return numbers of elements, see `DeepSpeedEngine.sizes`, and `peak_memory` of this
-        process, in GB."""
-        return self.engine.sizes() | {"peak_memory_gb": peak_memory()}
+        """Return numbers of elements, see `DeepSpeedEngine.sizes`, and the largest memory of this
+        process so far, in GB, on the machine and on its GPU."""
+        on_gpu = torch.cuda.max_memory_allocated() / 2**30 if self.device.type == "cuda" else 0.0
+        return self.engine.sizes() | {
+            "peak_memory_gb": peak_memory(),
+            "peak_gpu_memory_gb": on_gpu,
+        }
+
+    def release(self) -> None:
+        """Return GPU memory that no tensor uses to the device, for a sampler that wakes up."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def update(self, tables: list[pa.Table], auxiliary: list[pa.Table] | None = None) -> Metrics:
         """Learn from some episodes; return metrics, equal on every rank.
@@ -346,6 +357,7 @@ class Learner:
         none = position[:0]
         micro = MicroBatch(
             tokens,
+            counts + 1,
             row,
             position,
             none,

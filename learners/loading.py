@@ -16,7 +16,7 @@ from learners.networks.outputs import LanguageModel
 from learners.networks.values import ValueNetwork
 
 
-def loader(checkpoint: str, config: LearnerConfig) -> Callable[[], CausalLM]:
+def loader(checkpoint: str, config: LearnerConfig, device: str) -> Callable[[], CausalLM]:
     """Return a function that returns a new copy of the start policy, to be trained.
 
     With adapters, all copies share the frozen weights, except where DeepSpeed shards them.
@@ -24,6 +24,7 @@ def loader(checkpoint: str, config: LearnerConfig) -> Callable[[], CausalLM]:
     Args:
         checkpoint: checkpoint directory of the start policy.
         config: settings of the learner group.
+        device: `cpu` or `cuda`.
     """
     compute = getattr(torch, config.optimiser.dtype)
     weights = compute if config.lora.rank else torch.float32
@@ -36,10 +37,29 @@ def loader(checkpoint: str, config: LearnerConfig) -> Callable[[], CausalLM]:
         model = load_causal_lm(checkpoint, compute, weights, config.lora)
         if config.recompute:
             model.recompute_activations()
+        save_padding(model, config, device)
         loaded.append(model)
         return model
 
     return load
+
+
+def save_padding(model: CausalLM, config: LearnerConfig, device: str) -> None:
+    """Let a model compute as few tokens as it can.
+
+    On a GPU in bfloat16, rows are packed; flash attention does not know float32. Elsewhere the
+    common first tokens of rows are computed once, by a second call of the model. Under ZeRO 3 every
+    rank has to call the model equally often, so that nothing may depend on the rows.
+
+    Args:
+        model: language model.
+        config: settings of the learner group.
+        device: `cpu` or `cuda`.
+    """
+    if config.packed and device == "cuda" and config.optimiser.dtype == "bfloat16":
+        model.pack_rows()
+    elif config.optimiser.zero != 3 and not config.recompute:
+        model.share_prefix()
 
 
 def trained_network(
@@ -62,7 +82,7 @@ def trained_network(
 
 
 def reference_policy(
-    algorithm: Algorithm, network: nn.Module, checkpoint: str, config: LearnerConfig
+    algorithm: Algorithm, network: nn.Module, checkpoint: str, config: LearnerConfig, device: str
 ) -> LanguageModel | None:
     """Return the frozen start policy; None if the algorithm needs none.
 
@@ -73,6 +93,7 @@ def reference_policy(
         network: trained network, before DeepSpeed wraps it.
         checkpoint: checkpoint directory of the start policy.
         config: settings of the learner group.
+        device: `cpu` or `cuda`.
     """
     if not algorithm.reference:
         return None
@@ -83,7 +104,9 @@ def reference_policy(
         assert isinstance(own, CausalLM)
         return WithoutAdapters(own)
     compute = getattr(torch, config.optimiser.dtype)
-    return load_causal_lm(checkpoint, compute, weights=compute).requires_grad_(False)
+    model = load_causal_lm(checkpoint, compute, weights=compute)
+    save_padding(model, config, device)
+    return model.requires_grad_(False)
 
 
 def frozen(module: nn.Module) -> list[nn.Parameter]:

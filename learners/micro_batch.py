@@ -20,6 +20,7 @@ class MicroBatch:
     Attributes:
         tokens: token ids of the rows `[R, T]`, padded with 0 on the right. Attention is causal, so
             padding does not influence real positions, and no mask is needed.
+        lengths: number of tokens of each row without padding `[R]`.
         state_row, state_position: row and position of the needed hidden states, distinct `[S]`.
         entry: indices of the batch's entries that are in this pass `[E]`; those below N are
             actions.
@@ -32,6 +33,7 @@ class MicroBatch:
     """
 
     tokens: Index
+    lengths: Index
     state_row: Index
     state_position: Index
     entry: Index
@@ -90,6 +92,7 @@ def micro_batches(
         passes.append(
             MicroBatch(
                 np.zeros((1, 1), np.int64),
+                np.ones(1, np.int64),
                 *(none, none, none, none, none),
                 none.astype(np.bool_),
                 *(none, none, none),
@@ -134,6 +137,7 @@ def _micro(batch: Batch, which: Index, entry: Index, observation: Index) -> Micr
     entry_token[is_action] = batch.token[entry[is_action]]
     return MicroBatch(
         tokens=tokens,
+        lengths=np.array([len(batch.rows[row]) for row in which], np.int64),
         state_row=states // width,
         state_position=states % width,
         entry=entry,

@@ -49,7 +49,7 @@ class Table(nn.Module):
         super().__init__()
         self.table = nn.Parameter(torch.zeros(VOCABULARY, 2, width))
 
-    def trunk(self, tokens: Tensor) -> Tensor:
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return `[R, T, width]`; the state before the end of a row is not used."""
         stage = torch.arange(tokens.shape[1]).clamp(max=1)
         return self.table[tokens[:, :1], stage[None]]

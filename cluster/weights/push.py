@@ -62,6 +62,12 @@ class PushReport:
         return {f"push/{key}": float(value) for key, value in plain.items()}
 
 
+def rest(fleet: Fleet) -> None:
+    """Let samplers free their GPU memory until the next push, if `sampler.sleep` is set."""
+    if fleet.experiment.sampler.sleep:
+        _phase(fleet, "sleep", list(fleet.samplers), lambda s: s.sleep.remote())
+
+
 def push(fleet: Fleet, version: int) -> PushReport:
     """Send the learner's weights to every sampler that is alive, and check them.
 
@@ -74,6 +80,8 @@ def push(fleet: Fleet, version: int) -> PushReport:
     """
     assert fleet.learners is not None
     began = time.perf_counter()
+    if fleet.experiment.sampler.sleep:
+        fleet.learners.release()
     samplers = list(fleet.samplers)
     samplers = _phase(fleet, "begin", samplers, lambda s: s.begin_load.remote())
     buckets: list[Any] = []

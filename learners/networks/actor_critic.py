@@ -73,7 +73,7 @@ class Network(nn.Module):
 
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries, in float32 for every trunk type."""
-        hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens)
+        hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens, inputs.lengths)
         states = hidden[inputs.state_row, inputs.state_position]
         token_logprob, entropy = self.per_token(
             states,
@@ -90,7 +90,7 @@ class Network(nn.Module):
             bins = None
         else:
             if self.critic is not None:
-                hidden = cast(LanguageModel, self.critic).trunk(inputs.tokens)
+                hidden = cast(LanguageModel, self.critic).trunk(inputs.tokens, inputs.lengths)
                 states = hidden[inputs.state_row, inputs.state_position]
             output = self.value_head(states.detach() if self.frozen_trunk else states)
             if isinstance(self.value_head, BinnedValueHead):

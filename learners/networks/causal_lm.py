@@ -1,7 +1,10 @@
 """A causal language model of any architecture: hidden states, output embedding, precision."""
 
+import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any
@@ -13,7 +16,11 @@ from torch import Tensor, nn
 from learners.checkpoints.vocabulary import token_count
 from learners.config import LoraConfig
 from learners.networks.lora import add_adapters
+from learners.networks.packing import PACKED, Packed, register
+from learners.networks.prefix import shared_prefix, with_shared_prefix
 from lmrl.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 
 def at_least_float32(kind: torch.dtype) -> torch.dtype:
@@ -77,6 +84,7 @@ class CausalLM(nn.Module):
         self.compute = compute
         self.tokens: int = tokens or model.get_output_embeddings().weight.shape[0]
         self.logit_map = LogitMap.of(model.config)
+        self.packed = self.shares_prefix = False
         if compute != torch.float32:
             for module in model.modules():
                 own = list(module.parameters(recurse=False))
@@ -118,11 +126,66 @@ class CausalLM(nn.Module):
             return nullcontext()
         return torch.autocast(device.type, self.compute)
 
-    def trunk(self, tokens: Tensor) -> Tensor:
-        """Return the last hidden states after the final norm `[R, T, H]`."""
+    def pack_rows(self) -> None:
+        """Compute rows without padding from now on, if the model's attention can be replaced.
+
+        That is tried on a few tokens. A model that does not pass `Packed.attention` on to its
+        layers, or whose layers do more with attention's logits, computes padded rows as before.
+        """
+        register()
+        before = self.model.config._attn_implementation
+        if before == "eager" or not self.model._can_set_attn_implementation():
+            return
+        self.packed = self._agrees(partial(self.model.set_attn_implementation, PACKED))
+        if not self.packed:
+            self.model.set_attn_implementation(before)
+
+    def share_prefix(self) -> None:
+        """Compute the common first tokens of all rows once from now on, if the model's key-value
+        cache allows it; that is tried on a few tokens."""
+        self.shares_prefix = True
+        self.shares_prefix = self._agrees(lambda: None, prefix=1)
+
+    @torch.no_grad()
+    def _agrees(self, change: Callable[[], Any], **how: Any) -> bool:
+        """Return whether the model computes the same hidden states after a change of its mode."""
+        tokens = torch.tensor([[1, 2, 3, 4, 5, 6], [1, 2, 4, 3, 0, 0]]) % self.tokens
+        lengths = torch.tensor([6, 4])
+        real = torch.arange(6) < lengths[:, None]
         with self._precision(tokens.device):
-            hidden: Tensor = self.model.base_model(input_ids=tokens, use_cache=False)[0]
+            expected: Tensor = self.model.base_model(input_ids=tokens, use_cache=False)[0][real]
+            try:
+                change()
+                if how:
+                    found = with_shared_prefix(self.model.base_model, tokens, **how)[real]
+                else:
+                    found = self._packed(tokens, lengths)[real]
+            except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+                log.info("%s: %s", type(self.model).__name__, error)
+                return False
+        close = 1e-4 if self.compute == torch.float32 else 0.05
+        return bool((found - expected).abs().max() <= close * expected.abs().max())
+
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the last hidden states after the final norm; see `LanguageModel.trunk`."""
+        with self._precision(tokens.device):
+            if self.packed:
+                hidden = self._packed(tokens, lengths)
+            elif self.shares_prefix and (prefix := shared_prefix(tokens)):
+                hidden = with_shared_prefix(self.model.base_model, tokens, prefix)
+            else:
+                hidden = self.model.base_model(input_ids=tokens, use_cache=False)[0]
         return hidden if self.compute == torch.float32 else hidden.to(self.compute)
+
+    def _packed(self, tokens: Tensor, lengths: Tensor | None) -> Tensor:
+        rows = Packed.of(tokens, lengths)
+        found = self.model.base_model(
+            input_ids=rows.tokens,
+            position_ids=rows.positions,
+            use_cache=False,
+            **rows.attention(),
+        )
+        return rows.unpack(found[0][0])
 
     def head(self, states: Tensor) -> Tensor:
         """Return logits `[S, V]`, after the architecture's own map of them."""

@@ -25,9 +25,9 @@ def sampled_policy_logits(
         guidance: settings of the sampler's use of values.
         inputs: micro-batch.
     """
-    hidden = start.trunk(inputs.tokens)[inputs.state_row, inputs.state_position]
+    hidden = start.trunk(inputs.tokens, inputs.lengths)[inputs.state_row, inputs.state_position]
     base = start.head(hidden).float()
-    states = network.states(inputs.tokens, inputs)
+    states = network.states(inputs)
     return guided_logits(base, [head(states)[0].float() for head in network.q_heads], guidance)
 
 

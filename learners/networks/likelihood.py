@@ -68,7 +68,8 @@ class LikelihoodNetwork(ValueNetwork):
     ) -> TargetValues:
         """Return max p / π over the tokens that π supports, at the entries' states `[1, E]`."""
         assert reference is not None
-        base = reference.trunk(inputs.tokens)[inputs.state_row, inputs.state_position]
+        hidden = reference.trunk(inputs.tokens, inputs.lengths)
+        base = hidden[inputs.state_row, inputs.state_position]
         best = [
             ratios(
                 likelihoods(self.q_heads[0](states[start : start + self.chunk])[0])[0],

@@ -132,10 +132,10 @@ class WithoutAdapters:
     def __init__(self, model: LanguageModel) -> None:
         self.model = model
 
-    def trunk(self, tokens: Tensor) -> Tensor:
-        """Return hidden states `[R, T, H]` of tokens `[R, T]`."""
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return hidden states `[R, T, H]`; see `LanguageModel.trunk`."""
         with adapters_off(self.model):
-            return self.model.trunk(tokens)
+            return self.model.trunk(tokens, lengths)
 
     def head(self, states: Tensor) -> Tensor:
         """Return logits `[S, V]` of hidden states `[S, H]`."""

@@ -33,6 +33,7 @@ class Inputs(NamedTuple):
     """A `learners.micro_batch.MicroBatch` as tensors on the device, with the same shapes."""
 
     tokens: Tensor
+    lengths: Tensor
     state_row: Tensor
     state_position: Tensor
     entry_state: Tensor
@@ -51,8 +52,14 @@ class Inputs(NamedTuple):
 class LanguageModel(Protocol):
     """A causal language model in two parts."""
 
-    def trunk(self, tokens: Tensor) -> Tensor:
-        """Return hidden states `[R, T, H]` of tokens `[R, T]`."""
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return hidden states `[R, T, H]` of tokens `[R, T]`, padded on the right.
+
+        Args:
+            tokens: token ids `[R, T]`.
+            lengths: number of tokens of each row `[R]`, whose hidden states are needed; None is T
+                for every row.
+        """
         ...
 
     def head(self, states: Tensor) -> Tensor:

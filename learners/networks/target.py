@@ -56,7 +56,7 @@ class Target:
             inputs: micro-batch.
             online: trained network, whose trunk is used if the target has none of its own.
         """
-        states = (self.network if self.with_trunk else online).states(inputs.tokens, inputs)
+        states = (self.network if self.with_trunk else online).states(inputs)
         return self.network.target_values(inputs, states, self.reference)
 
     @torch.no_grad()

@@ -98,11 +98,11 @@ class ValueNetwork(nn.Module):
 
     def forward(self, inputs: Inputs) -> ValueOutputs:
         """Return values at the entries."""
-        return self.values(self.states(inputs.tokens, inputs), inputs)
+        return self.values(self.states(inputs), inputs)
 
-    def states(self, tokens: Tensor, inputs: Inputs) -> Tensor:
+    def states(self, inputs: Inputs) -> Tensor:
         """Return the hidden states that are needed `[S, H]`."""
-        hidden = cast(LanguageModel, self.trunk).trunk(tokens)
+        hidden = cast(LanguageModel, self.trunk).trunk(inputs.tokens, inputs.lengths)
         return hidden[inputs.state_row, inputs.state_position]
 
     def values(self, states: Tensor, inputs: Inputs) -> ValueOutputs:

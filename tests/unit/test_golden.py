@@ -578,7 +578,7 @@ class Toy(nn.Module):
         for name, value in parameters.items():
             setattr(self, name, nn.Parameter(torch.tensor(value, dtype=torch.float64)))
 
-    def trunk(self, tokens: Tensor) -> Tensor:
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Return hidden states `[R, T, H]`; token 0 is padding."""
         real = (tokens != 0).double()
         count = real.cumsum(1)

@@ -55,6 +55,7 @@ def all_positions(tokens: torch.Tensor) -> Inputs:
     none = row[:0]
     return Inputs(
         tokens,
+        torch.full((rows,), length),
         row,
         position,
         torch.arange(len(row)),
@@ -128,7 +129,7 @@ def test_qsft_begins_as_the_start_policy(name: str, made: Make) -> None:
     network = QSFT(lowest=-10.0).network(lambda: load_causal_lm(made(name)))
     assert isinstance(network, ValueNetwork)
     inputs = all_positions(torch.arange(40)[None])
-    states = network.states(inputs.tokens, inputs)
+    states = network.states(inputs)
     logits = network.q_heads[0](states)[0][:, :-1]
     torch.testing.assert_close(logits, start.head(states), atol=1e-5, rtol=0)
 

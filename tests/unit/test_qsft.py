@@ -43,7 +43,7 @@ class Table(CausalLM):
         )
         self.embedding = embedding
 
-    def trunk(self, tokens: Tensor) -> Tensor:
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         return nn.functional.one_hot(tokens, self.embedding.weight.shape[1]).double()
 
     def head(self, states: Tensor) -> Tensor:

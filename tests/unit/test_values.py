@@ -167,7 +167,7 @@ class Trunk(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
 
-    def trunk(self, tokens: Tensor) -> Tensor:
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         return torch.tanh(self.embedding(tokens).cumsum(1))
 
 
@@ -354,7 +354,7 @@ class Table(nn.Module):
         self.cells = cells
         self.width = cells * (1 + 3 * len(MOVES))
 
-    def trunk(self, tokens: Tensor) -> Tensor:
+    def trunk(self, tokens: Tensor, lengths: Tensor | None = None) -> Tensor:
         cell, last = tokens[:, :1], tokens.shape[1] - 1
         # Place 0 is the observation, 1 the shared token, then the moves, then the moves' ends.
         move = tokens[:, min(2, last) :][:, :1] % len(MOVES)
