@@ -10,8 +10,10 @@ GROUPS = 2
 """Factor of models whose layers differ in their window: vLLM gives each kind blocks of its own."""
 
 
-def cache_bytes(checkpoint: Path, config: SamplerConfig, context: int, trunks: int = 1) -> int:
-    """Return the size of the cache in bytes: room for every sequence, at most `kv_gigabytes`.
+def cache_bytes(
+    checkpoint: Path, config: SamplerConfig, context: int, limit: int, trunks: int = 1
+) -> int:
+    """Return the size of the cache in bytes: room for every sequence, at most `limit`.
 
     It is at least one sequence of the whole context, without which vLLM does not start.
 
@@ -19,6 +21,7 @@ def cache_bytes(checkpoint: Path, config: SamplerConfig, context: int, trunks: i
         checkpoint: checkpoint directory, whose configuration has the model's shape.
         config: settings of the engine.
         context: largest number of tokens of context and action together.
+        limit: largest size, in bytes.
         trunks: number of language models that run for each token.
     """
     from transformers import AutoConfig
@@ -32,4 +35,13 @@ def cache_bytes(checkpoint: Path, config: SamplerConfig, context: int, trunks: i
         token *= GROUPS
     # Two blocks more than the context: one that is begun, and one that vLLM keeps empty.
     sequence = (ceil(context / config.block_size) + 2) * config.block_size * token
-    return max(sequence, min(sequence * config.max_sequences, int(config.kv_gigabytes * 2**30)))
+    return max(sequence, min(sequence * config.max_sequences, limit))
+
+
+def free_for_cache(checkpoint: Path, config: SamplerConfig) -> int:
+    """Return how much of the engine's share of its GPU the weights leave to the cache, in bytes."""
+    import torch
+
+    total = torch.cuda.get_device_properties(0).total_memory
+    weights = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
+    return int(config.gpu_memory * total) - weights

@@ -22,7 +22,8 @@ class SamplerConfig:
         kv_gigabytes: largest size of an engine's key-value cache on CPU, in GB. It is smaller where
             `max_sequences` sequences of the whole context need less. Sequences that find no place
             wait.
-        gpu_memory: share of a GPU's memory that an engine may use.
+        gpu_memory: largest share of a GPU's memory for an engine's weights and cache. The cache is
+            smaller where `max_sequences` sequences of the whole context need less.
         block_size: number of tokens of a prefix-cache block. On CPU vLLM accepts 32 or more. Short
             games need 32, since a prefix shorter than one block is never reused.
         dtype: type of weights and cache.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.cache import cache_bytes
+from actors.cache import cache_bytes, free_for_cache
 from actors.config import SamplerConfig
 from actors.messages import Decoding, Request, SamplerStale
 from actors.vocabulary import leave_out_surplus
@@ -110,17 +110,22 @@ class VLLMEngine:
             "seed": config.seed,
             "disable_log_stats": True,
         }
+        path = Path(self.checkpoint)
+        trunks = 1 if read_guidance(path) is None else 2
         if self.device == "cpu":
             settings["block_size"] = config.block_size
-            path = Path(self.checkpoint)
-            trunks = 1 if read_guidance(path) is None else 2
-            settings["kv_cache_memory_bytes"] = cache_bytes(path, config, self.context, trunks)
+            limit = int(config.kv_gigabytes * 2**30)
             # A prompt that is split over two steps draws from its seeded generator twice. vLLM then
             # rewinds the generator, which is not possible on CPU.
             settings["enable_chunked_prefill"] = False
         else:
             settings["gpu_memory_utilization"] = config.gpu_memory
             settings["enable_sleep_mode"] = config.sleep
+            limit = free_for_cache(path, config)
+        # vLLM would take its whole share, whatever is needed. On a GPU it would also measure what
+        # is left, and count the memory that other processes take in the meantime as its own.
+        size = cache_bytes(path, config, self.context, limit, trunks)
+        settings["kv_cache_memory_bytes"] = size
         self.llm = vllm.LLM(**settings)
         tokens = token_count(Path(self.checkpoint))
         if tokens is not None:
@@ -135,6 +140,10 @@ class VLLMEngine:
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         os.environ["VLLM_NO_USAGE_STATS"] = "1"
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        if self.device != "cpu" and self.config.dtype == "float32":
+            # Triton rounds float32 to 10 bits in products (TF32), which torch does not: sampler and
+            # learner would differ by 5e-4 nats.
+            os.environ["TRITON_F32_DEFAULT"] = "ieee"
         if self.device == "cpu":
             os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"
             # Otherwise torch compiles a helper that counts ranks, and nothing else, for seconds.

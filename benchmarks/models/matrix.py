@@ -11,9 +11,12 @@ have to be refused before an actor starts.
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -104,6 +107,48 @@ def share(results: Mapping[str, Mapping[str, Any]]) -> float:
     return sum(map(int, served)) / max(len(served), 1)
 
 
+def measure_all(names: Sequence[str], device: Device, quiet: bool) -> dict[str, Any]:
+    """Train each architecture with each algorithm; return results by name and algorithm.
+
+    Args:
+        names: names of the architectures.
+        device: `cpu` or `cuda`.
+        quiet: whether nothing is printed.
+    """
+    from cluster.source import sample_texts
+    from cluster.startup.ray_session import ray_session
+
+    results: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder, ray_session():
+        home = Path(folder)
+        tokenizer = texts_tokenizer(sample_texts(experiment("ppo", home, device)))
+        for name in names:
+            (home / name).mkdir()
+            make_model(name, home / name, tokenizer)
+            results[name] = {
+                algorithm: measure(name, algorithm, home, device) for algorithm in ALGORITHMS
+            }
+            if not quiet:
+                for algorithm, outcome in results[name].items():
+                    print(f"{name:<20} {algorithm:<5} {outcome}", flush=True)
+    return results
+
+
+def in_processes(names: Sequence[str], device: Device, jobs: int) -> dict[str, Any]:
+    """Measure each architecture in a process of its own, `jobs` at one time."""
+
+    def one(name: str) -> dict[str, Any]:
+        command = [sys.executable, "-m", "benchmarks.models", "--models", name]
+        command += ["--device", device, "--json", "--name", ""]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        # The screen of a training has its lines before.
+        found: dict[str, Any] = json.loads(done.stdout[done.stdout.rindex("\n{\n") :])
+        return dict(found["models"])
+
+    with ThreadPoolExecutor(jobs) as pool:
+        return {name: found for part in pool.map(one, names) for name, found in part.items()}
+
+
 def main() -> None:
     """Measure, print, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -114,25 +159,13 @@ def main() -> None:
         "--name", default="models", help="name of the result; empty writes no result"
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     options = parser.parse_args()
-    from cluster.source import sample_texts
-    from cluster.startup.ray_session import ray_session
-
     chosen = options.models or (QUICK if options.quick else tuple(ARCHITECTURES))
-    results: dict[str, dict[str, Any]] = {}
-    with tempfile.TemporaryDirectory() as folder, ray_session():
-        home = Path(folder)
-        tokenizer = texts_tokenizer(sample_texts(experiment("ppo", home, options.device)))
-        for name in chosen:
-            (home / name).mkdir()
-            make_model(name, home / name, tokenizer)
-            results[name] = {
-                algorithm: measure(name, algorithm, home, options.device)
-                for algorithm in ALGORITHMS
-            }
-            if not options.json:
-                for algorithm, outcome in results[name].items():
-                    print(f"{name:<20} {algorithm:<5} {outcome}", flush=True)
+    if options.jobs > 1:
+        results = in_processes(chosen, options.device, options.jobs)
+    else:
+        results = measure_all(chosen, options.device, options.json)
     figures = {"limit": LIMIT, "share_passed": share(results), "models": results}
     if options.json:
         print(json.dumps(figures, indent=2))
