@@ -57,6 +57,7 @@ def experiment(algorithm: str, checkpoint: Path, device: Device) -> Any:
         # A difference is a result here, not an error.
         push=replace(exp.push, tolerance=100.0),
         placement=replace(exp.placement, device=device),
+        sampler=replace(exp.sampler, gpu_memory=0.05),  # several may share a GPU
     )
 
 
@@ -141,8 +142,8 @@ def in_processes(names: Sequence[str], device: Device, jobs: int) -> dict[str, A
         command = [sys.executable, "-m", "benchmarks.models", "--models", name]
         command += ["--device", device, "--json", "--name", ""]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        # The screen of a training has its lines before.
-        found: dict[str, Any] = json.loads(done.stdout[done.stdout.rindex("\n{\n") :])
+        # Trainings print their lines before it.
+        found: dict[str, Any] = json.loads(done.stdout[f"\n{done.stdout}".rindex("\n{\n") :])
         return dict(found["models"])
 
     with ThreadPoolExecutor(jobs) as pool:

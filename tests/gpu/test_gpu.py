@@ -132,6 +132,7 @@ def test_a_sampler_sleeps_while_the_learner_works(
     gpu_ray: None, made: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Its memory is free in between, and the policy after waking up is the learner's."""
+    from actors.cache import cache_bytes
     from cluster.startup.launch import launch
     from cluster.train import train
     from cluster.weights.push import push, rest
@@ -139,14 +140,16 @@ def test_a_sampler_sleeps_while_the_learner_works(
 
     exp = on_gpu(made("qwen3"), dtype="bfloat16")
     exp = replace(exp, sampler=replace(exp.sampler, sleep=True))
+    fleet_sampler = replace(exp.sampler, max_sequences=exp.sequences)
     with launch(exp, made("qwen3")) as fleet:
         push(fleet, 0)
-        awake, total = torch.cuda.mem_get_info()
+        cache = cache_bytes(made("qwen3"), fleet_sampler, exp.model.context, limit=2**33)
+        awake = torch.cuda.mem_get_info()[0]
         rest(fleet)
         asleep = torch.cuda.mem_get_info()[0]
-        assert asleep - awake > 0.1 * total
+        assert asleep - awake > 0.8 * cache > 2**24
         assert push(fleet, 1).max_abs <= exp.tolerance
-        assert torch.cuda.mem_get_info()[0] < asleep - 0.1 * total
+        assert torch.cuda.mem_get_info()[0] < asleep - 0.8 * cache
     summary = train(exp, RunLog(tmp_path / "run"))
     assert summary["parity"]["max_abs"] <= exp.tolerance
     ledger = summary["ledger"]
