@@ -13,6 +13,7 @@ from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
 ONLINE = ("maze-fo",)
+CHAT = ("chat-maze-fo-gpu",)
 OFFLINE = ("maze-fo", "maze-po", "wordle", "twenty-questions")
 PAGES = (
     ROOT / "README.md",
@@ -194,6 +195,51 @@ def online(task: str) -> str:
     return "\n".join(rows)
 
 
+def chat(name: str) -> str:
+    """Return the scores of an instruct model's stages for each seed as a table."""
+    record = load(name)
+    rows = [
+        "| stage | seed | return | normalised | seconds | of these: start, sample, learn, evaluate "
+        "| memory: learner, sampler (GB) | tokens/s: learner, sampler |",
+        "|---" * 8 + "|",
+    ]
+    for run in sorted(record["runs"], key=lambda run: (run["stage"] != "bc", run["seed"])):
+        scores, seconds, memory = run["scores"], run["seconds"], run["peak_memory_gb"]
+        if "start" in scores:
+            rows.append(f"| zero-shot | | {_score(scores['start'])} |" + " |" * 4)
+        spent = ", ".join(
+            f"{seconds[key]:.0f}" for key in ("launch", "sample", "learn", "evaluate")
+        )
+        on_gpu = run.get("peak_gpu_memory_gb")
+        rows.append(
+            f"| {run['stage']} | {run['seed']} | {_score(scores[run['stage']])} "
+            f"| {run['wall_seconds']:.0f} | {spent} | {memory['learner']:.1f}"
+            f"{f' and {on_gpu:.0f} on the GPU' if on_gpu else ''}, {memory['sampler']:.1f} "
+            f"| {run['learner_tokens_per_s']:,.0f}, {run['sampler_tokens_per_s'] or 0:,.0f} |"
+        )
+    machine = record["machine"]
+    episodes = record["runs"][0]["scores"]["bc"]["episodes"]
+    short = record["command"].partition(" --shared")[0]
+    rows.append("")
+    rows.append(
+        f"{record['model']} on {record['task']}: mean return over {episodes} episodes with its "
+        f"95 % interval; {', '.join(machine.get('gpus', ()) or [machine['processor']])}, "
+        f"{machine['cores']} cores, {_jobs(record)}with other work beside; `{short}`, whose fields "
+        f"are in `benchmarks/results/{name}.json`."
+    )
+    return "\n".join(rows)
+
+
+def _score(score: dict[str, Any]) -> str:
+    low, high = score["ci95"]
+    return f"{score['return_mean']:.1f} ({low:.1f} … {high:.1f}) | {score['normalised']:.1f}"
+
+
+def _jobs(record: dict[str, Any]) -> str:
+    seeds = len({run["seed"] for run in record["runs"]})
+    return f"{seeds} seeds at one time, " if f"--jobs {seeds}" in record["command"] else ""
+
+
 def _trained(name: str) -> bool:
     return name not in ("random", "bc") and not name.endswith("_best")
 
@@ -204,6 +250,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "report": report,
     "data": data,
     **{f"offline-{task}": partial(offline, task) for task in OFFLINE},
+    **{name: partial(chat, name) for name in CHAT},
     **{
         f"online-{task}": partial(online, task)
         for task in ONLINE

@@ -1,6 +1,7 @@
 """Shared by the system tests: one Ray, one start checkpoint, one house of actors per session."""
 
 import importlib
+import json
 import os
 import threading
 import typing
@@ -69,6 +70,31 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     exp = preset("maze-fo-ppo")
     folder = tmp_path_factory.mktemp("start") / "checkpoint"
     make_start(exp.model, sample_texts(exp), folder, seed=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chat_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer model with 512 positions and a chat template."""
+    from learners.checkpoints.initial import ModelConfig, make_start
+    from lmrl.tasks import make
+    from lmrl.tokens.format import FORM
+
+    folder = tmp_path_factory.mktemp("chat") / "checkpoint"
+    config = ModelConfig(context=512, width=64, layers=2, heads=2, vocabulary=400)
+    make_start(config, [f"{make('maze-fo').instructions} {FORM}\n"] * 9, folder, seed=0)
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    known = len(tokenizer["model"]["vocab"])
+    tokenizer["added_tokens"] += [
+        {"id": known + number, "content": content, "special": True, "single_word": False}
+        | {"lstrip": False, "rstrip": False, "normalized": False}
+        for number, content in enumerate(("<|im_start|>", "<|im_end|>"))
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "chat_template.jinja").write_text(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
     return folder
 
 

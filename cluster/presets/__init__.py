@@ -14,6 +14,7 @@ from cluster.presets import (
     chess,
     guess_my_city,
     maze_fo,
+    maze_fo_chat,
     maze_fo_online,
     maze_po,
     text_nav,
@@ -26,6 +27,7 @@ from lmrl.errors import UsageError, unknown
 PRESETS: dict[str, Preset] = {
     **maze_fo.PRESETS,
     **maze_fo_online.PRESETS,
+    **maze_fo_chat.PRESETS,
     **maze_po.PRESETS,
     **wordle.PRESETS,
     **twenty_questions.PRESETS,

@@ -143,13 +143,15 @@ def test_a_plan_is_printed_without_a_run(
     assert not (tmp_path / "run").exists()
 
 
-def test_every_preset_is_sound(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_preset_is_sound(capsys: pytest.CaptureFixture[str], chat_checkpoint: Path) -> None:
     from cluster.presets import PRESETS
 
     for name, (exp, _) in PRESETS.items():
         # Those for pretrained weights have none here.
-        random = ["--model.pretrained", "false"] if exp.model.pretrained else []
-        code, out, _ = run(capsys, "train", name, "--dry-run", "--json", *random)
+        model = ["--model.pretrained", "false"] if exp.model.pretrained else []
+        if exp.model.path:
+            model = ["--model.path", str(chat_checkpoint)]
+        code, out, _ = run(capsys, "train", name, "--dry-run", "--json", *model)
         assert code == 0 and json.loads(out)["task"] == exp.task
 
 

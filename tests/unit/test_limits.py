@@ -23,8 +23,10 @@ from lmrl.tasks.maze import Maze
 DRY = ("--run-dir", "nowhere", "--dry-run")
 
 
-def test_every_preset_is_within_its_ranges() -> None:
+def test_every_preset_is_within_its_ranges(chat_checkpoint: Path) -> None:
     for name, (exp, _) in PRESETS.items():
+        if exp.model.path:
+            exp = replace(exp, model=replace(exp.model, path=str(chat_checkpoint)))
         if not name.endswith("-gpt2"):  # those want weights
             exp.check()
 
