@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
@@ -93,6 +94,8 @@ class Sampler:
     ) -> None:
         self.inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.answers: dict[str, ClientQueue] = {}
+        # Contexts that came while an update was open: their client, and what submits them.
+        self.postponed: list[tuple[str, Callable[[], None]]] = []
         threading.Thread(target=self._own, name="engine", daemon=True).start()
 
         def build() -> None:
@@ -174,12 +177,16 @@ class Sampler:
         requests = contexts.unpack()
 
         def submit() -> Future[Replies]:
-            if self.engine.version is None:
+            if self.engine.version is None and not self.engine.open:
                 raise SamplerStale("the sampler has no weights of a known version yet")
             answers = self.answers.setdefault(client, ClientQueue())
             answers.pending += len(requests)
             waiter = answers.waiter = Future()
-            self.engine.submit(client, requests, decoding)
+            if self.engine.open:  # the cache is salted with the version, which is not known yet
+                submission = partial(self.engine.submit, client, requests, decoding)
+                self.postponed.append((client, submission))
+            else:
+                self.engine.submit(client, requests, decoding)
             answers.flush()
             return waiter
 
@@ -189,6 +196,7 @@ class Sampler:
         """Drop a client's requests and replies."""
 
         def drop() -> None:
+            self.postponed = [entry for entry in self.postponed if entry[0] != client]
             self.engine.abort(client)
             self.answers.pop(client, None)
 
@@ -208,7 +216,14 @@ class Sampler:
 
     def finish_load(self, version: int) -> None:
         """Close a weight update: from now on the sampler serves `version`."""
-        self._ask(lambda: self.engine.finish_load(version))
+
+        def finish() -> None:
+            self.engine.finish_load(version)
+            postponed, self.postponed = self.postponed, []
+            for _, submit in postponed:
+                submit()
+
+        self._ask(finish)
 
     def score(self, probes: list[Ids]) -> list[NDArray[np.float32]]:
         """Return log-probabilities of probes; runs between two steps, like an update."""

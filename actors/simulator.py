@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import asdict
+from itertools import count
 from typing import Any
 
 import ray
@@ -146,7 +147,7 @@ class _Batch:
         return finished
 
 
-# `state` has a thread of its own, so that it responds while another thread plays.
+# `state` has a thread of its own, so that it responds while other threads play jobs.
 @ray.remote(max_restarts=-1, max_task_retries=0, concurrency_groups={"health": 1})
 class Simulator:
     """An actor that plays episodes.
@@ -179,7 +180,7 @@ class Simulator:
         self.samplers = [ray.get_actor(name) for name in samplers]
         self.max_context, self.config = max_context, config
         self.codec = Codec.load(checkpoint, form)
-        self.jobs = 0
+        self.jobs = count()
         self.oracle: RetryingChatModel | None = None
         if chat is not None:
             serving = [ray.get_actor(name) for name in chat_samplers or []]
@@ -196,7 +197,6 @@ class Simulator:
         Raises:
             RunError: if no sampler answers.
         """
-        self.jobs += 1
         with ExitStack() as stack:
             threads = (
                 stack.enter_context(ThreadPoolExecutor(self.oracle.config.at_once))
@@ -228,7 +228,7 @@ class Simulator:
         """
         own = failures = timeouts = 0
         asked: set[int] = set()
-        name = f"{ray.get_runtime_context().get_actor_id()}/{self.jobs}"
+        name = f"{ray.get_runtime_context().get_actor_id()}/{next(self.jobs)}"
         attempt = 0
         patience, reply_timeout = self.config.patience, self.config.reply_timeout
         deadline = time.monotonic() + patience

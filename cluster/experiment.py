@@ -57,7 +57,8 @@ class Experiment:
         start_fields: changes of that training, values by the names of its fields. On the command
             line they are `--start.updates 50` and the like.
         max_staleness: largest number of versions that a sampled token may be behind the learner. 0
-            is synchronous training.
+            is synchronous training. With more, episodes of further updates are played while the
+            learner works.
         failures: share of failed episodes above which the run stops.
         save_every: number of updates between checkpoints; 0 saves by time, and after the last
             update.
@@ -88,7 +89,11 @@ class Experiment:
     start_fields: Annotated[
         dict[str, Any], Used("trains_start", "where a start policy is trained")
     ] = field(default_factory=dict)
-    max_staleness: Annotated[int, NOT_NEGATIVE] = 0
+    max_staleness: Annotated[
+        int,
+        NOT_NEGATIVE,
+        Used("algorithm.on_policy", "by algorithms that learn from fresh episodes"),
+    ] = 0
     failures: Annotated[float, SHARE] = 0.1
     save_every: Annotated[int, NOT_NEGATIVE] = 0
     save_minutes: Annotated[float, NOT_NEGATIVE] = 10.0
@@ -259,10 +264,7 @@ class Experiment:
             )
         if self.data.path is not None:
             self._check_data(self.data.path)
-        if self.max_staleness != 0:
-            raise UsageError(
-                f"max_staleness is {self.max_staleness}; this release trains synchronously: set 0"
-            )
+        self._check_staleness()
         if self.algorithm.bc_coef and not self.data.path:
             raise UsageError(
                 "algorithm.bc_coef needs a data set; give one with --data.path, or set it to 0"
@@ -280,6 +282,21 @@ class Experiment:
             raise UsageError(
                 f"algorithm.group {group} exceeds rollouts.max_episodes {sizes.max_episodes}; an "
                 "update needs at least one whole group"
+            )
+
+    def _check_staleness(self) -> None:
+        """Refuse what cannot be used with episodes that are played ahead."""
+        if not self.max_staleness:
+            return
+        if getattr(self.algorithm, "importance_cap", 0.0) is None:
+            raise UsageError(
+                f"max_staleness {self.max_staleness} needs truncated importance weights, since "
+                "older policies sample the tokens; set algorithm.importance_cap, for example to 2"
+            )
+        if self.sampler.sleep:
+            raise UsageError(
+                f"samplers play while the learner works with max_staleness {self.max_staleness}; "
+                "set sampler.sleep false"
             )
 
     def check_context(self, codec: Codec, env: TextEnv) -> None:

@@ -1,10 +1,10 @@
-"""Sources of an update's episodes: fresh rollouts, or a data set.
+"""What a source of an update's episodes is, and `OfflineSource`: episodes of a data set.
 
-Both have the same interface, so the training loop is the same for online and offline learning.
+Both kinds of source have the same interface, so the training loop is the same for online and
+offline learning.
 """
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,23 +12,17 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from cluster.evaluation.fixed_seeds import mean_return
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
-from cluster.stream import episodes, training_job
 from learners.algorithms.selection import selected
 from lmrl.data.generate import episodes as scripted
-from lmrl.data.store import files, load_mixture, mixture, write_new
-from lmrl.errors import RunError
-from lmrl.runs.names import DATA, TRAJECTORIES
+from lmrl.data.store import files, load_mixture, write_new
 from lmrl.schema import to_table
 from lmrl.screen import Screen
 from lmrl.screen.stages import Stage
-from lmrl.seeds import first_training_seed, replay_rng, tokenizer_seed
+from lmrl.seeds import first_training_seed, tokenizer_seed
 from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
@@ -42,12 +36,15 @@ class SourceState:
         mean_length: mean number of turns per episode in the last round; 0 before the first round.
         taken: number of episodes of the data set that have been used.
         cloned: number of episodes that a behaviour-cloning term has used of its data set.
+        pending: episodes that were started and are not learned from yet, as pairs of seed and
+            member; a resumed run plays them again.
     """
 
     next_seed: int = 0
     mean_length: float = 0.0
     taken: int = 0
     cloned: int = 0
+    pending: Sequence[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -61,18 +58,25 @@ class UpdateBatch:
         replayed: further episodes to learn from, from a data set or from earlier rounds. The ledger
             does not count them again.
         trained: number of fresh episodes in `tables`.
-        staleness: number of versions between the learner and the oldest token.
+        ages: number of sampled tokens that are 0, 1, 2, … versions older than the learner.
         tokens: number of tokens that the policy sampled.
-        seconds: time that the rollouts took, in seconds.
+        seconds: time in which the episodes were played, in seconds.
+        waited: time for which the learner waited for them, in seconds.
     """
 
     tables: list[pa.Table]
     data: list[pa.Table] | None = None
     replayed: list[pa.Table] = field(default_factory=list)
     trained: int = 0
-    staleness: int = 0
+    ages: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     tokens: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def staleness(self) -> int:
+        """Number of versions between the learner and the oldest token."""
+        return max(len(self.ages) - 1, 0)
 
 
 class Source(Protocol):
@@ -84,23 +88,8 @@ class Source(Protocol):
         """Return the next batch."""
         ...
 
-
-def batches(exp: Experiment, folder: Path, screen: Screen | None = None) -> Source:
-    """Return the source of an experiment. If it needs a data set and none is given, one is made.
-
-    Args:
-        exp: experiment of the run.
-        folder: run directory.
-        screen: screen that shows that a data set is made; None shows nothing.
-
-    Raises:
-        DataError: if a given data set is missing, cut off, or in another format.
-    """
-    if exp.algorithm.on_policy:
-        return OnlineSource(exp, folder, screen)
-    if exp.data.path is not None:
-        return OfflineSource(exp, mixture(exp.data.path))
-    return OfflineSource(exp, {data_set(exp, folder / DATA, screen): 1.0})
+    def close(self, fleet: Fleet) -> None:
+        """Account for what was started and is in no batch, after the last one."""
 
 
 class OfflineSource:
@@ -121,6 +110,9 @@ class OfflineSource:
         """Return the next `data.batch` episodes."""
         return UpdateBatch([to_table(self.next())])
 
+    def close(self, fleet: Fleet) -> None:
+        """Nothing is started ahead of an update."""
+
     def next(self, count: int | None = None) -> list[Trajectory]:
         """Return the next episodes.
 
@@ -140,152 +132,6 @@ class OfflineSource:
         if not self.exp.algorithm.selects:
             return None
         return {path: selected(self.exp.algorithm, path) for path in self.parts}
-
-
-class OnlineSource:
-    """Rounds of fresh episodes, one after each push, sampled by the pushed version.
-
-    A round has about `rollouts.turns` turns. When episodes get shorter, more of them are played.
-    They are whole groups of the size that the algorithm asks for.
-
-    Args:
-        exp: experiment of the run.
-        folder: run directory.
-        screen: screen that shows that a data set is made; None shows nothing.
-    """
-
-    def __init__(self, exp: Experiment, folder: Path, screen: Screen | None = None) -> None:
-        self.exp, self.folder, self.position = exp, folder, SourceState()
-        clones = exp.algorithm.bc_coef > 0 and exp.data.path
-        self.data = OfflineSource(exp, mixture(clones)) if clones else None
-        self.replay: OfflineSource | None = None
-        if exp.algorithm.replay > 0:
-            path = exp.data.path
-            parts = mixture(path) if path else {data_set(exp, folder / DATA, screen): 1.0}
-            self.replay = OfflineSource(exp, parts)
-
-    def take(self, fleet: Fleet) -> UpdateBatch:
-        """Play a round."""
-        began = time.perf_counter()
-        exp, position, sizes = self.exp, self.position, self.exp.rollouts
-        assert fleet.weights is not None
-        version = fleet.weights.version
-        wanted = (
-            round(sizes.turns / position.mean_length)
-            if position.mean_length
-            else sizes.min_episodes
-        )
-        groups = self._groups(wanted)
-        # The seeds of different runs are far apart, and those of evaluations are even farther.
-        first = first_training_seed(exp.seed) + position.next_seed
-        position.next_seed += groups
-        seeds = range(first, first + groups)
-        tables: list[pa.Table] = []
-        members: list[NDArray[np.int64]] = []
-        ages = [0]
-        for finished in episodes(fleet, training_job(fleet, seeds, version, f"v{version}")):
-            age = version - oldest_versions(finished.table, version)
-            young = age <= exp.max_staleness
-            fresh = finished.table.filter(pa.array(young))
-            fleet.ledger.stale += finished.table.num_rows - fresh.num_rows
-            tables.append(fresh)
-            members.append(np.array(finished.members, np.int64)[young])
-            ages.append(int(age[young].max(initial=0)))
-        if not tables:
-            raise RunError(
-                f"every one of the {len(seeds)} episodes of this round failed; failures.jsonl in "
-                "the run directory has their errors"
-            )
-        # Sorted, so that learning does not depend on which simulator finished first.
-        table = pa.concat_tables(tables)
-        order = np.lexsort((np.concatenate(members), table["seed"].to_numpy()))
-        tables = [table.take(pa.array(order))]
-        if table.num_rows:
-            position.mean_length = mean_return(tables)[1]
-        return UpdateBatch(
-            tables,
-            self._cloned(tables),
-            self._replayed(sum(table.num_rows for table in tables)),
-            trained=sum(table.num_rows for table in tables),
-            staleness=max(ages),
-            tokens=sum(_action_tokens(table) for table in tables),
-            seconds=time.perf_counter() - began,
-        )
-
-    def _groups(self, wanted: int) -> int:
-        """Return the number of groups of a round with about this number of episodes."""
-        sizes, size = self.exp.rollouts, self.exp.algorithm.group
-        fewest, most = -(-sizes.min_episodes // size), sizes.max_episodes // size
-        return max(min(max(round(wanted / size), fewest), most), 1)
-
-    def _cloned(self, tables: list[pa.Table]) -> list[pa.Table] | None:
-        """Return the episodes to clone in each optimiser step; None without cloning."""
-        if self.data is None:
-            return None
-        self.data.position.taken = self.position.cloned
-        steps = self.exp.algorithm.steps(sum(segments(table) for table in tables))
-        drawn = [to_table(self.data.next()) for _ in range(steps)]
-        self.position.cloned = self.data.position.taken
-        return drawn
-
-    def _replayed(self, fresh: int) -> list[pa.Table]:
-        """Return the episodes to replay with this number of fresh ones."""
-        share = self.exp.algorithm.replay
-        if self.replay is None or not fresh:
-            return []
-        count = round(fresh * share / (1.0 - share))
-        # Rounds are read back from the run directory, so that a resumed run replays them too. A
-        # resume deletes those that were played after its checkpoint.
-        rounds = sorted((self.folder / TRAJECTORIES / "training").glob("update-*.parquet"))
-        old = count // 2 if rounds else 0
-        self.replay.position = self.position
-        tables = [to_table(self.replay.next(count - old))]
-        rng = replay_rng(self.exp.seed, self.position.next_seed)
-        if old:
-            chosen, times = np.unique(rng.integers(len(rounds), size=old), return_counts=True)
-            for index, number in zip(chosen.tolist(), times.tolist(), strict=True):
-                table = pq.read_table(rounds[index])
-                tables.append(table.take(rng.integers(table.num_rows, size=number)))
-        return tables
-
-
-def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
-    """Return the oldest weight version in each episode `[rows]`.
-
-    The engine reports the version of every token.
-
-    Args:
-        table: episodes as an Arrow table.
-        default: version of an episode without sampled tokens.
-    """
-    turns = table["turns"].combine_chunks()
-    per_turn = turns.values.field("versions")
-    token_ends = per_turn.offsets.to_numpy()
-    values = np.append(per_turn.values.to_numpy(), default)
-    starts = token_ends[turns.offsets.to_numpy()]
-    lowest = np.minimum.reduceat(values, starts[:-1]) if table.num_rows else np.empty(0)
-    return np.where(starts[1:] > starts[:-1], lowest, default).astype(np.int64)
-
-
-def segments(table: pa.Table) -> int:
-    """Return the number of segments of some episodes, see `learners.batch`.
-
-    Args:
-        table: episodes as an Arrow table, without contexts that are cut to the model's context.
-    """
-    turns = table["turns"].combine_chunks()
-    spans = turns.values.field("span").to_numpy()
-    if not len(spans):
-        return 0
-    extends = np.append(False, np.diff(spans) == 2)
-    first = turns.offsets.to_numpy()[:-1]
-    extends[first[first < len(spans)]] = False
-    return int((~extends).sum())
-
-
-def _action_tokens(table: pa.Table) -> int:
-    lengths = pc.list_value_length(table["turns"].combine_chunks().values.field("action_ids"))
-    return int(pc.sum(lengths).as_py() or 0)
 
 
 def data_set(exp: Experiment, folder: Path, screen: Screen | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""`episodes`: finished episodes for given seeds, even if actors die.
+"""Episodes of submitted jobs as they finish, even if actors die.
 
 The dictionary of running jobs is the only buffer. An episode is in it until it has arrived. So the
 pending episodes of a dead simulator are known exactly and are played again.
@@ -39,110 +39,152 @@ class Assignment:
     again: bool = False
 
 
-def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
-    """Yield the episodes of a job as they finish; they are divided among all simulators.
+class EpisodeStream:
+    """Jobs of the simulators, and their episodes as they finish.
 
-    A job that needs the policy waits until a sampler has weights. An actor that dies or does not
-    respond is replaced, and its pending episodes are submitted again. Failed episodes are counted,
-    reported to `fleet.failures` and not yielded. Every other started episode is yielded once.
+    An actor that dies or does not respond is replaced, and its pending episodes are submitted
+    again. Failed episodes are counted and reported to `fleet.failures`. Every started episode is in
+    what `collect` returns once.
+
+    Args:
+        fleet: actors of the run.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.monitor = ActorMonitor(fleet)
+        self.running: dict[Any, Assignment] = {}
+        self.submitted = self.failed = 0
+
+    @property
+    def open(self) -> bool:
+        """Whether a job has not ended."""
+        return bool(self.running)
+
+    def watch(self) -> None:
+        """Begin another round: failures, and replacements of actors, are counted anew."""
+        self.monitor = ActorMonitor(self.fleet)
+        self.submitted = sum(len(assignment.pending) for assignment in self.running.values())
+        self.failed = 0
+
+    def submit(self, job: Job, again: bool = False) -> None:
+        """Divide a job among all simulators. It waits until a sampler has weights.
+
+        Args:
+            job: episodes to play.
+            again: whether the ledger counts these episodes as started already.
+        """
+        ledger, count = self.fleet.ledger, len(self.fleet.simulators)
+        self.submitted += len(job.episodes)
+        if again:
+            ledger.resubmitted += len(job.episodes)
+        else:
+            ledger.started += len(job.episodes)
+        for index in range(count):
+            mine = job.episodes[index::count]
+            if mine:
+                part = job._replace(episodes=mine, at_once=max(1, job.at_once // count))
+                self._play(index, part)
+
+    def collect(self, seconds: float = 0.5) -> list[Finished]:
+        """Return what has arrived, after a wait of at most `seconds` for the first batch.
+
+        Raises:
+            RunError: if a larger share of episodes fails than the experiment allows, or no sampler
+                answers.
+        """
+        ready, _ = ray.wait(list(self.running), num_returns=1, timeout=seconds)
+        self.monitor.poll()
+        return [finished for stream in ready for finished in self._next(stream)]
+
+    def _play(self, simulator: int, job: Job, again: bool = False) -> None:
+        actor = self.fleet.simulators[simulator]
+        stream = actor.play.options(num_returns="streaming").remote(job)
+        self.running[stream] = Assignment(simulator, job, set(job.episodes), again)
+
+    def _next(self, stream: Any) -> Iterator[Finished]:
+        """Yield the next batch of a job; nothing if the job has ended or its simulator has died."""
+        fleet, assignment = self.fleet, self.running[stream]
+        simulator = assignment.simulator
+        try:
+            finished: Finished = fetch(
+                next(stream), fleet.experiment.push.deadline, f"simulator {simulator}"
+            )
+        except StopIteration:
+            del self.running[stream]
+            if assignment.pending:
+                raise RunError(
+                    f"simulator {simulator} ended without the episodes of seeds "
+                    f"{[episode.seed for episode in sorted(assignment.pending)[:5]]}"
+                ) from None
+            return
+        except ActorLost:
+            # Episodes that have arrived are kept; the others start again with the same seeds.
+            del self.running[stream]
+            pending = sorted(assignment.pending)
+            if not assignment.again:  # once per process, not for each try while it starts
+                log.warning(
+                    "simulator %d died; %d episodes are played again", simulator, len(pending)
+                )
+                fleet.ledger.resubmitted += len(pending)
+            self._play(simulator, assignment.job._replace(episodes=pending), again=True)
+            return
+        assignment.again = False
+        fleet.starting.discard(fleet.simulators[simulator])
+        assignment.pending -= set(finished.episodes)
+        fleet.ledger.asked(finished.oracle)
+        self._report(finished.failures)
+        yield finished
+
+    def _report(self, failures: list[Failure]) -> None:
+        fleet = self.fleet
+        self.failed += len(failures)
+        fleet.ledger.failed += len(failures)
+        for failure in failures:
+            if fleet.failures is not None:
+                fleet.failures(failure)
+        limit = fleet.experiment.failures
+        if failures and self.failed > limit * self.submitted:
+            raise RunError(
+                f"{self.failed} of {self.submitted} episodes failed, more than the allowed share "
+                f"of {limit:g} (failures); the last one, seed {failures[-1].seed}: "
+                f"{failures[-1].error}"
+            )
+
+
+def episodes(fleet: Fleet, job: Job) -> Iterator[Finished]:
+    """Yield the episodes of one job as they finish; failed ones are not yielded.
 
     Args:
         fleet: actors of the run.
         job: episodes to play.
 
     Raises:
-        RunError: if a larger share of episodes fails than the experiment allows, or no sampler
-            answers.
+        RunError: as `EpisodeStream.collect`.
     """
-    fleet.ledger.started += len(job.episodes)
-    monitor = ActorMonitor(fleet)
-    running: dict[Any, Assignment] = {}
-    count = len(fleet.simulators)
-    for index in range(count):
-        mine = job.episodes[index::count]
-        if mine:
-            part = job._replace(episodes=mine, at_once=max(1, job.at_once // count))
-            _submit(fleet, running, index, part)
-    failed = ended = 0
-    while running:
-        ready, _ = ray.wait(list(running), num_returns=1, timeout=0.5)
-        monitor.poll()
-        for stream in ready:
-            assignment = running[stream]
-            try:
-                finished: Finished = fetch(
-                    next(stream),
-                    fleet.experiment.push.deadline,
-                    f"simulator {assignment.simulator}",
-                )
-            except StopIteration:
-                del running[stream]
-                if assignment.pending:
-                    raise RunError(
-                        f"simulator {assignment.simulator} ended without the episodes of seeds "
-                        f"{[episode.seed for episode in sorted(assignment.pending)[:5]]}"
-                    ) from None
-                continue
-            except ActorLost:
-                # Episodes that have arrived are kept; the others start again with the same seeds.
-                del running[stream]
-                if not assignment.again:  # once per process, not for each try while it starts
-                    log.warning(
-                        "simulator %d died; %d episodes are played again",
-                        assignment.simulator,
-                        len(assignment.pending),
-                    )
-                    fleet.ledger.resubmitted += len(assignment.pending)
-                rest = assignment.job._replace(episodes=sorted(assignment.pending))
-                _submit(fleet, running, assignment.simulator, rest, again=True)
-                continue
-            assignment.again = False
-            fleet.starting.discard(fleet.simulators[assignment.simulator])
-            assignment.pending -= set(finished.episodes)
-            failed += len(finished.failures)
-            fleet.ledger.asked(finished.oracle)
-            _report(fleet, finished.failures, failed, len(job.episodes))
+    stream = EpisodeStream(fleet)
+    stream.submit(job)
+    ended = 0
+    while stream.open:
+        for finished in stream.collect():
             ended += finished.table.num_rows + len(finished.failures)
             fleet.screen.episodes(ended, len(job.episodes))
             if finished.table.num_rows:
                 yield finished
 
 
-def _submit(
-    fleet: Fleet, running: dict[Any, Assignment], simulator: int, job: Job, again: bool = False
-) -> None:
-    actor = fleet.simulators[simulator]
-    stream = actor.play.options(num_returns="streaming").remote(job)
-    running[stream] = Assignment(simulator, job, set(job.episodes), again)
-
-
-def _report(fleet: Fleet, failures: list[Failure], failed: int, total: int) -> None:
-    fleet.ledger.failed += len(failures)
-    for failure in failures:
-        if fleet.failures is not None:
-            fleet.failures(failure)
-    limit = fleet.experiment.failures
-    if failures and failed > limit * total:
-        raise RunError(
-            f"{failed} of {total} episodes failed, more than the allowed share of {limit:g} "
-            f"(failures); the last one, seed {failures[-1].seed}: {failures[-1].error}"
-        )
-
-
-def training_job(fleet: Fleet, seeds: Sequence[int], update: int, label: str) -> Job:
-    """Return the job of an online update, with a group of episodes for each seed.
+def training_job(fleet: Fleet, wanted: Sequence[EpisodeId], version: int, at_once: int) -> Job:
+    """Return the job of some episodes to learn from.
 
     Args:
         fleet: actors of the run.
-        seeds: seeds of the groups.
-        update: number of the update, which changes the sampling seed.
-        label: name of the policy, for the record.
+        wanted: episodes to play.
+        version: version of the policy that starts them; it changes the sampling seeds.
+        at_once: largest number of episodes that run at one time.
     """
     exp = fleet.experiment
-    decoding = Decoding(max_tokens=exp.format.reply_tokens, seed=decoding_seed(exp.seed, update))
-    members = range(exp.algorithm.group)
-    wanted = [EpisodeId(seed, member) for seed in seeds for member in members]
-    return Job(exp.task, exp.options, wanted, decoding, label=label, at_once=exp.rollouts.in_flight)
+    decoding = Decoding(max_tokens=exp.format.reply_tokens, seed=decoding_seed(exp.seed, version))
+    return Job(exp.task, exp.options, list(wanted), decoding, label=f"v{version}", at_once=at_once)
 
 
 def evaluation_job(fleet: Fleet, seeds: Sequence[int], label: str, player: str = "") -> Job:

@@ -22,7 +22,8 @@ from cluster.fleet import Fleet
 from cluster.reporting.phases import RAY, phase, planned
 from cluster.reporting.progress import Progress
 from cluster.reporting.prometheus import RayGauges
-from cluster.source import Source, batches
+from cluster.source import Source
+from cluster.startup.episodes import batches
 from cluster.startup.launch import choose_device, launch
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
@@ -132,6 +133,8 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
         progress.updated(update, fleet, batch, metrics)
         if episodes:
             _select(fleet, progress, episodes, update)
+        if update == exp.updates:
+            source.close(fleet)
         if progress.save_due(update):
             progress.save(update, fleet, source)
 

@@ -32,6 +32,8 @@ def rollout_metrics(batch: UpdateBatch, actions: Collection[str] = ()) -> dict[s
         "rollout/turns_per_s": length * batch.trained / seconds,
         "rollout/tokens_per_s": batch.tokens / seconds,
         "rollout/staleness": float(batch.staleness),
+        "rollout/token_age_mean": float(np.average(range(len(batch.ages)), weights=batch.ages)),
+        "rollout/wait_seconds": batch.waited,
         "rollout/empty_actions": _share(pc.equal(pc.utf8_trim_whitespace(said), "")),
         "rollout/cut_actions": _share(turns.field("cut")),
         "rollout/malformed_actions": _share(turns.field("malformed")),

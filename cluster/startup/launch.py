@@ -153,7 +153,10 @@ def launch(
             places = [{**_slot(group, slots), "name": name} for name in oracle_names]
             chat, oracles, version = chat_actors(exp.oracle, device, places)
         simulators = [
-            Simulator.options(**_slot(group, slots)).remote(  # type: ignore[attr-defined]
+            # One thread for each job: those of the updates that are played ahead, and evaluations.
+            Simulator.options(  # type: ignore[attr-defined]
+                **_slot(group, slots), max_concurrency=exp.max_staleness + 2
+            ).remote(
                 sampler_names[i % len(samplers) :] + sampler_names[: i % len(samplers)],
                 str(checkpoint),
                 exp.format,

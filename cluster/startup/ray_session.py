@@ -53,8 +53,11 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
                     logging_level=logging.INFO if verbose else logging.ERROR,
                     configure_logging=False,
                 )
-        except (RuntimeError, OSError) as error:
-            raise RunError(f"Ray cannot be {'started' if local else 'joined'}: {error}") from error
+        except Exception as error:  # Ray raises plain `Exception` where its processes are too slow
+            raise RunError(
+                f"Ray cannot be {'started' if local else 'joined'}: {error} The logs of its "
+                "processes are in Ray's session directory; if the machine is busy, try again"
+            ) from error
         # Ray's own handler would end the child processes first, and they could not end cleanly.
         with sigterm_raises():
             try:

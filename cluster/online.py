@@ -1,0 +1,288 @@
+"""`OnlineSource`: fresh episodes for each update, played by the newest policy or ahead of it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from actors.messages import EpisodeId, Finished
+from cluster.evaluation.fixed_seeds import mean_return
+from cluster.experiment import Experiment
+from cluster.fleet import Fleet
+from cluster.source import OfflineSource, SourceState, UpdateBatch, data_set
+from cluster.stream import EpisodeStream, training_job
+from lmrl.data.store import mixture
+from lmrl.errors import RunError
+from lmrl.runs.names import DATA, TRAJECTORIES
+from lmrl.schema import to_table
+from lmrl.screen import Screen
+from lmrl.seeds import first_training_seed, replay_rng
+
+
+class Pool:
+    """Episodes that were started and not yet taken, in groups of the same seed.
+
+    Attributes:
+        playing: episodes of each group that have not ended, by seed, in the order in which the
+            groups were started.
+        tables: episodes that have arrived.
+        members: number of each of these episodes in its group, an array for each table.
+    """
+
+    def __init__(self) -> None:
+        self.playing: dict[int, set[EpisodeId]] = {}
+        self.tables: list[pa.Table] = []
+        self.members: list[NDArray[np.int64]] = []
+
+    def start(self, episodes: Sequence[EpisodeId]) -> None:
+        """Add episodes that are now played."""
+        for episode in episodes:
+            self.playing.setdefault(episode.seed, set()).add(episode)
+
+    def arrived(self, finished: Finished) -> None:
+        """Add episodes that have ended; failed ones are forgotten."""
+        for episode in finished.episodes:
+            self.playing[episode.seed].discard(episode)
+        self.tables.append(finished.table)
+        self.members.append(np.array(finished.members, np.int64))
+
+    def ended(self) -> list[int]:
+        """Return the seeds of the groups whose episodes have all ended, the oldest first."""
+        return [seed for seed, playing in self.playing.items() if not playing]
+
+    def take(self, seeds: Sequence[int]) -> pa.Table:
+        """Remove groups, and return their episodes sorted by seed and member.
+
+        So learning does not depend on which simulator finished first.
+        """
+        for seed in seeds:
+            del self.playing[seed]
+        table, members = self._all()
+        chosen = np.isin(table["seed"].to_numpy(), np.array(seeds, np.int64))
+        self.tables, self.members = [table.filter(pa.array(~chosen))], [members[~chosen]]
+        taken = table.filter(pa.array(chosen))
+        order = np.lexsort((members[chosen], taken["seed"].to_numpy()))
+        return taken.take(pa.array(order))
+
+    def untaken(self) -> list[EpisodeId]:
+        """Return the episodes that are played or have arrived, sorted."""
+        table, members = self._all()
+        arrived = zip(table["seed"].to_pylist(), members.tolist(), strict=True)
+        playing = [episode for group in self.playing.values() for episode in group]
+        return sorted([*playing, *(EpisodeId(*pair) for pair in arrived)])
+
+    def _all(self) -> tuple[pa.Table, NDArray[np.int64]]:
+        tables = self.tables or [to_table([])]
+        return pa.concat_tables(tables), np.concatenate([*self.members, np.empty(0, np.int64)])
+
+
+class OnlineSource:
+    """Fresh episodes of an online update.
+
+    An update has about `rollouts.turns` turns. When episodes get shorter, more of them are played.
+    They are whole groups of the size that the algorithm asks for.
+
+    With `max_staleness` 0 the episodes of an update start after the push before it, and all of them
+    are awaited. With k, those of k further updates are played at the same time, also while the
+    learner works and weights are pushed; an update takes the groups that have ended, the oldest
+    first. An episode with a token that was sampled more than k versions ago is dropped and counted.
+
+    Args:
+        exp: experiment of the run.
+        folder: run directory.
+        screen: screen that shows that a data set is made; None shows nothing.
+    """
+
+    def __init__(self, exp: Experiment, folder: Path, screen: Screen | None = None) -> None:
+        self.exp, self.folder, self.position = exp, folder, SourceState()
+        clones = exp.algorithm.bc_coef > 0 and exp.data.path
+        self.data = OfflineSource(exp, mixture(clones)) if clones else None
+        self.replay: OfflineSource | None = None
+        if exp.algorithm.replay > 0:
+            path = exp.data.path
+            parts = mixture(path) if path else {data_set(exp, folder / DATA, screen): 1.0}
+            self.replay = OfflineSource(exp, parts)
+        self.pool = Pool()
+        self.stream: EpisodeStream | None = None
+        self.returned: float | None = None  # time at which the last batch was returned
+
+    def take(self, fleet: Fleet) -> UpdateBatch:
+        """Return the episodes of the next update.
+
+        Raises:
+            RunError: if every episode failed or was dropped.
+        """
+        began = time.perf_counter()
+        exp, position, sizes = self.exp, self.position, self.exp.rollouts
+        assert fleet.weights is not None
+        version = fleet.weights.version
+        self.stream = self.stream or EpisodeStream(fleet)
+        self.stream.watch()
+        wanted = (
+            round(sizes.turns / position.mean_length)
+            if position.mean_length
+            else sizes.min_episodes
+        )
+        groups = self._groups(wanted)
+        self._submit(fleet, self.stream, groups, version)
+        table = self._await(fleet, self.stream, groups, version)
+        position.pending = self.pool.untaken()
+        position.mean_length = mean_return([table])[1]
+        ended = time.perf_counter()
+        # Episodes that are played ahead took the whole time since the last batch.
+        since = self.returned if exp.max_staleness and self.returned is not None else began
+        self.returned = ended
+        ages = token_ages(table, version)
+        return UpdateBatch(
+            [table],
+            self._cloned([table]),
+            self._replayed(table.num_rows),
+            trained=table.num_rows,
+            ages=ages,
+            tokens=_action_tokens(table),
+            seconds=ended - since,
+            waited=ended - began,
+        )
+
+    def close(self, fleet: Fleet) -> None:
+        """Await the episodes that no update will take, and count them as stale."""
+        if self.stream is not None:
+            while self.stream.open:
+                for finished in self.stream.collect():
+                    self.pool.arrived(finished)
+            fleet.ledger.stale += len(self.pool.untaken())
+            self.pool, self.position.pending = Pool(), []
+
+    def _submit(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> None:
+        """Start new groups, so that those of `max_staleness` updates after this one are started."""
+        exp, position, pool = self.exp, self.position, self.pool
+        ahead = exp.max_staleness
+        # Each simulator plays the jobs of all these updates at one time, and evaluations beside.
+        at_once = exp.rollouts.in_flight // (ahead + 2 if ahead else 1)
+        if position.pending and not pool.playing:  # a resumed run
+            lost = [EpisodeId(*episode) for episode in position.pending]
+            pool.start(lost)
+            stream.submit(training_job(fleet, lost, version, at_once), again=True)
+        updates = min(ahead + 1, exp.updates - version)
+        new = updates * groups - len(pool.playing)
+        if new > 0:
+            # The seeds of different runs are far apart, and those of evaluations are even farther.
+            first = first_training_seed(exp.seed) + position.next_seed
+            position.next_seed += new
+            members = range(exp.algorithm.group)
+            wanted = [EpisodeId(seed, n) for seed in range(first, first + new) for n in members]
+            pool.start(wanted)
+            stream.submit(training_job(fleet, wanted, version, at_once))
+
+    def _await(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> pa.Table:
+        """Return the episodes of the oldest groups that have ended, without those too old."""
+        pool = self.pool
+        while True:
+            ended = pool.ended()[:groups]
+            fleet.screen.episodes(len(ended), groups)
+            if len(ended) == groups or not stream.open:
+                found = pool.take(ended)
+                ages = version - oldest_versions(found, version)
+                table = found.filter(pa.array(ages <= self.exp.max_staleness))
+                fleet.ledger.stale += found.num_rows - table.num_rows
+                if table.num_rows:
+                    return table
+                if not stream.open:
+                    raise RunError(
+                        f"every one of the {groups * self.exp.algorithm.group} episodes of this "
+                        "round failed or was too old; failures.jsonl in the run directory has the "
+                        "errors"
+                    )
+            for finished in stream.collect():
+                pool.arrived(finished)
+
+    def _groups(self, wanted: int) -> int:
+        """Return the number of groups of a round with about this number of episodes."""
+        sizes, size = self.exp.rollouts, self.exp.algorithm.group
+        fewest, most = -(-sizes.min_episodes // size), sizes.max_episodes // size
+        return max(min(max(round(wanted / size), fewest), most), 1)
+
+    def _cloned(self, tables: list[pa.Table]) -> list[pa.Table] | None:
+        """Return the episodes to clone in each optimiser step; None without cloning."""
+        if self.data is None:
+            return None
+        self.data.position.taken = self.position.cloned
+        steps = self.exp.algorithm.steps(sum(segments(table) for table in tables))
+        drawn = [to_table(self.data.next()) for _ in range(steps)]
+        self.position.cloned = self.data.position.taken
+        return drawn
+
+    def _replayed(self, fresh: int) -> list[pa.Table]:
+        """Return the episodes to replay with this number of fresh ones."""
+        share = self.exp.algorithm.replay
+        if self.replay is None or not fresh:
+            return []
+        count = round(fresh * share / (1.0 - share))
+        # Rounds are read back from the run directory, so that a resumed run replays them too. A
+        # resume deletes those that were played after its checkpoint.
+        rounds = sorted((self.folder / TRAJECTORIES / "training").glob("update-*.parquet"))
+        old = count // 2 if rounds else 0
+        self.replay.position = self.position
+        tables = [to_table(self.replay.next(count - old))]
+        rng = replay_rng(self.exp.seed, self.position.next_seed)
+        if old:
+            chosen, times = np.unique(rng.integers(len(rounds), size=old), return_counts=True)
+            for index, number in zip(chosen.tolist(), times.tolist(), strict=True):
+                table = pq.read_table(rounds[index])
+                tables.append(table.take(rng.integers(table.num_rows, size=number)))
+        return tables
+
+
+def oldest_versions(table: pa.Table, default: int) -> NDArray[np.int64]:
+    """Return the oldest weight version in each episode `[rows]`.
+
+    The engine reports the version of every token.
+
+    Args:
+        table: episodes as an Arrow table.
+        default: version of an episode without sampled tokens.
+    """
+    turns = table["turns"].combine_chunks()
+    per_turn = turns.values.field("versions")
+    token_ends = per_turn.offsets.to_numpy()
+    values = np.append(per_turn.values.to_numpy(), default)
+    starts = token_ends[turns.offsets.to_numpy()]
+    lowest = np.minimum.reduceat(values, starts[:-1]) if table.num_rows else np.empty(0)
+    return np.where(starts[1:] > starts[:-1], lowest, default).astype(np.int64)
+
+
+def token_ages(table: pa.Table, version: int) -> NDArray[np.int64]:
+    """Return how many sampled tokens are 0, 1, 2, … versions old.
+
+    Args:
+        table: episodes as an Arrow table.
+        version: version of the learner.
+    """
+    versions = table["turns"].combine_chunks().flatten().field("versions").flatten().to_numpy()
+    return np.bincount(version - versions[versions >= 0])
+
+
+def segments(table: pa.Table) -> int:
+    """Return the number of segments of some episodes, see `learners.batch`.
+
+    Args:
+        table: episodes as an Arrow table, without contexts that are cut to the model's context.
+    """
+    turns = table["turns"].combine_chunks()
+    spans = turns.values.field("span").to_numpy()
+    if not len(spans):
+        return 0
+    extends = np.append(False, np.diff(spans) == 2)
+    first = turns.offsets.to_numpy()[:-1]
+    extends[first[first < len(spans)]] = False
+    return int((~extends).sum())
+
+
+def _action_tokens(table: pa.Table) -> int:
+    lengths = pc.list_value_length(table["turns"].combine_chunks().values.field("action_ids"))
+    return int(pc.sum(lengths).as_py() or 0)
