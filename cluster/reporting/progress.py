@@ -7,6 +7,7 @@ checkpoint, and the state from which a run is resumed.
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -75,6 +76,7 @@ class Progress:
         self.scores: dict[str, dict[str, Any]] = {}
         self.pushes = 0
         self.parity = 0.0
+        self.ages: Counter[int] = Counter()  # number of learned tokens by their age in versions
         self.best: tuple[float, int] | None = None
         self.last_push: PushReport | None = None
         self.saved = 0.0  # time at which the last checkpoint was written
@@ -117,6 +119,7 @@ class Progress:
         record = {f"train/{name}": value for name, value in metrics.items()}
         if batch.trained:
             record |= rollout_metrics(batch, self.actions)
+            self.ages.update(dict(enumerate(batch.ages.tolist())))
             for index, table in enumerate(batch.tables):
                 self.log.trajectories("training", training_file(update, index), table)
             returns = np.concatenate([table_returns(table) for table in batch.tables])
@@ -276,6 +279,7 @@ class Progress:
             "best": self.best,
             "pushes": self.pushes,
             "parity": self.parity,
+            "ages": list(self.ages.items()),
             "seconds": self.log.seconds,
             "lengths": self.log.lengths(),
         }
@@ -307,6 +311,7 @@ class Progress:
         source.position = SourceState(**state["position"])
         fleet.ledger = Ledger(**state["ledger"])
         self.scores, self.pushes, self.parity = state["scores"], state["pushes"], state["parity"]
+        self.ages = Counter(dict(state["ages"]))
         self.best = tuple(state["best"]) if state["best"] else None
         for name, seconds in state["seconds"].items():
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + seconds
@@ -330,6 +335,7 @@ class Progress:
             "learner": fleet.learners.sizes(),
             "sampler": {"peak_memory_gb": _sampler_memory(fleet)},
             "ledger": fleet.ledger.to_json(),
+            "token_ages": {str(age): count for age, count in sorted(self.ages.items())},
             "seconds": {name: round(value, 3) for name, value in self.log.seconds.items()},
             "checkpoint": str(Path(CHECKPOINTS) / LAST),
         }

@@ -40,7 +40,7 @@ def episode(seed: int, *versions: int) -> Trajectory:
         logprobs=np.zeros(len(ids), np.float32),
         versions=np.array(versions, np.int32),
     )
-    return replace(played, turns=[turn])
+    return replace(played, turns=(turn,))
 
 
 def finished(*episodes: tuple[EpisodeId, Trajectory], failed: Any = ()) -> Finished:
