@@ -241,7 +241,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     ((*PPO, "--start.updates", "many"), "in the fields of --start: updates is 'many'"),
     ((*PPO, "--start.update", "3"), "did you mean '--updates'?"),
     ((*PPO, "--start.model.width", "32"), "give --model.width, which is for both"),
-    ((*PPO, "--max-staleness", "2"), "set 0"),
+    ((*PPO, "--max-staleness", "2"), "set algorithm.importance_cap"),
     # evaluation
     (("evaluate", "checkpoint", "none", "--task", "maze-fo"), "is not a checkpoint directory"),
     (("evaluate", "checkpoint", "empty"), "give a task with --task"),

@@ -1,0 +1,1 @@
+"""Episodes played ahead of the learner, measured."""
