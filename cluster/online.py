@@ -159,47 +159,64 @@ class OnlineSource:
             self.pool, self.position.pending = Pool(), []
 
     def _submit(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> None:
-        """Start new groups, so that those of `max_staleness` updates after this one are started."""
+        """Start groups, so that those of `max_staleness` updates after this one are started."""
         exp, position, pool = self.exp, self.position, self.pool
-        ahead = exp.max_staleness
-        # Each simulator plays the jobs of all these updates at one time, and evaluations beside.
-        at_once = exp.rollouts.in_flight // (ahead + 2 if ahead else 1)
         if position.pending and not pool.playing:  # a resumed run
             lost = [EpisodeId(*episode) for episode in position.pending]
             pool.start(lost)
-            stream.submit(training_job(fleet, lost, version, at_once), again=True)
-        updates = min(ahead + 1, exp.updates - version)
-        new = updates * groups - len(pool.playing)
-        if new > 0:
-            # The seeds of different runs are far apart, and those of evaluations are even farther.
-            first = first_training_seed(exp.seed) + position.next_seed
-            position.next_seed += new
-            members = range(exp.algorithm.group)
-            wanted = [EpisodeId(seed, n) for seed in range(first, first + new) for n in members]
-            pool.start(wanted)
-            stream.submit(training_job(fleet, wanted, version, at_once))
+            stream.submit(training_job(fleet, lost, version, self._at_once), again=True)
+        updates = min(exp.max_staleness + 1, exp.updates - version)
+        self._start(fleet, stream, updates * groups - len(pool.playing), version)
+
+    @property
+    def _at_once(self) -> int:
+        """Largest number of episodes of a job that run at one time."""
+        # Each simulator plays the jobs of all updates ahead at one time, and evaluations beside.
+        ahead = self.exp.max_staleness
+        return self.exp.rollouts.in_flight // (ahead + 2 if ahead else 1)
+
+    def _start(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> None:
+        """Start new groups."""
+        if groups <= 0:
+            return
+        exp, position = self.exp, self.position
+        # The seeds of different runs are far apart, and those of evaluations are even farther.
+        first = first_training_seed(exp.seed) + position.next_seed
+        position.next_seed += groups
+        members = range(exp.algorithm.group)
+        wanted = [EpisodeId(seed, n) for seed in range(first, first + groups) for n in members]
+        self.pool.start(wanted)
+        stream.submit(training_job(fleet, wanted, version, self._at_once))
 
     def _await(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> pa.Table:
         """Return the episodes of the oldest groups that have ended, without those too old."""
         pool = self.pool
-        while True:
-            ended = pool.ended()[:groups]
-            fleet.screen.episodes(len(ended), groups)
-            if len(ended) == groups or not stream.open:
-                found = pool.take(ended)
-                ages = version - oldest_versions(found, version)
-                table = found.filter(pa.array(ages <= self.exp.max_staleness))
-                fleet.ledger.stale += found.num_rows - table.num_rows
-                if table.num_rows:
-                    return table
-                if not stream.open:
-                    raise RunError(
-                        f"every one of the {groups * self.exp.algorithm.group} episodes of this "
-                        "round failed or was too old; failures.jsonl in the run directory has the "
-                        "errors"
-                    )
-            for finished in stream.collect():
-                pool.arrived(finished)
+        taken: list[pa.Table] = []
+        missing = groups
+        while missing:
+            ended = pool.ended()[:missing]
+            fleet.screen.episodes(groups - missing + len(ended), groups)
+            if len(ended) < missing and stream.open:
+                for finished in stream.collect():
+                    pool.arrived(finished)
+                continue
+            found = pool.take(ended)
+            ages = version - oldest_versions(found, version)
+            taken.append(found.filter(pa.array(ages <= self.exp.max_staleness)))
+            fleet.ledger.stale += found.num_rows - taken[-1].num_rows
+            dropped = len(set(found["seed"].to_numpy()) - set(taken[-1]["seed"].to_numpy()))
+            missing -= len(ended) - dropped
+            if not stream.open:
+                # Groups that were too old are replaced; those that failed are not.
+                missing = dropped
+                self._start(fleet, stream, dropped, version)
+        table = pa.concat_tables(taken)
+        if not table.num_rows:
+            raise RunError(
+                f"every one of the {groups * self.exp.algorithm.group} episodes of this round "
+                "failed; failures.jsonl in the run directory has their errors"
+            )
+        return table.take(pa.array(np.argsort(table["seed"].to_numpy(), kind="stable")))
 
     def _groups(self, wanted: int) -> int:
         """Return the number of groups of a round with about this number of episodes."""

@@ -139,8 +139,9 @@ def test_every_episode_is_used_once_and_none_is_too_old(
                 for m in range(table["seed"].to_pylist().count(s))
             )
             # No more is started than the allowed number of updates needs.
-            most = (ahead + 1) * max(-(-12 // group), 1) * group
-            assert len(source.pool.untaken()) <= most
+            assert len(source.pool.untaken()) <= (ahead + 1) * 12
+            if not failing:
+                assert batch.trained >= 4
             run.fleet.weights.version = update
             if update == stop:
                 state = SourceState(**asdict(source.position))
@@ -179,7 +180,7 @@ def test_episodes_that_are_too_old_are_dropped_and_counted(
     run.fleet.weights.version = 5  # four versions at once
     batch = source.take(run.fleet)
     assert run.fleet.ledger.stale > 0
-    assert batch.staleness <= 1 and batch.trained > 0
+    assert batch.staleness <= 1 and batch.trained == 4  # others took their places
 
 
 def test_a_pool_gives_whole_groups_the_oldest_first() -> None:
