@@ -207,9 +207,8 @@ class OnlineSource:
             dropped = len(set(found["seed"].to_numpy()) - set(taken[-1]["seed"].to_numpy()))
             missing -= len(ended) - dropped
             if not stream.open:
-                # Groups that were too old are replaced; those that failed are not.
-                missing = dropped
-                self._start(fleet, stream, dropped, version)
+                # Groups that were too old are replaced. Those that failed are not missing.
+                self._start(fleet, stream, missing, version)
         table = pa.concat_tables(taken)
         if not table.num_rows:
             raise RunError(
