@@ -53,6 +53,9 @@ RECORD = "experiment.json"
 ADAPTER = "adapter"
 """In a checkpoint of a run with LoRA: the adapters as peft reads them."""
 
+CRITIC = "critic"
+"""In a checkpoint: the critic, for runs that take it over."""
+
 START = "start"
 """The start policy, if the run made it; a run directory of its own if it was trained."""
 
