@@ -49,7 +49,7 @@ class LearnerGroup:
         slots: list[dict[str, Any]],
         critic: Path | None = None,
     ) -> None:
-        self.exp = exp
+        self.exp, self.checkpoint = exp, checkpoint
         host = _Host.options(**slots[0]).remote()  # type: ignore[attr-defined]
         address, port = fetch(
             host.endpoint.remote(), exp.placement.timeout, "the node of learner rank 0"

@@ -126,17 +126,8 @@ def launch(
     try:
         _await_placement(group, exp)
         slots = iter(range(len(group.bundle_specs)))
-        learner_group = (
-            LearnerGroup(
-                exp,
-                checkpoint,
-                device,
-                [_slot(group, slots) for _ in range(exp.learner.ranks)],
-                critic,
-            )
-            if learners
-            else None
-        )
+        places = [_slot(group, slots) for _ in range(exp.learner.ranks)] if learners else []
+        learner_group = LearnerGroup(exp, checkpoint, device, places, critic) if learners else None
         stop_ids = codec.format.stop_ids(env.stop)
         sampler_names = _names(group, "sampler", exp.sampler.count)
         samplers = [

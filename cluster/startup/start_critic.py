@@ -27,6 +27,11 @@ def check_start_critic(exp: Experiment) -> None:
     """
     source, wanted = exp.start_critic, exp.algorithm.critic_form
     if source is None:
+        if exp.algorithm.needs_critic:
+            raise UsageError(
+                f"{exp.algorithm.name} chooses by the critic of another run; name it with "
+                f"{option('start_critic')}, which takes a checkpoint directory or {OF_START}"
+            )
         return
     if wanted is None:
         raise UsageError(

@@ -216,6 +216,13 @@ class Algorithm(ABC):
     the run's earlier rounds."""
     bc_coef: float = 0.0
     """Weight of a behaviour-cloning term on a data set, added to the algorithm's own loss."""
+    needs_critic: ClassVar[bool] = False
+    """Whether a run has to begin with the critic of another run."""
+    follows: ClassVar[str] = "bc"
+    """Algorithm that makes the start policy where no preset names one."""
+    candidates: int = 0
+    """Number of actions that the start policy samples in each state of the data set, of which the
+    best one is learned from; 0 learns from the data set itself."""
     selects: ClassVar[bool] = False
     """Whether it learns from some episodes only: those that `select` returns."""
 

@@ -33,6 +33,8 @@ class Network(nn.Module):
         chunk: number of states whose logits exist at one time.
         entropy_gradient: whether the loss uses the gradient of the entropy.
         utterances: critic with Q heads and a V head, instead of a value head; None is none.
+        frozen_critic: whether that critic is not trained. Its values are then computed only where
+            no gradient is.
     """
 
     def __init__(
@@ -44,12 +46,16 @@ class Network(nn.Module):
         chunk: int = 4096,
         entropy_gradient: bool = False,
         utterances: ValueNetwork | None = None,
+        frozen_critic: bool = False,
     ) -> None:
         super().__init__()
         self.policy = policy
         self.critic = critic
         self.value_head = value_head
         self.utterances = utterances
+        self.frozen_critic = frozen_critic
+        if frozen_critic and utterances is not None:
+            utterances.requires_grad_(False)
         self.value_scale = value_scale
         self.frozen_trunk = False
         output = policy.output if isinstance(policy, CausalLM) else None
@@ -96,7 +102,8 @@ class Network(nn.Module):
         )
         entries = len(inputs.entry_state)
         q = None
-        if self.utterances is not None:
+        training = torch.is_grad_enabled()
+        if self.utterances is not None and not (self.frozen_critic and training):
             found = self.utterances(inputs)
             value, q, bins = found.v, found.q, None
         elif self.value_head is None:
@@ -169,6 +176,8 @@ def utterance_actor_critic(
     head: HeadKind,
     scale: float,
     entropy_gradient: bool = False,
+    with_v: bool = True,
+    frozen: bool = False,
 ) -> Network:
     """Return a policy with a critic of utterances, which has a trunk of its own.
 
@@ -179,6 +188,10 @@ def utterance_actor_critic(
         head: kind of the value heads.
         scale: unit of the critic's predictions, in reward units.
         entropy_gradient: whether the loss uses the gradient of the entropy.
+        with_v: whether the critic has a V head.
+        frozen: whether the critic is not trained.
     """
-    critic = value_network(load(), q_heads, start, head, scale, with_v=True, nll=False)
-    return Network(load(), entropy_gradient=entropy_gradient, utterances=critic)
+    critic = value_network(load(), q_heads, start, head, scale, with_v=with_v, nll=False)
+    return Network(
+        load(), entropy_gradient=entropy_gradient, utterances=critic, frozen_critic=frozen
+    )

@@ -65,6 +65,9 @@ GUIDED = "guided"
 DATA = "data"
 """The data set, if the run made it."""
 
+BEST_ACTIONS = "best_actions"
+"""The best of the sampled actions, in runs of best-of-N distillation."""
+
 REPLACED = ".replaced"
 """The run that was here before, until this one has saved a checkpoint."""
 
@@ -162,7 +165,7 @@ OWN = {
             r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|report\.html"
             r"|start|guided|wandb|trackio"
         ).pattern
-        + f"|{TEMPORARY % DATA}"
+        + f"|{TEMPORARY % DATA}|{TEMPORARY % BEST_ACTIONS}"
     ),
     f"{TRAJECTORIES}/training": _names(r"update-\d+-\d+\.parquet"),
     f"{TRAJECTORIES}/selection": _names(r".+-\d+\.parquet"),
@@ -172,6 +175,7 @@ OWN = {
     CHECKPOINTS: re.compile(_names(r"step-\d+|last|best").pattern + r"|\.step-\d+\.old"),
     TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),
     DATA: re.compile(r"part-\d+\.parquet"),
+    BEST_ACTIONS: re.compile(r"part-\d+\.parquet"),
 }
 """Names that a run writes into each folder of its directory, inner folders first. Everything in
 `START`, `GUIDED` and the folders of checkpoints belongs to the run."""
