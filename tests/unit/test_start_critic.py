@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from cluster.experiment import Experiment
 from cluster.presets import preset
 from cluster.presets.derived import derived
+from cluster.startup.start_policy import starting_point
 from learners.algorithms.base import Algorithm, CriticForm
 from learners.algorithms.offline.bc import BC
 from learners.algorithms.offline.ilql import ILQL, OnlineILQL
@@ -27,6 +28,7 @@ from learners.config import LoraConfig
 from learners.networks.causal_lm import load_causal_lm
 from learners.networks.outputs import Inputs
 from lmrl.errors import UsageError
+from lmrl.runs.log import RunLog
 
 
 def network(algorithm: Algorithm, checkpoint: Path) -> Any:
@@ -190,3 +192,26 @@ def test_a_damaged_critic_is_named(checkpoint: Path, tmp_path: Path) -> None:
     (run / "critic" / "critic.json").write_text(json.dumps({"trunk": True}))
     with pytest.raises(UsageError, match=r"critic\.json cannot be read"):
         experiment(ArCHer(), checkpoint, str(run)).check()
+
+
+@pytest.mark.parametrize(("start", "policy"), [("ilql", "start/start"), ("weighted_iql", "start")])
+def test_a_run_begins_with_the_policy_and_the_critic_of_its_start(
+    tmp_path: Path, start: str, policy: str
+) -> None:
+    trained = []
+
+    def train(exp: Experiment, log: RunLog, resume: bool) -> None:
+        starting_point(exp, log.folder, train)
+        trained.append(exp.algorithm.name)
+        (log.folder / "checkpoints" / "last").mkdir(parents=True)
+        (log.folder / "summary.json").write_text("{}")
+
+    exp = replace(derived("archer", "maze-fo", {}), start=start, start_critic="start")
+    for _ in range(2):  # a resumed run trains nothing again
+        found = starting_point(exp, tmp_path, train)
+        assert trained == ["bc", start]
+        assert found.path == tmp_path / policy / "checkpoints" / "last"
+        assert found.critic == tmp_path / "start" / "checkpoints" / "last"
+    assert found.label == ("bc" if start == "ilql" else start)
+    if start == "weighted_iql":
+        assert starting_point(replace(exp, start_critic=None), tmp_path, train).critic is None

@@ -64,7 +64,8 @@ class BestOfN(BC):
 
     Attributes:
         candidates: number N of actions that are sampled in each state.
-        states: largest number of states of the data set that are used, whole episodes first.
+        states: largest number of states of the data set that are used: those of whole episodes, in
+            shuffled order, until there are so many.
         above_value: whether the best action is cloned only where its Q exceeds V. If not, the
             critic needs no V head.
         q_heads: number of Q heads of the critic; the smallest Q counts.
