@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from ranks import run_ranks
 
+from learners.algorithms.online.ppo import PPO
+from learners.checkpoints.critic import take_critic
+from learners.networks.causal_lm import load_causal_lm
 from lmrl.cli import main
 from lmrl.data.store import load
 from lmrl.tokens.codec import Codec
@@ -87,3 +92,35 @@ def test_the_best_sampled_actions_are_cloned(offline: Path, clone: Path, tmp_pat
         assert record.info["q"] > record.info["value"]
         assert (turn.versions == 0).all() and not turn.cut
         assert codec.decode(turn.action_ids).startswith(turn.action.strip("\n"))
+
+
+SHARDED = """
+import sys
+from pathlib import Path
+from learners.algorithms.online.ppo import PPO
+from learners.config import LearnerConfig, OptimiserConfig
+from learners.learner import Learner
+
+checkpoint, folder, port, rank, world = sys.argv[1:]
+config = LearnerConfig(optimiser=OptimiserConfig(zero=3, zero_whole=0), threads=1)
+algorithm = PPO(critic="trunk", value_start=-3.0, kl_coef=0.0)
+learner = Learner(algorithm, config, checkpoint, 56, int(rank), int(world), port=int(port))
+if rank == "0":
+    Path(folder).mkdir()
+learner.group.total(0.0)  # both wait for the folder
+learner.save(folder)
+"""
+
+
+def test_a_sharded_critic_is_written_whole(checkpoint: Path, tmp_path: Path) -> None:
+    run_ranks(SHARDED, checkpoint, tmp_path / "saved", world=2)
+    algorithm = PPO(critic="trunk", value_start=-3.0, kl_coef=0.0)
+    expected, found = (algorithm.network(lambda: load_causal_lm(checkpoint)) for _ in range(2))
+    with torch.no_grad():
+        for weight in found.critic_weights():
+            weight.parameters[0].zero_()
+    take_critic(found, algorithm.critic_form, tmp_path / "saved")
+    for (name, mine, _), (_, theirs, _) in zip(
+        expected.critic_weights(), found.critic_weights(), strict=True
+    ):
+        assert torch.equal(mine[0], theirs[0]), name
