@@ -25,6 +25,7 @@ from cluster.config import (
     RolloutConfig,
     TrackingConfig,
 )
+from cluster.startup.start_critic import OF_START, check_start_critic
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
 from learners.checkpoints.checks import check_checkpoint
@@ -56,6 +57,9 @@ class Experiment:
             not given. It is trained first, unless the run directory already has it.
         start_fields: changes of that training, values by the names of its fields. On the command
             line they are `--start.updates 50` and the like.
+        start_critic: source of the critic that the run begins with: `start` is the run that made
+            the start policy, anything else is a checkpoint directory. None begins with a new
+            critic.
         max_staleness: largest number of versions that a sampled token may be behind the learner. 0
             is synchronous training. With more, episodes of further updates are played while the
             learner works.
@@ -89,6 +93,9 @@ class Experiment:
     start_fields: Annotated[
         dict[str, Any], Used("trains_start", "where a start policy is trained")
     ] = field(default_factory=dict)
+    start_critic: Annotated[
+        str | None, Used("algorithm.critic_form", "by algorithms with a critic")
+    ] = None
     max_staleness: Annotated[
         int,
         NOT_NEGATIVE,
@@ -194,8 +201,7 @@ class Experiment:
     @property
     def has_heads(self) -> bool:
         """Whether the algorithm has value heads."""
-        critic = getattr(self.algorithm, "critic", "none")
-        return self.algorithm.guidance is not None or critic != "none"
+        return self.algorithm.guidance is not None or self.algorithm.critic_form is not None
 
     def check(self, training: bool = True) -> None:
         """Refuse an experiment that cannot work, before anything expensive starts.
@@ -247,7 +253,8 @@ class Experiment:
             if training and read_guidance(Path(self.model.path)) is not None:
                 raise UsageError(
                     f"model.path {self.model.path} is a value-guided policy, which is for sampling "
-                    "only; give the plain policy that its run started from"
+                    "only; give the plain policy that its run started from, and take its values "
+                    "over with start_critic if you want them"
                 )
             check_checkpoint(Path(self.model.path), self.format, env.stop)
             check_architecture(Path(self.model.path))
@@ -257,6 +264,7 @@ class Experiment:
                     f"{self.model.path}; set --model.context {positions}"
                 )
             self.check_context(Codec.load(self.model.path, self.format), env)
+        check_start_critic(self)
         if self.algorithm.on_policy and self.learner.windows == "strided":
             raise UsageError(
                 f"{self.algorithm.name} learns from the contexts that its own policy had; set "
@@ -387,7 +395,7 @@ class Experiment:
         """
         from lmrl.data.store import mixture
 
-        model, data, oracle = self.model, self.data, self.oracle
+        model, data, oracle, critic = self.model, self.data, self.oracle, self.start_critic
         if model.path is not None:
             model = replace(model, path=_absolute(model.path))
         if data.path is not None:
@@ -397,7 +405,9 @@ class Experiment:
             data = replace(data, path=whole)
         if oracle.model and not oracle.endpoint and Path(oracle.model).exists():
             oracle = replace(oracle, model=_absolute(oracle.model))
-        return replace(self, model=model, data=data, oracle=oracle)
+        if critic is not None and critic != OF_START:
+            critic = _absolute(critic)
+        return replace(self, model=model, data=data, oracle=oracle, start_critic=critic)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, with the algorithm's name among its fields."""

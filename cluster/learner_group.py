@@ -38,12 +38,18 @@ class LearnerGroup:
         checkpoint: checkpoint directory of the start policy.
         device: `cpu` or `cuda`.
         slots: Ray options of each rank's actor.
+        critic: checkpoint directory whose critic is taken over; None begins with a new one.
     """
 
     def __init__(
-        self, exp: Experiment, checkpoint: Path, device: str, slots: list[dict[str, Any]]
+        self,
+        exp: Experiment,
+        checkpoint: Path,
+        device: str,
+        slots: list[dict[str, Any]],
+        critic: Path | None = None,
     ) -> None:
-        self.exp = exp
+        self.exp, self.checkpoint = exp, checkpoint
         host = _Host.options(**slots[0]).remote()  # type: ignore[attr-defined]
         address, port = fetch(
             host.endpoint.remote(), exp.placement.timeout, "the node of learner rank 0"
@@ -64,6 +70,7 @@ class LearnerGroup:
                 exp.seed,
                 exp.updates,
                 exp.format,
+                None if critic is None else str(critic),
             )
             for rank, slot in enumerate(slots)
         ]

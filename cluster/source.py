@@ -14,11 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from cluster.best_actions import best_actions
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from learners.algorithms.selection import selected
 from lmrl.data.generate import episodes as scripted
-from lmrl.data.store import files, load_mixture, write_new
+from lmrl.data.store import files, load_mixture, stored_seeds, write_new
+from lmrl.runs.names import BEST_ACTIONS
 from lmrl.schema import to_table
 from lmrl.screen import Screen
 from lmrl.screen.stages import Stage
@@ -132,6 +134,41 @@ class OfflineSource:
         if not self.exp.algorithm.selects:
             return None
         return {path: selected(self.exp.algorithm, path) for path in self.parts}
+
+
+class BestActionSource:
+    """Batches of the best of several sampled actions, each in a state of a data set.
+
+    They are sampled and chosen at the first update, when the samplers hold the start policy, and
+    read from the run directory afterwards.
+
+    Args:
+        exp: experiment of the run.
+        parts: weights of the data sets of a mixture, by their paths.
+        folder: run directory.
+    """
+
+    def __init__(self, exp: Experiment, parts: Mapping[Path, float], folder: Path) -> None:
+        self.exp, self.path, self.position = exp, folder / BEST_ACTIONS, SourceState()
+        self.states = OfflineSource(exp, parts)
+        self.actions: OfflineSource | None = None
+
+    def take(self, fleet: Fleet) -> UpdateBatch:
+        """Return the actions in the next `data.batch` states."""
+        if not self.path.exists():
+            episodes = (self.states.next(1)[0] for _ in range(self._episodes()))
+            write_new(best_actions(fleet, episodes), self.path)
+        if self.actions is None:
+            self.actions = OfflineSource(self.exp, {self.path: 1.0})
+        self.actions.position = self.position
+        return self.actions.take()
+
+    def _episodes(self) -> int:
+        """Return the number of episodes of the data sets; no more are drawn for states."""
+        return sum(len(stored_seeds(path)) for path in self.states.parts)
+
+    def close(self, fleet: Fleet) -> None:
+        """Nothing is started ahead of an update."""
 
 
 def data_set(exp: Experiment, folder: Path, screen: Screen | None = None) -> Path:

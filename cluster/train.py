@@ -84,7 +84,13 @@ def train(
         progress = stack.enter_context(Progress(exp, log, start.label, screen))
         with log.phase("launch"):
             fleet = stack.enter_context(
-                launch(exp, start.path, served=served(exp, start, log), screen=screen)
+                launch(
+                    exp,
+                    start.path,
+                    served=served(exp, start, log),
+                    screen=screen,
+                    critic=start.critic,
+                )
             )
         log.started()
         fleet.failures, fleet.screen = log.failure, screen

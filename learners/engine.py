@@ -172,6 +172,16 @@ class DeepSpeedEngine:
             with self.whole(weight.parameters):
                 yield weight.name, weight.tensor()
 
+    def critic_weights(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield the whole weights of the critic, under the names of the network's
+        `critic_weights`; nothing without a critic.
+
+        Under ZeRO 3 this is a collective: every rank has to iterate to the end.
+        """
+        for weight in self.network.critic_weights():
+            with self.whole(weight.parameters):
+                yield weight.name, weight.tensor()
+
     def adapters(self) -> Iterator[tuple[str, Tensor]]:
         """Yield the whole adapters of a policy under peft's names; nothing without LoRA.
 

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from learners.algorithms.base import Algorithm, LossOutput, Metrics, OldOutputs
 from learners.batch import Batch
 from learners.buckets import Bucket
+from learners.checkpoints.critic import take_critic, write_critic
 from learners.checkpoints.policy import write_policy
 from learners.collate import collate
 from learners.config import LearnerConfig
@@ -68,6 +69,7 @@ class Learner:
         seed: seed of minibatch order and head initialisation.
         updates: number of updates of the whole run, for a decaying schedule.
         form: format of the policy's contexts and replies; None is plain text.
+        critic: checkpoint directory whose critic is taken over; None begins with a new one.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Learner:
         seed: int = 0,
         updates: int = 1,
         form: FormatConfig | None = None,
+        critic: str | None = None,
     ) -> None:
         if device == "cpu":
             os.environ["DS_ACCELERATOR"] = "cpu"
@@ -103,6 +106,8 @@ class Learner:
         network = trained_network(algorithm, loader(checkpoint, config, device), config).to(
             self.device
         )
+        if critic is not None:
+            take_critic(network, algorithm.critic_form, Path(critic))
         self.reference = reference_policy(algorithm, network, checkpoint, config, device)
         if isinstance(self.reference, torch.nn.Module):
             self.reference.to(self.device)
@@ -420,16 +425,20 @@ class Learner:
 
         The checkpoint has Hugging Face files, which `transformers` and vLLM load directly; those of
         a value-guided policy only vLLM loads (see `learners.checkpoints.guided`). The folder
-        `deepspeed/` has DeepSpeed's state, with optimiser, target network, algorithm state and
-        random generators.
+        `critic/` has the critic (`learners.checkpoints.critic`), and `deepspeed/` has DeepSpeed's
+        state, with optimiser, target network, algorithm state and random generators.
         """
         path = Path(folder)
         network = self.engine.network
         weights = _copies(self.engine.named_weights())
         adapters = _copies(self.engine.adapters())
+        form = self.algorithm.critic_form
+        critic = _copies(self.engine.critic_weights()) if form is not None else {}
         if self.group.rank == 0:
             guidance = self.algorithm.guidance
             write_policy(path, Path(self.checkpoint), network, guidance, weights, adapters)
+            if form is not None:
+                write_critic(path, form, critic)
         self.engine.save(
             path / "deepspeed",
             {

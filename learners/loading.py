@@ -9,6 +9,7 @@ from torch import nn
 
 from learners.algorithms.base import Algorithm
 from learners.config import LearnerConfig
+from learners.engine import HEADS
 from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM, load_causal_lm
 from learners.networks.lora import WithoutAdapters
@@ -76,8 +77,10 @@ def trained_network(
     if config.frozen_trunk:
         assert isinstance(network, Network | ValueNetwork)
         network.freeze_trunk()
-    for parameter in frozen(network):
-        parameter.data = parameter.data.to(getattr(torch, config.optimiser.dtype))
+    for name, parameter in network.named_parameters():
+        # Value heads are in float32, frozen or not.
+        if not parameter.requires_grad and HEADS.isdisjoint(name.split(".")):
+            parameter.data = parameter.data.to(getattr(torch, config.optimiser.dtype))
     return network
 
 

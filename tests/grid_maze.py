@@ -1,15 +1,19 @@
 """A small maze with a tabular policy, which algorithms have to solve in a second or two."""
 
+from typing import Any
+
 import numpy as np
 import torch
+from rounds import Alone
 from torch import Tensor, nn
 
-from learners.algorithms.base import OldOutputs
+from learners.algorithms.base import Algorithm, OldOutputs
 from learners.batch import Batch
+from learners.collate import collate
 from learners.micro_batch import micro_batches
 from learners.networks.actor_critic import Network
 from learners.networks.outputs import Inputs
-from learners.networks.target import Target
+from learners.networks.target import Target, target_of
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory, Turn
 
 WIDTH, HEIGHT, LONGEST = 4, 3, 15
@@ -115,3 +119,36 @@ def excess_moves(policy: Table) -> float:
             ]
         )
     )
+
+
+def walks() -> list[Trajectory]:
+    """Return episodes of a random walk, which hardly ever takes a shortest way."""
+    rng = np.random.default_rng(0)
+    starts = [cell for cell in CELLS if cell != GOAL]
+    return [play(cloned(), int(rng.choice(starts)), rng) for _ in range(400)]
+
+
+def learn_offline(
+    algorithm: Algorithm, data: list[Trajectory], net: Network, updates: int, lr: float
+) -> Any:
+    """Return the policy after so many updates on a data set."""
+    rng = np.random.default_rng(0)
+    target = target_of(net, algorithm.target_config)
+    optimiser = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr)
+    state = algorithm.start_state()
+    for _ in range(updates):
+        batch = collate([data[i] for i in rng.integers(len(data), size=64)])
+        columns, _, state = algorithm.prepare(batch, outputs(net, target, batch), Alone(), state)
+        (micro,) = micro_batches(batch, None, 10**9, bootstraps=False)
+        targets = {
+            name: torch.as_tensor(column, dtype=torch.float32)[micro.entry]
+            for name, column in columns.items()
+        }
+        found = algorithm.loss(net(Inputs.of(micro)), targets, float(len(micro.entry)))
+        optimiser.zero_grad()
+        found.loss.backward()
+        optimiser.step()
+        if target is not None:
+            assert net.utterances is not None
+            target.follow(net.utterances)
+    return net.policy

@@ -8,6 +8,7 @@ from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
 from cluster.experiment import Experiment
 from cluster.presets import known as known_presets
 from cluster.presets import preset
+from cluster.startup.start_critic import OF_START
 from learners.algorithms import registry
 from learners.algorithms.base import Algorithm, TaskFacts
 from learners.checkpoints.initial import ModelConfig
@@ -19,7 +20,7 @@ from lmrl.tasks import make
 from lmrl.trajectory import Trajectory
 
 CLONING = "bc"
-"""Algorithm that trains the start policy of the others."""
+"""Algorithm that needs no start policy."""
 
 PLAYERS = ("mixture", "optimal", "random")
 """Players that make the data, the first one that the task has."""
@@ -39,7 +40,8 @@ def derived(name: str, task: str, options: Mapping[str, Any]) -> Experiment:
     """Return an experiment of an algorithm on a task.
 
     The task's score, rewards and horizon give the range of values, and its scripted players' texts
-    the sizes of context and action. An algorithm other than cloning starts from a cloned policy.
+    the sizes of context and action. An algorithm other than cloning starts from the result of the
+    one that it follows, which is cloning for most.
 
     Args:
         name: name of the algorithm, or `module:Class`.
@@ -60,7 +62,8 @@ def derived(name: str, task: str, options: Mapping[str, Any]) -> Experiment:
         algorithm=algorithm,
         options=dict(options),
         updates=_updates(algorithm),
-        start=CLONING if players and not cloning else None,
+        start=kind.follows if players and not cloning else None,
+        start_critic=OF_START if players and kind.needs_critic else None,
         save_every=0 if cloning else max(_updates(algorithm) // 4, 1),
         model=ModelConfig(context=context, width=128, heads=4, vocabulary=512),
         data=DataConfig(player=players[0] if players else DataConfig.player, batch=32),

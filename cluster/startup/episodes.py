@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cluster.experiment import Experiment
 from cluster.online import OnlineSource
-from cluster.source import OfflineSource, Source, data_set
+from cluster.source import BestActionSource, OfflineSource, Source, data_set
 from lmrl.data.store import mixture
 from lmrl.runs.names import DATA
 from lmrl.screen import Screen
@@ -23,6 +23,8 @@ def batches(exp: Experiment, folder: Path, screen: Screen | None = None) -> Sour
     """
     if exp.algorithm.on_policy:
         return OnlineSource(exp, folder, screen)
-    if exp.data.path is not None:
-        return OfflineSource(exp, mixture(exp.data.path))
-    return OfflineSource(exp, {data_set(exp, folder / DATA, screen): 1.0})
+    path = exp.data.path
+    parts = {data_set(exp, folder / DATA, screen): 1.0} if path is None else mixture(path)
+    if exp.algorithm.candidates:
+        return BestActionSource(exp, parts, folder)
+    return OfflineSource(exp, parts)

@@ -101,6 +101,7 @@ def launch(
     learners: bool = True,
     served: Path | None = None,
     screen: Screen | None = None,
+    critic: Path | None = None,
 ) -> Iterator[Fleet]:
     """Start a run's actors on the Ray that is initialised, and end them with the block.
 
@@ -110,6 +111,8 @@ def launch(
         learners: whether there is a learner group. Without one the samplers serve the checkpoint.
         served: checkpoint directory with which samplers start; None is `checkpoint`.
         screen: screen that shows which actors are starting; None shows nothing.
+        critic: checkpoint directory whose critic the learners take over; None begins with a new
+            one.
 
     Raises:
         UsageError: if the placement exceeds the resources, or the context is too short.
@@ -123,13 +126,8 @@ def launch(
     try:
         _await_placement(group, exp)
         slots = iter(range(len(group.bundle_specs)))
-        learner_group = (
-            LearnerGroup(
-                exp, checkpoint, device, [_slot(group, slots) for _ in range(exp.learner.ranks)]
-            )
-            if learners
-            else None
-        )
+        places = [_slot(group, slots) for _ in range(exp.learner.ranks)] if learners else []
+        learner_group = LearnerGroup(exp, checkpoint, device, places, critic) if learners else None
         stop_ids = codec.format.stop_ids(env.stop)
         sampler_names = _names(group, "sampler", exp.sampler.count)
         samplers = [

@@ -9,6 +9,7 @@ from cluster.experiment import Experiment
 from cluster.fields import assign
 from cluster.presets.derived import preset_or_derived
 from cluster.source import sample_texts
+from cluster.startup.start_critic import OF_START
 from learners.checkpoints.guided import make_guided
 from learners.checkpoints.initial import make_start
 from lmrl.errors import UsageError, option
@@ -35,16 +36,23 @@ SHARED = (
 
 
 class Start(NamedTuple):
-    """A start policy: its checkpoint directory, and the name of its score in the summary."""
+    """What a run begins with.
+
+    Attributes:
+        path: checkpoint directory of the start policy.
+        label: name of its score in the summary.
+        critic: checkpoint directory whose critic is taken over; None begins with a new critic.
+    """
 
     path: Path
     label: str
+    critic: Path | None = None
 
 
 def starting_point(
     exp: Experiment, folder: Path, train: Callable[..., Any], screen: Screen | None = None
 ) -> Start:
-    """Return the start policy of a run; make it first if it is missing.
+    """Return the start policy of a run, and its critic; make them first if they are missing.
 
     Args:
         exp: experiment of the run.
@@ -54,7 +62,8 @@ def starting_point(
         screen: screen that shows that a policy is made; None shows nothing.
     """
     if exp.model.path is not None:
-        return Start(Path(exp.model.path), "start")
+        source = exp.model.path if exp.start_critic == OF_START else exp.start_critic
+        return Start(Path(exp.model.path), "start", None if source is None else Path(source))
     if exp.start is not None:
         return _trained(exp, folder / START, train)
     path = folder / START
@@ -89,7 +98,12 @@ def _trained(exp: Experiment, folder: Path, train: Callable[..., Any]) -> Start:
     if not log.finished:
         # If an earlier training of the start policy was interrupted, it is continued.
         train(first, log, resume=log.holds_run)
-    return Start(checkpoint(folder, LAST).resolve(), first.algorithm.name)
+    result = checkpoint(folder, LAST).resolve()
+    critic = result if exp.start_critic == OF_START else None
+    if first.algorithm.guidance is None:
+        return Start(result, first.algorithm.name, critic)
+    # Its values guide the policy that it started from itself.
+    return starting_point(first, folder, train)._replace(critic=critic)
 
 
 def start_experiment(exp: Experiment) -> Experiment:
@@ -103,10 +117,11 @@ def start_experiment(exp: Experiment) -> Experiment:
             result cannot be trained further.
     """
     base = preset_or_derived(exp.start or "", exp.task, exp.options)
-    if base.algorithm.guidance is not None:
+    if base.algorithm.guidance is not None and exp.start_critic != OF_START:
         raise UsageError(
             f"start is {exp.start}, whose result is a value-guided policy for sampling only; give "
-            "a preset that trains the policy itself, like one of behaviour cloning"
+            "a preset that trains the policy itself, like one of behaviour cloning, or take the "
+            f"values over with {option('start_critic')} {OF_START}"
         )
     first = replace(
         base,

@@ -136,6 +136,29 @@ class TargetConfig:
 
 
 @dataclass(frozen=True)
+class CriticForm:
+    """Parts of a critic, which decide whether another run can take it over.
+
+    Attributes:
+        trunk: whether it has a trunk of its own. If not, its head reads the policy's trunk.
+        q_heads: number of its Q heads.
+        v: whether it has a V head.
+        head: kind of its Q heads, and of a V head without bins.
+        scale: unit of the outputs of its Q heads, and of a V head without bins, in reward units.
+        bins: number of bins of a V head that predicts a distribution; 0 predicts a number.
+        bounds: lowest and highest value that the bins cover, in reward units; None without bins.
+    """
+
+    trunk: bool
+    q_heads: int
+    v: bool
+    head: HeadKind
+    scale: float
+    bins: int = 0
+    bounds: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class ValueGuidance:
     """Sampling from softmax(log π_start + beta × the smallest Q), see `actors.value_guided`.
 
@@ -193,6 +216,13 @@ class Algorithm(ABC):
     the run's earlier rounds."""
     bc_coef: float = 0.0
     """Weight of a behaviour-cloning term on a data set, added to the algorithm's own loss."""
+    needs_critic: ClassVar[bool] = False
+    """Whether a run has to begin with the critic of another run."""
+    follows: ClassVar[str] = "bc"
+    """Algorithm that makes the start policy where no preset names one."""
+    candidates: int = 0
+    """Number of actions that the start policy samples in each state of the data set, of which the
+    best one is learned from; 0 learns from the data set itself."""
     selects: ClassVar[bool] = False
     """Whether it learns from some episodes only: those that `select` returns."""
 
@@ -240,6 +270,12 @@ class Algorithm(ABC):
     def guidance(self) -> ValueGuidance | None:
         """How the sampler combines action values with the start policy; None samples from the
         trained policy."""
+        return None
+
+    @property
+    def critic_form(self) -> CriticForm | None:
+        """Parts of the critic, which checkpoints keep and other runs can take over; None without
+        a critic."""
         return None
 
     @abstractmethod

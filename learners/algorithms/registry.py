@@ -17,6 +17,7 @@ from lmrl.errors import UsageError, unknown
 ALGORITHMS: Mapping[str, str] = {
     "archer": "learners.algorithms.online.archer:ArCHer",
     "bc": "learners.algorithms.offline.bc:BC",
+    "best_of_n": "learners.algorithms.offline.best_of_n:BestOfN",
     "dr_grpo": "learners.algorithms.online.grpo:DrGRPO",
     "filtered_bc": "learners.algorithms.offline.filtered_bc:FilteredBC",
     "gigpo": "learners.algorithms.online.gigpo:GiGPO",

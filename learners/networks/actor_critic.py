@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from learners.config import CriticKind, HeadKind
 from learners.networks.causal_lm import CausalLM
+from learners.networks.heads import Head
 from learners.networks.hl_gauss import BinnedValueHead
 from learners.networks.lora import Weight, weights_of
 from learners.networks.outputs import Inputs, LanguageModel, Outputs
 from learners.networks.per_token import PerToken, _likelihoods, _trained_likelihoods
-from learners.networks.values import ValueNetwork, value_network
+from learners.networks.values import ValueNetwork, head_weights, trunk_weights, value_network
 
 
 class Network(nn.Module):
@@ -26,11 +27,14 @@ class Network(nn.Module):
         policy: causal language model with `trunk(tokens) -> [R, T, H]` and
             `head([S, H]) -> [S, V]`.
         critic: second trunk, for the value head; None lets the value head use the policy's trunk.
-        value_head: module from hidden states to values; None is a network without a critic.
+        value_head: `Head` with one output, or head with bins; None is a network without a value
+            head.
         value_scale: unit of the head's predictions and of the value loss, in reward units.
         chunk: number of states whose logits exist at one time.
         entropy_gradient: whether the loss uses the gradient of the entropy.
         utterances: critic with Q heads and a V head, instead of a value head; None is none.
+        frozen_critic: whether that critic is not trained. Its values are then computed only where
+            no gradient is.
     """
 
     def __init__(
@@ -42,12 +46,16 @@ class Network(nn.Module):
         chunk: int = 4096,
         entropy_gradient: bool = False,
         utterances: ValueNetwork | None = None,
+        frozen_critic: bool = False,
     ) -> None:
         super().__init__()
         self.policy = policy
         self.critic = critic
         self.value_head = value_head
         self.utterances = utterances
+        self.frozen_critic = frozen_critic
+        if frozen_critic and utterances is not None:
+            utterances.requires_grad_(False)
         self.value_scale = value_scale
         self.frozen_trunk = False
         output = policy.output if isinstance(policy, CausalLM) else None
@@ -71,6 +79,18 @@ class Network(nn.Module):
         assert isinstance(policy, CausalLM)
         yield from weights_of(policy.model)
 
+    def critic_weights(self) -> Iterator[Weight]:
+        """Yield the weights of the critic; nothing without one.
+
+        The names are those of `ValueNetwork.critic_weights`.
+        """
+        if self.utterances is not None:
+            yield from self.utterances.critic_weights()
+        elif self.value_head is not None:
+            if isinstance(self.critic, CausalLM):
+                yield from trunk_weights(self.critic)
+            yield from head_weights("v", self.value_head)
+
     def forward(self, inputs: Inputs) -> Outputs:
         """Return log-probabilities and values at the entries, in float32 for every trunk type."""
         hidden = cast(LanguageModel, self.policy).trunk(inputs.tokens, inputs.lengths)
@@ -82,7 +102,8 @@ class Network(nn.Module):
         )
         entries = len(inputs.entry_state)
         q = None
-        if self.utterances is not None:
+        training = torch.is_grad_enabled()
+        if self.utterances is not None and not (self.frozen_critic and training):
             found = self.utterances(inputs)
             value, q, bins = found.v, found.q, None
         elif self.value_head is None:
@@ -92,12 +113,14 @@ class Network(nn.Module):
             if self.critic is not None:
                 hidden = cast(LanguageModel, self.critic).trunk(inputs.tokens, inputs.lengths)
                 states = hidden[inputs.state_row, inputs.state_position]
-            output = self.value_head(states.detach() if self.frozen_trunk else states)
+            states = states.detach() if self.frozen_trunk else states
             if isinstance(self.value_head, BinnedValueHead):
-                value = self.value_head.value(output)[inputs.entry_state]
-                bins = output[inputs.entry_state]
+                bins = self.value_head(states)
+                value = self.value_head.value(bins)[inputs.entry_state]
+                bins = bins[inputs.entry_state]
             else:
-                value = self.value_scale * output.squeeze(-1).float()[inputs.entry_state]
+                output = self.value_head(states)[0].squeeze(-1)
+                value = self.value_scale * output.float()[inputs.entry_state]
                 bins = None
         return Outputs(
             logprob=token_logprob[:entries],
@@ -109,25 +132,6 @@ class Network(nn.Module):
         )
 
 
-class ValueHead(nn.Module):
-    """A linear value head in float32 whose output is constant before training.
-
-    Args:
-        width: hidden width H.
-        start: output before training, in units of the value scale.
-    """
-
-    def __init__(self, width: int, start: float) -> None:
-        super().__init__()
-        self.linear = nn.Linear(width, 1, dtype=torch.float32)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.constant_(self.linear.bias, start)
-
-    def forward(self, states: Tensor) -> Tensor:
-        """Return values `[S, 1]` in units of the value scale."""
-        return self.linear(states.to(self.linear.weight.dtype))
-
-
 def actor_critic(
     load: Callable[[], CausalLM],
     critic: CriticKind,
@@ -136,6 +140,7 @@ def actor_critic(
     bins: int = 0,
     bounds: tuple[float, float] | None = None,
     entropy_gradient: bool = False,
+    kind: HeadKind = "linear",
 ) -> Network:
     """Return a policy with a critic.
 
@@ -148,6 +153,7 @@ def actor_critic(
             number.
         bounds: lowest and highest value that the bins cover, in reward units; needed with bins.
         entropy_gradient: whether the loss uses the gradient of the entropy.
+        kind: kind of the value head without bins.
     """
     policy = load()
     if critic == "none":
@@ -156,7 +162,7 @@ def actor_critic(
     trunk = load() if critic == "trunk" else None
     if trunk is not None:
         trunk.freeze_output()
-    head: nn.Module = ValueHead(width, start / scale)
+    head: nn.Module = Head(width, 1, start / scale, kind)
     if bins:
         assert bounds is not None
         head = BinnedValueHead(width, start, *bounds, bins)
@@ -170,6 +176,8 @@ def utterance_actor_critic(
     head: HeadKind,
     scale: float,
     entropy_gradient: bool = False,
+    with_v: bool = True,
+    frozen: bool = False,
 ) -> Network:
     """Return a policy with a critic of utterances, which has a trunk of its own.
 
@@ -180,6 +188,10 @@ def utterance_actor_critic(
         head: kind of the value heads.
         scale: unit of the critic's predictions, in reward units.
         entropy_gradient: whether the loss uses the gradient of the entropy.
+        with_v: whether the critic has a V head.
+        frozen: whether the critic is not trained.
     """
-    critic = value_network(load(), q_heads, start, head, scale, with_v=True, nll=False)
-    return Network(load(), entropy_gradient=entropy_gradient, utterances=critic)
+    critic = value_network(load(), q_heads, start, head, scale, with_v=with_v, nll=False)
+    return Network(
+        load(), entropy_gradient=entropy_gradient, utterances=critic, frozen_critic=frozen
+    )

@@ -152,15 +152,31 @@ class ValueNetwork(nn.Module):
 
         These are the trunk without an untied output embedding, and the Q heads.
         """
-        trunk = self.trunk
-        assert isinstance(trunk, CausalLM)
-        unused = {id(parameter) for parameter in trunk.untied_output()}
-        for weight in weights_of(trunk.model):
-            if id(weight.parameters[0]) not in unused:
-                yield weight._replace(name=f"critic.{weight.name}")
+        assert isinstance(self.trunk, CausalLM)
+        yield from trunk_weights(self.trunk)
         for number, head in enumerate(self.q_heads, 1):
-            for name, parameter in head.named_parameters():
-                yield Weight(f"q{number}.{name}", [parameter])
+            yield from head_weights(f"q{number}", head)
+
+    def critic_weights(self) -> Iterator[Weight]:
+        """Yield every weight: those of `exported`, and the V head's under the prefix `v`."""
+        yield from self.exported()
+        if self.v_head is not None:
+            yield from head_weights("v", self.v_head)
+
+
+def trunk_weights(trunk: CausalLM) -> Iterator[Weight]:
+    """Yield the weights of a critic's trunk under the prefix `critic`, without an untied output
+    embedding, which it does not use."""
+    unused = {id(parameter) for parameter in trunk.untied_output()}
+    for weight in weights_of(trunk.model):
+        if id(weight.parameters[0]) not in unused:
+            yield weight._replace(name=f"critic.{weight.name}")
+
+
+def head_weights(prefix: str, head: nn.Module) -> Iterator[Weight]:
+    """Yield the weights of a head under a prefix."""
+    for name, parameter in head.named_parameters():
+        yield Weight(f"{prefix}.{name}", [parameter])
 
 
 def value_network(

@@ -53,6 +53,9 @@ RECORD = "experiment.json"
 ADAPTER = "adapter"
 """In a checkpoint of a run with LoRA: the adapters as peft reads them."""
 
+CRITIC = "critic"
+"""In a checkpoint: the critic, for runs that take it over."""
+
 START = "start"
 """The start policy, if the run made it; a run directory of its own if it was trained."""
 
@@ -61,6 +64,9 @@ GUIDED = "guided"
 
 DATA = "data"
 """The data set, if the run made it."""
+
+BEST_ACTIONS = "best_actions"
+"""The best of the sampled actions, in runs of best-of-N distillation."""
 
 REPLACED = ".replaced"
 """The run that was here before, until this one has saved a checkpoint."""
@@ -159,7 +165,7 @@ OWN = {
             r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|report\.html"
             r"|start|guided|wandb|trackio"
         ).pattern
-        + f"|{TEMPORARY % DATA}"
+        + f"|{TEMPORARY % DATA}|{TEMPORARY % BEST_ACTIONS}"
     ),
     f"{TRAJECTORIES}/training": _names(r"update-\d+-\d+\.parquet"),
     f"{TRAJECTORIES}/selection": _names(r".+-\d+\.parquet"),
@@ -169,6 +175,7 @@ OWN = {
     CHECKPOINTS: re.compile(_names(r"step-\d+|last|best").pattern + r"|\.step-\d+\.old"),
     TENSORBOARD: re.compile(r"events\.out\.tfevents\..*"),
     DATA: re.compile(r"part-\d+\.parquet"),
+    BEST_ACTIONS: re.compile(r"part-\d+\.parquet"),
 }
 """Names that a run writes into each folder of its directory, inner folders first. Everything in
 `START`, `GUIDED` and the folders of checkpoints belongs to the run."""

@@ -17,8 +17,9 @@ from learners.algorithms.online.ppo import PPO
 from learners.batch import Batch
 from learners.collate import collate
 from learners.micro_batch import MicroBatch, micro_batches
-from learners.networks.actor_critic import Network, ValueHead
+from learners.networks.actor_critic import Network
 from learners.networks.causal_lm import CausalLM
+from learners.networks.heads import Head
 from learners.networks.outputs import Inputs
 from lmrl.data.store import load, write
 from lmrl.episode import Episode, play
@@ -451,8 +452,8 @@ def tiny_network(chunk: int = 4096) -> Network:
         attn_pdrop=0.0,
         initializer_range=0.3,
     )
-    head = ValueHead(16, 0.5)
-    torch.nn.init.normal_(head.linear.weight)
+    head = Head(16, 1, 0.5, "linear")
+    torch.nn.init.normal_(head.weight)
     return Network(CausalLM(GPT2LMHeadModel(config)), None, head, value_scale=3.0, chunk=chunk)
 
 
@@ -471,7 +472,7 @@ def naive(network: Network, episodes: Sequence[Trajectory]) -> Iterator[torch.Te
             states = slice(len(context) - 1, ids.shape[1] - 1)
             logp = F.log_softmax(out.logits[0, states], -1)
             chosen = logp.gather(-1, ids[0, len(context) :, None]).squeeze(-1)
-            value = value_head(network)(out.hidden_states[-1][0, states]).squeeze(-1)
+            value = value_head(network)(out.hidden_states[-1][0, states])[0].squeeze(-1)
             yield torch.stack([chosen, network.value_scale * value])
 
 
@@ -536,7 +537,7 @@ def test_bootstrap_values_and_observation_logprobs_are_those_of_the_full_model()
             for place in np.flatnonzero(micro.entry >= batch.actions):
                 ids = torch.tensor(finals[micro.entry[place] - batch.actions])[None].long()
                 hidden = model(input_ids=ids, output_hidden_states=True).hidden_states[-1]
-                value = network.value_scale * value_head(network)(hidden[0, -1])
+                value = network.value_scale * value_head(network)(hidden[0, -1])[0]
                 assert out.value[place].item() == pytest.approx(value.item(), abs=1e-5)
                 checked += 1
             for place, entry in enumerate(micro.observation):

@@ -33,7 +33,7 @@ from learners.collate import collate
 from learners.config import OptimiserConfig
 from learners.engine import parameter_groups
 from learners.micro_batch import micro_batches
-from learners.networks.actor_critic import Network, ValueHead
+from learners.networks.actor_critic import Network
 from learners.networks.guidance import guided_logits
 from learners.networks.heads import Head
 from learners.networks.outputs import Inputs, Outputs
@@ -593,10 +593,10 @@ class Toy(nn.Module):
 def toy_network(parameters: dict[str, Any]) -> Network:
     """Return our network around the toy trunk with a linear value head."""
     dense = parameters["value_head"]["dense"]
-    head = ValueHead(len(dense["kernel"]), 0.0).double()
+    head = Head(len(dense["kernel"]), 1, 0.0, "linear").double()
     with torch.no_grad():
-        head.linear.weight.copy_(torch.tensor(dense["kernel"], dtype=torch.float64).T)
-        head.linear.bias.copy_(torch.tensor(dense["bias"], dtype=torch.float64))
+        head.weight.copy_(torch.tensor(dense["kernel"], dtype=torch.float64).T)
+        head.bias.copy_(torch.tensor(dense["bias"], dtype=torch.float64))
     return Network(policy=Toy(parameters["policy"]), value_head=head)
 
 
@@ -648,8 +648,8 @@ def ppo_step(case: Case, close: Close) -> None:
     for name, value in final["policy"].items():
         close(getattr(network.policy, name), value, f"final {name}")
     dense = final["value_head"]["dense"]
-    close(network.value_head.linear.weight.T, dense["kernel"], "final kernel")
-    close(network.value_head.linear.bias, dense["bias"], "final bias")
+    close(network.value_head.weight.T, dense["kernel"], "final kernel")
+    close(network.value_head.bias, dense["bias"], "final bias")
 
 
 def ppo_losses(
@@ -1040,6 +1040,6 @@ def test_weight_decay_spares_biases_and_a_head_may_learn_faster() -> None:
         "policy.emb": (0.1, 0.01),
         "policy.w": (0.1, 0.01),
         "policy.pos": (0.1, 0.01),
-        "value_head.linear.weight": (0.3, 0.01),
-        "value_head.linear.bias": (0.3, 0.0),
+        "value_head.weight": (0.3, 0.01),
+        "value_head.bias": (0.3, 0.0),
     }

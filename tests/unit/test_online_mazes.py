@@ -21,7 +21,8 @@ from learners.algorithms.online.rloo import RLOO
 from learners.algorithms.online.turn_ppo import TurnPPO
 from learners.collate import collate
 from learners.micro_batch import micro_batches
-from learners.networks.actor_critic import Network, ValueHead
+from learners.networks.actor_critic import Network
+from learners.networks.heads import Head
 from learners.networks.outputs import Inputs
 from learners.networks.target import target_of
 from learners.networks.values import ValueNetwork
@@ -37,7 +38,7 @@ def network(algorithm: OnPolicy) -> Network:
     if isinstance(algorithm, PPO | TurnPPO):
         trunk = Table(32)
         nn.init.normal_(trunk.table)
-        return Network(cloned(), trunk, ValueHead(32, -1.0), 10.0)
+        return Network(cloned(), trunk, Head(32, 1, -1.0, "linear"), 10.0)
     return Network(cloned(), entropy_gradient=algorithm.entropy_coef > 0)
 
 

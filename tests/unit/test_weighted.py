@@ -1,24 +1,19 @@
 """Weighted cloning, by returns and by advantages: slow twins, and a maze from a random walk."""
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from grid_maze import CELLS, GOAL, VOCABULARY, Table, cloned, excess_moves, outputs, play
+from grid_maze import VOCABULARY, Table, cloned, excess_moves, learn_offline, walks
 from rounds import Alone, made_round
 from torch import nn
 
-from learners.algorithms.base import Algorithm
 from learners.algorithms.offline.rwr import RWR
 from learners.algorithms.offline.weighted_iql import WeightedIQL
 from learners.algorithms.turns import turns_of
-from learners.collate import collate
-from learners.micro_batch import micro_batches
 from learners.networks.actor_critic import Network
-from learners.networks.outputs import Inputs, Outputs
-from learners.networks.target import target_of
+from learners.networks.outputs import Outputs
 from learners.networks.values import ValueNetwork
 from lmrl.trajectory import TERMINATED
 
@@ -121,32 +116,6 @@ def test_the_policy_waits_for_its_critic() -> None:
         assert bool(np.abs(columns["clone"]).max() == 0.0) is expected
 
 
-def learn(algorithm: Algorithm, net: Network, updates: int, lr: float) -> Any:
-    """Return the policy after so many updates on episodes of a random walk."""
-    rng = np.random.default_rng(0)
-    starts = [cell for cell in CELLS if cell != GOAL]
-    data = [play(cloned(), int(rng.choice(starts)), rng) for _ in range(400)]
-    target = target_of(net, algorithm.target_config)
-    optimiser = torch.optim.Adam(net.parameters(), lr)
-    state = algorithm.start_state()
-    for _ in range(updates):
-        batch = collate([data[i] for i in rng.integers(len(data), size=64)])
-        columns, _, state = algorithm.prepare(batch, outputs(net, target, batch), Alone(), state)
-        (micro,) = micro_batches(batch, None, 10**9, bootstraps=False)
-        targets = {
-            name: torch.as_tensor(column, dtype=torch.float32)[micro.entry]
-            for name, column in columns.items()
-        }
-        found = algorithm.loss(net(Inputs.of(micro)), targets, float(len(micro.entry)))
-        optimiser.zero_grad()
-        found.loss.backward()
-        optimiser.step()
-        if target is not None:
-            assert net.utterances is not None
-            target.follow(net.utterances)
-    return net.policy
-
-
 def test_weighted_iql_solves_a_maze_from_a_random_walk() -> None:
     """Its critic stitches: hardly any episode of the data takes a shortest way."""
     torch.manual_seed(0)
@@ -161,11 +130,11 @@ def test_weighted_iql_solves_a_maze_from_a_random_walk() -> None:
         value_start=-10.0,
         critic_updates=200,
     )
-    policy = learn(algorithm, Network(cloned(), utterances=critic), 400, 0.05)
+    policy = learn_offline(algorithm, walks(), Network(cloned(), utterances=critic), 400, 0.05)
     assert excess_moves(policy) < 0.8
 
 
 def test_reward_weighted_regression_improves_on_a_random_walk() -> None:
     walk = excess_moves(cloned())
-    policy = learn(RWR(temperature=1.0, cap=1e6), Network(cloned()), 200, 0.05)
+    policy = learn_offline(RWR(temperature=1.0, cap=1e6), walks(), Network(cloned()), 200, 0.05)
     assert excess_moves(policy) < 0.8 * walk

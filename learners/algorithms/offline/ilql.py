@@ -23,6 +23,7 @@ import numpy as np
 
 from learners.algorithms.base import (
     Columns,
+    CriticForm,
     LossOutput,
     Metrics,
     OldOutputs,
@@ -161,6 +162,12 @@ class ILQL(ValueBased):
         return TargetConfig(
             self.polyak, self.target_trunk, self.hard_every, self.bootstrap, self.target_v
         )
+
+    @property
+    def critic_form(self) -> CriticForm:
+        """Parts of the value network."""
+        bounds = self.value_bounds if self.value_bins else None
+        return replace(super().critic_form, v=True, bins=self.value_bins, bounds=bounds)
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""

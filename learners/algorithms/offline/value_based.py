@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
-from learners.algorithms.base import Algorithm, TaskFacts, ValueGuidance
+from learners.algorithms.base import Algorithm, CriticForm, TaskFacts, ValueGuidance
 from learners.algorithms.returns import Credit
 from learners.config import HeadKind
 from lmrl.limits import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, Range
@@ -63,6 +63,11 @@ class ValueBased(Algorithm):
     def guidance(self) -> ValueGuidance:
         """How the sampler uses the values."""
         return ValueGuidance(self.q_heads, self.head, self.value_scale, self.beta, self.top_p)
+
+    @property
+    def critic_form(self) -> CriticForm:
+        """Parts of the value network."""
+        return CriticForm(True, self.q_heads, False, self.head, self.value_scale)
 
     def network(self, load: Callable[[], CausalLM]) -> ValueNetwork:
         """Return the network that is trained."""

@@ -11,6 +11,7 @@ import numpy as np
 from learners.algorithms.base import (
     Algorithm,
     Columns,
+    CriticForm,
     LossOutput,
     Metrics,
     OldOutputs,
@@ -118,6 +119,11 @@ class WeightedIQL(Algorithm):
     def target_config(self) -> TargetConfig:
         """Settings of the target critic."""
         return TargetConfig(self.polyak, v=True)
+
+    @property
+    def critic_form(self) -> CriticForm:
+        """Parts of the critic of utterances."""
+        return CriticForm(True, self.q_heads, True, self.head, self.value_scale)
 
     def network(self, load: Callable[[], CausalLM]) -> nn.Module:
         """Return the policy with a critic of utterances."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from learners.algorithms.base import (
     Columns,
+    CriticForm,
     LossOutput,
     Metrics,
     OldOutputs,
@@ -22,7 +23,7 @@ from learners.algorithms.online.losses import value_terms
 from learners.algorithms.online.on_policy import OnPolicy
 from learners.algorithms.returns import Entries, Values, whiten
 from learners.batch import Batch
-from learners.config import CriticKind
+from learners.config import CriticKind, HeadKind
 from lmrl.limits import BOUNDS, NOT_NEGATIVE, POSITIVE, SHARE, Used
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class ActorCritic(OnPolicy):
             that predicts a number.
         value_bounds: lowest and highest return of an episode, in reward units; the bins cover this
             range.
+        head: kind of a value head without bins.
         critic: kind of the critic: `head` shares the policy's trunk, `trunk` has a trunk of its
             own, `none` leaves the critic out.
         whiten: whether advantages of the round are whitened.
@@ -69,6 +71,7 @@ class ActorCritic(OnPolicy):
     value_start: Annotated[float, _CRITIC] = 0.0
     value_bins: Annotated[int, NOT_NEGATIVE, _CRITIC] = 0
     value_bounds: Annotated[tuple[float, float] | None, BOUNDS, Used("algorithm.value_bins")] = None
+    head: Annotated[HeadKind, _CRITIC, _NO_BINS] = "linear"
     critic: CriticKind = "head"
     whiten: bool = True
 
@@ -84,6 +87,15 @@ class ActorCritic(OnPolicy):
     def has_critic(self) -> bool:
         """Whether values are learned."""
         return self.critic != "none"
+
+    @property
+    def critic_form(self) -> CriticForm | None:
+        """Parts of the critic of states; None without a critic."""
+        if not self.has_critic:
+            return None
+        own = self.critic == "trunk"
+        bounds = self.value_bounds if self.value_bins else None
+        return CriticForm(own, 0, True, self.head, self.value_scale, self.value_bins, bounds)
 
     def __post_init__(self) -> None:
         """Refuse settings that contradict each other.
@@ -106,6 +118,7 @@ class ActorCritic(OnPolicy):
             self.value_bins,
             self.value_bounds,
             entropy_gradient=self.entropy_coef > 0,
+            kind=self.head,
         )
 
     @abstractmethod
