@@ -37,7 +37,7 @@ demo: $(READY)
 	$(BIN)/lmrl train maze-fo-ppo --run-dir $(RUN) --seed $(SEED) --overwrite
 	$(BIN)/lmrl report $(RUN)
 
-test: $(READY) $(VENV)/.smollm2
+test: $(READY) $(VENV)/.smollm2 .venv-openenv/.ready .venv-verifiers/.ready
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
 	$(BIN)/pytest --numprocesses 2 --dist loadfile -m "(system or gpu) and not pages"
@@ -63,10 +63,12 @@ types: $(READY)
 docs: .venv-docs/.ready
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
-.venv-docs/.ready: requirements/docs.txt
-	test -d .venv-docs || $(PYTHON) -m venv .venv-docs
-	.venv-docs/bin/pip install --quiet -r requirements/docs.txt
+# Environments of their own: the tools of the site, and packages that need other versions than the
+# system does. Their tests are skipped where the environment is missing.
+.venv-%/.ready: requirements/%.txt pyproject.toml
+	test -d .venv-$* || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet -r $<
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-docs site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-docs .venv-openenv .venv-verifiers site .pytest_cache .mypy_cache .ruff_cache

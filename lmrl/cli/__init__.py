@@ -15,7 +15,7 @@ from lmrl.cli import compare, completion, data, doctor, export, replay
 from lmrl.cli.arguments import Parser
 from lmrl.cli.authoring import check, new, tasks
 from lmrl.cli.evaluation import evaluate
-from lmrl.cli.playing import play, study, watch
+from lmrl.cli.playing import openenv, play, study, watch
 from lmrl.cli.runs import listing, report, serve, transcripts, view
 from lmrl.cli.training import train
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
@@ -30,6 +30,7 @@ COMMANDS = (
     play,
     watch,
     study,
+    openenv,
     data,
     replay,
     train,

@@ -130,10 +130,23 @@ def serve(live: Live, opened: socket.socket, loopback: bool) -> None:
         opened: socket from `listening`.
         loopback: whether the socket is reached from this machine only.
     """
+    run_server(application(live, loopback), opened)
+
+
+def run_server(served: "FastAPI", opened: socket.socket) -> None:
+    """Serve a web application until Ctrl-C.
+
+    Args:
+        served: web application.
+        opened: socket from `listening`.
+
+    Raises:
+        Terminated: after SIGTERM.
+    """
     import uvicorn
 
     config = uvicorn.Config(
-        application(live, loopback),
+        served,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=2,

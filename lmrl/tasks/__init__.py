@@ -17,6 +17,7 @@ from lmrl.tasks.wording import OPTION, Worded
 
 ELSEWHERE = {
     "gym": "lmrl.adapters.from_gymnasium:GymTask",
+    "openenv": "lmrl.adapters.from_openenv:OpenEnvTask",
     "textarena": "lmrl.adapters.from_textarena:TextArenaTask",
 }
 """Beginnings of the names of environments of other libraries, and the classes that wrap them."""

@@ -19,15 +19,22 @@ OPTIONAL_IN_LMRL = {
     "chess",
     "fastapi",
     "gymnasium",
+    "httpx",
+    "openenv",
+    "pydantic",
     "tensorboard",
     "textual",
     "tokenizers",
     "textarena",
     "transformers",
     "uvicorn",
+    "verifiers",
+    "websockets",
 }
 # Extras that a user adds, and that no test needs.
 ADDED = ("analysis", "trackio", "wandb")
+# Extras with an environment of their own.
+APART = ("openenv", "verifiers")
 
 
 def names(requirements: list[str]) -> set[str]:
@@ -74,7 +81,14 @@ def test_every_dependency_is_imported() -> None:
 def test_every_dependency_has_a_version_in_the_lock_list() -> None:
     lock = (ROOT / "requirements" / "cpu.lock").read_text()
     locked = names([line for line in lock.splitlines() if re.match(r"\w", line)])
-    assert locked >= BASE.union(*(e for name, e in EXTRAS.items() if name not in ADDED))
+    assert locked >= BASE.union(*(e for name, e in EXTRAS.items() if name not in (*ADDED, *APART)))
+
+
+@pytest.mark.parametrize("extra", APART)
+def test_an_environment_of_its_own_is_listed(extra: str) -> None:
+    lines = (ROOT / "requirements" / f"{extra}.txt").read_text().splitlines()
+    assert any(line.startswith(f"{extra}==") for line in lines)
+    assert any(f"[{extra}," in line for line in lines)
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -100,6 +100,7 @@ def test_every_command_with_an_unknown_option(
 
 ENOUGH = {
     "play": ("maze-fo",),
+    "openenv": ("maze-fo",),
     "watch": ("maze-fo", "--policy", "random"),
     "study answer": ("twenty-questions", "--policy", "optimal", "--out", "study"),
     "study show": ("study",),
