@@ -31,6 +31,9 @@ from lmrl.seeds import fresh_seed
 LARGEST_MESSAGE = 100 * 2**20
 """Largest answer of a server, in bytes."""
 
+CLOSING = 5.0
+"""Longest time to wait for the end of a session, in seconds."""
+
 OF_EVERY_OBSERVATION = ("done", "reward", "metadata", "final_observation")
 """Fields of an observation that are not the text the policy reads."""
 
@@ -78,7 +81,9 @@ class OpenEnvTask(TextEnv):
         try:
             schema = self._schema()
             told = self._ask({"type": "state"})
-        except (OSError, ValueError, RunError) as error:
+        except RunError as error:
+            raise UsageError(f"openenv:{id} cannot be played: {error}") from error
+        except (OSError, ValueError) as error:
             raise UsageError(
                 f"no OpenEnv server answers at '{id}' ({error}); start one, like "
                 "'lmrl openenv maze-fo --port 8000', and give its address as openenv:http://…"
@@ -232,10 +237,17 @@ class OpenEnvTask(TextEnv):
             )
 
     def close(self) -> None:
-        """End the session."""
-        if self.connection is not None:
-            self.connection.close()
-            self.connection = None
+        """End the session; its place at the server is free afterwards."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            with suppress(OSError, WebSocketException):
+                connection.send(json.dumps({"type": "close"}))
+                connection.recv(CLOSING)  # the server ends the session, and then the connection
+            connection.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "connection", None) is not None:
+            self.close()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "OpenEnvTask":
         """Return an environment with a session of its own, in the same state."""

@@ -137,8 +137,20 @@ def test_a_state_is_returned_to_by_playing_again(served: Any) -> None:
         env.restore(kept)
 
 
+def test_a_field_that_is_no_text_is_named(served: Any) -> None:
+    env = make(f"openenv:{served[1]}", observation="colour")
+    with pytest.raises(RunError, match=r"field 'colour' .* --options\.observation"):
+        env.reset(seed=0)
+    env = make(f"openenv:{served[1]}", action="colour")
+    env.reset(seed=0)
+    with pytest.raises(RunError, match="Invalid message"):
+        env.step("up\n")
+
+
 def test_an_error_of_the_server_is_one_sentence() -> None:
     with serving("maze-fo", "--sessions", "1") as (address, process):
+        for seed in range(4):  # each leaves its place to the next
+            play(make(f"openenv:{address}"), "random", seed)
         env = make(f"openenv:{address}", max_turns=3)
         with pytest.raises(RuntimeError, match="call reset first"):
             env.step("move up\n")
@@ -149,8 +161,6 @@ def test_an_error_of_the_server_is_one_sentence() -> None:
             env.reset(seed=0, options={"init_position": [99, 99]})
         env.reset(seed=0)
         assert [env.step("stay\n").truncated for _ in range(3)] == [False, False, True]
-        with pytest.raises(UsageError, match=r"--options\.observation"):
-            make(f"openenv:{address}", observation="colour").reset(seed=0)
         process.kill()
         with pytest.raises(RunError, match="is lost"):
             env.reset(seed=1)
