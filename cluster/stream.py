@@ -16,6 +16,7 @@ from cluster.fleet import Fleet
 from cluster.waits import ActorLost, fetch
 from cluster.weights.monitor import ActorMonitor
 from lmrl.errors import RunError
+from lmrl.interrupt import check_signals
 from lmrl.seeds import EVALUATION_DECODING_SEED, decoding_seed
 
 log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class EpisodeStream:
             RunError: if a larger share of episodes fails than the experiment allows, or no sampler
                 answers.
         """
+        check_signals()
         ready, _ = ray.wait(list(self.running), num_returns=1, timeout=seconds)
         self.monitor.poll()
         return [finished for stream in ready for finished in self._next(stream)]

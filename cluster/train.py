@@ -28,6 +28,7 @@ from cluster.startup.launch import choose_device, launch
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push, rest
+from lmrl.interrupt import check_signals
 from lmrl.runs.log import RunLog, provenance
 from lmrl.runs.names import LOG, evaluated, training_file
 from lmrl.runs.trackers import SERVICES, RunFacts
@@ -124,6 +125,7 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
     exp, log, learners = fleet.experiment, progress.log, fleet.learners
     assert learners is not None
     for update in range(done + 1, exp.updates + 1):
+        check_signals()
         with log.phase("sample"):
             batch = source.take(fleet)
         if batch.trained:  # before the update, so that the weights are those that sampled

@@ -1,4 +1,8 @@
-"""SIGTERM as an exception, so that a process that is asked to end does so as after Ctrl-C."""
+"""SIGTERM as an exception, so that a process that is asked to end does so as after Ctrl-C.
+
+Python drops an exception that a signal raises within `__del__` or another callback. The signal is
+remembered, and `check_signals` raises it where a long loop begins its next step.
+"""
 
 import signal
 import threading
@@ -9,6 +13,7 @@ from types import FrameType
 from lmrl.errors import Terminated
 
 _received = threading.Event()
+_interrupted = threading.Event()
 
 
 def _raise(signum: int, frame: FrameType | None) -> None:
@@ -16,6 +21,24 @@ def _raise(signum: int, frame: FrameType | None) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _received.set()
     raise Terminated
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    _interrupted.set()
+    raise KeyboardInterrupt
+
+
+def check_signals() -> None:
+    """Raise again what a signal raised within a `sigterm_raises` block that is still open.
+
+    Raises:
+        Terminated: if SIGTERM has arrived.
+        KeyboardInterrupt: if Ctrl-C or SIGINT has arrived.
+    """
+    if _received.is_set():
+        raise Terminated
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 def terminated() -> bool:
@@ -35,6 +58,9 @@ def sigterm_raises() -> Iterator[None]:
         yield
         return
     before = signal.signal(signal.SIGTERM, _raise)
+    outermost = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if outermost:
+        signal.signal(signal.SIGINT, _interrupt)
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
@@ -43,5 +69,8 @@ def sigterm_raises() -> Iterator[None]:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        if outermost:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            _interrupted.clear()
         if before is not _raise:
             _received.clear()
