@@ -48,10 +48,10 @@ test-pages: $(READY)
 
 check: $(READY)
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
-	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
+	$(BIN)/pytest --numprocesses auto -m "not system and not gpu and not elsewhere"
 
 unit: $(READY)
-	$(BIN)/pytest --numprocesses auto -m "not system and not gpu"
+	$(BIN)/pytest --numprocesses auto -m "not system and not gpu and not elsewhere"
 
 fmt: $(READY)
 	$(BIN)/ruff check --fix . && $(BIN)/ruff format .

@@ -27,7 +27,7 @@ from cluster.startup.episodes import batches
 from cluster.startup.launch import choose_device, launch
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
-from cluster.weights.push import push, rest
+from cluster.weights.push import push, sleep_samplers
 from lmrl.interrupt import check_signals
 from lmrl.runs.log import RunLog, provenance
 from lmrl.runs.names import LOG, evaluated, training_file
@@ -131,7 +131,7 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
         if batch.trained:  # before the update, so that the weights are those that sampled
             progress.inspect(fleet, "training", training_file(update), batch.tables[0])
         with log.phase("learn"):
-            rest(fleet)
+            sleep_samplers(fleet)
             metrics = learners.update(batch.tables + batch.replayed, batch.data)
         fleet.ledger.trained += batch.trained
         episodes = progress.evaluation_due(update)

@@ -38,14 +38,14 @@ def loader(checkpoint: str, config: LearnerConfig, device: str) -> Callable[[], 
         model = load_causal_lm(checkpoint, compute, weights, config.lora)
         if config.recompute:
             model.recompute_activations()
-        save_padding(model, config, device)
+        reduce_tokens(model, config, device)
         loaded.append(model)
         return model
 
     return load
 
 
-def save_padding(model: CausalLM, config: LearnerConfig, device: str) -> None:
+def reduce_tokens(model: CausalLM, config: LearnerConfig, device: str) -> None:
     """Let a model compute as few tokens as it can.
 
     On a GPU in bfloat16, rows are packed; flash attention does not know float32. Elsewhere the
@@ -108,7 +108,7 @@ def reference_policy(
         return WithoutAdapters(own)
     compute = getattr(torch, config.optimiser.dtype)
     model = load_causal_lm(checkpoint, compute, weights=compute)
-    save_padding(model, config, device)
+    reduce_tokens(model, config, device)
     return model.requires_grad_(False)
 
 

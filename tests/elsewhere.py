@@ -7,16 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def python_with(package: str) -> Path:
-    """Return the interpreter of a package's own environment; skip the test without one."""
+    """Return the interpreter of a package's own environment; a test without one fails."""
     found = ROOT / f".venv-{package}" / "bin" / "python"
-    if not found.exists():
-        pytest.skip(f"no environment with {package}: make .venv-{package}/.ready")
+    assert found.exists(), f"no environment with {package}: make .venv-{package}/.ready"
     return found
 
 

@@ -14,6 +14,7 @@ from learners.micro_batch import micro_batches
 from learners.networks.actor_critic import Network
 from learners.networks.outputs import Inputs
 from learners.networks.target import Target, target_of
+from learners.networks.values import ValueNetwork
 from lmrl.trajectory import TERMINATED, TRUNCATED, Trajectory, Turn
 
 WIDTH, HEIGHT, LONGEST = 4, 3, 15
@@ -128,6 +129,38 @@ def walks() -> list[Trajectory]:
     return [play(cloned(), int(rng.choice(starts)), rng) for _ in range(400)]
 
 
+def step(
+    algorithm: Algorithm,
+    net: Network,
+    target: Target | None,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    segments: Any,
+    columns: Any,
+) -> None:
+    """Make one optimiser step on some segments of a batch; None is all of them."""
+    (micro,) = micro_batches(batch, segments, 10**9, bootstraps=False)
+    targets = {
+        name: torch.as_tensor(column, dtype=torch.float32)[micro.entry]
+        for name, column in columns.items()
+    }
+    found = algorithm.loss(net(Inputs.of(micro)), targets, float(len(micro.entry)))
+    optimiser.zero_grad()
+    found.loss.backward()
+    optimiser.step()
+    if target is not None:
+        assert net.utterances is not None
+        target.follow(net.utterances)
+
+
+def critic_of_utterances() -> ValueNetwork:
+    """Return a critic with Q heads and a V head on a random table of its own."""
+    trunk = Table(32)
+    critic = ValueNetwork(trunk, 2, 32, VOCABULARY, -10.0, "linear", 5.0, True, False)
+    nn.init.normal_(trunk.table)
+    return critic
+
+
 def learn_offline(
     algorithm: Algorithm, data: list[Trajectory], net: Network, updates: int, lr: float
 ) -> Any:
@@ -139,16 +172,5 @@ def learn_offline(
     for _ in range(updates):
         batch = collate([data[i] for i in rng.integers(len(data), size=64)])
         columns, _, state = algorithm.prepare(batch, outputs(net, target, batch), Alone(), state)
-        (micro,) = micro_batches(batch, None, 10**9, bootstraps=False)
-        targets = {
-            name: torch.as_tensor(column, dtype=torch.float32)[micro.entry]
-            for name, column in columns.items()
-        }
-        found = algorithm.loss(net(Inputs.of(micro)), targets, float(len(micro.entry)))
-        optimiser.zero_grad()
-        found.loss.backward()
-        optimiser.step()
-        if target is not None:
-            assert net.utterances is not None
-            target.follow(net.utterances)
+        step(algorithm, net, target, optimiser, batch, None, columns)
     return net.policy

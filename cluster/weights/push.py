@@ -62,7 +62,7 @@ class PushReport:
         return {f"push/{key}": float(value) for key, value in plain.items()}
 
 
-def rest(fleet: Fleet) -> None:
+def sleep_samplers(fleet: Fleet) -> None:
     """Let samplers free their GPU memory until the next push, if `sampler.sleep` is set."""
     if fleet.experiment.sampler.sleep:
         _phase(fleet, "sleep", list(fleet.samplers), lambda s: s.sleep.remote())

@@ -135,7 +135,7 @@ def test_a_sampler_sleeps_while_the_learner_works(
     from actors.cache import cache_bytes
     from cluster.startup.launch import launch
     from cluster.train import train
-    from cluster.weights.push import push, rest
+    from cluster.weights.push import push, sleep_samplers
     from lmrl.runs.log import RunLog
 
     exp = on_gpu(made("qwen3"), dtype="bfloat16")
@@ -145,7 +145,7 @@ def test_a_sampler_sleeps_while_the_learner_works(
         push(fleet, 0)
         cache = cache_bytes(made("qwen3"), fleet_sampler, exp.model.context, limit=2**33)
         awake = torch.cuda.mem_get_info()[0]
-        rest(fleet)
+        sleep_samplers(fleet)
         asleep = torch.cuda.mem_get_info()[0]
         assert asleep - awake > 0.8 * cache > 2**24
         assert push(fleet, 1).max_abs <= exp.tolerance

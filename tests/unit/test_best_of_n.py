@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from grid_maze import CELLS, GOAL, VOCABULARY, Table, cloned, excess_moves, learn_offline, walks
-from torch import nn
+from grid_maze import (
+    CELLS,
+    GOAL,
+    VOCABULARY,
+    Table,
+    cloned,
+    critic_of_utterances,
+    excess_moves,
+    learn_offline,
+    walks,
+)
 
 from cluster.best_actions import best_of, candidates_of, states_of
 from cluster.presets.derived import derived
@@ -127,8 +136,7 @@ def candidates(net: Network) -> list[Trajectory]:
 
 def test_it_solves_a_maze_from_a_random_walk() -> None:
     torch.manual_seed(0)
-    critic = ValueNetwork(Table(32), 2, 32, VOCABULARY, -10.0, "linear", 5.0, True, False)
-    nn.init.normal_(critic.trunk.table)  # type: ignore[arg-type]
+    critic = critic_of_utterances()
     learner = WeightedIQL(
         tau=0.9, gamma=0.9, polyak=0.2, value_scale=5.0, value_start=-10.0, critic_updates=400
     )

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-import cluster.online
 from actors.messages import EpisodeId, Failure, Finished, Job
 from cluster.ledger import Ledger
 from cluster.online import OnlineSource, Pool, token_ages
@@ -88,14 +87,15 @@ class Played:
 
 
 def source_of(
-    exp: Any, folder: Path, chance: random.Random, failing: float, monkeypatch: Any
+    exp: Any, folder: Path, chance: random.Random, failing: float
 ) -> tuple[OnlineSource, Any]:
     fleet = SimpleNamespace(
         experiment=exp, ledger=Ledger(), weights=SimpleNamespace(version=0), screen=Screen()
     )
     stream = Played(fleet, chance, failing)
-    monkeypatch.setattr(cluster.online, "EpisodeStream", lambda _: stream)
-    return OnlineSource(exp, folder), SimpleNamespace(fleet=fleet, stream=stream)
+    source: Any = OnlineSource(exp, folder)
+    source.stream = stream
+    return source, SimpleNamespace(fleet=fleet)
 
 
 @settings(max_examples=60, deadline=None)
@@ -120,54 +120,49 @@ def test_every_episode_is_used_once_and_none_is_too_old(
     )
     chance = random.Random(seed)
     used: Counter[EpisodeId] = Counter()
-    with pytest.MonkeyPatch.context() as patch:
-        source, run = source_of(exp, tmp_path_factory.mktemp("run"), chance, failing, patch)
-        for update in range(1, exp.updates + 1):
-            try:
-                batch = source.take(run.fleet)
-            except RunError:  # every episode of a round failed, which ends a run
-                assume(not failing)
-                raise
-            table: pa.Table = batch.tables[0]
-            run.fleet.ledger.trained += batch.trained
-            assert batch.staleness <= ahead and len(batch.ages) <= ahead + 1
-            assert batch.ages.sum() == 2 * table.num_rows == 2 * batch.trained
-            assert table["seed"].to_pylist() == sorted(table["seed"].to_pylist())
-            used.update(
-                EpisodeId(s, m)
-                for s in set(table["seed"].to_pylist())
-                for m in range(table["seed"].to_pylist().count(s))
-            )
-            # No more is started than the allowed number of updates needs.
-            assert len(source.pool.untaken()) <= (ahead + 1) * 12
-            if not failing:
-                assert batch.trained >= 4
+    source, run = source_of(exp, tmp_path_factory.mktemp("run"), chance, failing)
+    for update in range(1, exp.updates + 1):
+        try:
+            batch = source.take(run.fleet)
+        except RunError:  # every episode of a round failed, which ends a run
+            assume(not failing)
+            raise
+        table: pa.Table = batch.tables[0]
+        run.fleet.ledger.trained += batch.trained
+        assert batch.staleness <= ahead and len(batch.ages) <= ahead + 1
+        assert batch.ages.sum() == 2 * table.num_rows == 2 * batch.trained
+        assert table["seed"].to_pylist() == sorted(table["seed"].to_pylist())
+        used.update(
+            EpisodeId(s, m)
+            for s in set(table["seed"].to_pylist())
+            for m in range(table["seed"].to_pylist().count(s))
+        )
+        # No more is started than the allowed number of updates needs.
+        assert len(source.pool.untaken()) <= (ahead + 1) * 12
+        if not failing:
+            assert batch.trained >= 4
+        run.fleet.weights.version = update
+        if update == stop:
+            state = SourceState(**asdict(source.position))
+            ledger = Ledger(**run.fleet.ledger.to_json())
+            source, run = source_of(exp, source.folder, chance, failing)
+            source.position, run.fleet.ledger = state, ledger
             run.fleet.weights.version = update
-            if update == stop:
-                state = SourceState(**asdict(source.position))
-                ledger = Ledger(**run.fleet.ledger.to_json())
-                source, run = source_of(exp, source.folder, chance, failing, patch)
-                source.position, run.fleet.ledger = state, ledger
-                run.fleet.weights.version = update
-                # What failed after the checkpoint fails again, or is played.
-        source.close(run.fleet)
+            # What failed after the checkpoint fails again, or is played.
+    source.close(run.fleet)
     assert run.fleet.ledger.open == 0
     assert not source.position.pending
     assert max(used.values()) == 1
 
 
-def test_an_update_without_any_episode_ends_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_update_without_any_episode_ends_the_run(tmp_path: Path) -> None:
     exp = preset("maze-fo-ppo")
-    source, run = source_of(exp, tmp_path, random.Random(0), 1.0, monkeypatch)
+    source, run = source_of(exp, tmp_path, random.Random(0), 1.0)
     with pytest.raises(RunError, match="every one of the 64 episodes of this round failed"):
         source.take(run.fleet)
 
 
-def test_episodes_that_are_too_old_are_dropped_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_episodes_that_are_too_old_are_dropped_and_counted(tmp_path: Path) -> None:
     exp = preset("maze-fo-ppo")
     exp = replace(
         exp,
@@ -175,7 +170,7 @@ def test_episodes_that_are_too_old_are_dropped_and_counted(
         updates=50,
         rollouts=replace(exp.rollouts, turns=4, min_episodes=4, max_episodes=4),
     )
-    source, run = source_of(exp, tmp_path, random.Random(0), 0.0, monkeypatch)
+    source, run = source_of(exp, tmp_path, random.Random(0), 0.0)
     source.take(run.fleet)
     run.fleet.weights.version = 5  # four versions at once
     batch = source.take(run.fleet)

@@ -5,7 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from grid_maze import CELLS, GOAL, VOCABULARY, Table, cloned, excess_moves, outputs, play
+from grid_maze import (
+    CELLS,
+    GOAL,
+    Table,
+    cloned,
+    critic_of_utterances,
+    excess_moves,
+    outputs,
+    play,
+    step,
+)
 from rounds import Alone
 from torch import nn
 
@@ -20,21 +30,16 @@ from learners.algorithms.online.reinforce import Reinforce
 from learners.algorithms.online.rloo import RLOO
 from learners.algorithms.online.turn_ppo import TurnPPO
 from learners.collate import collate
-from learners.micro_batch import micro_batches
 from learners.networks.actor_critic import Network
 from learners.networks.heads import Head
-from learners.networks.outputs import Inputs
 from learners.networks.target import target_of
-from learners.networks.values import ValueNetwork
 
 
 def network(algorithm: OnPolicy) -> Network:
     """Return a policy with the critic that the algorithm has."""
     torch.manual_seed(0)
     if isinstance(algorithm, ArCHer):
-        critic = ValueNetwork(Table(32), 2, 32, VOCABULARY, -10.0, "linear", 5.0, True, False)
-        nn.init.normal_(critic.trunk.table)  # type: ignore[arg-type]
-        return Network(cloned(), utterances=critic)
+        return Network(cloned(), utterances=critic_of_utterances())
     if isinstance(algorithm, PPO | TurnPPO):
         trunk = Table(32)
         nn.init.normal_(trunk.table)
@@ -65,18 +70,9 @@ def train(algorithm: OnPolicy, updates: int, lr: float) -> Network:
                 again = outputs(net, target, batch)
                 old = OldOutputs(old.logprob, again.value, old.reference, again.target_q)
             columns, _, after = algorithm.prepare(batch, old, Alone(), {**state, "epoch": epoch})
-            tensors = {n: torch.as_tensor(c, dtype=torch.float32) for n, c in columns.items()}
             parts = algorithm.minibatches(batch.segments)
             for segments in np.array_split(rng.permutation(batch.segments), parts):
-                (micro,) = micro_batches(batch, segments, 10**9, bootstraps=False)
-                targets = {name: column[micro.entry] for name, column in tensors.items()}
-                found = algorithm.loss(net(Inputs.of(micro)), targets, float(len(micro.entry)))
-                optimiser.zero_grad()
-                found.loss.backward()
-                optimiser.step()
-                if target is not None:
-                    assert net.utterances is not None
-                    target.follow(net.utterances)
+                step(algorithm, net, target, optimiser, batch, segments, columns)
         state = after
     return net
 

@@ -53,6 +53,7 @@ def served(request: Any) -> Iterator[tuple[str, str]]:
         yield request.param, address
 
 
+@pytest.mark.elsewhere
 def test_an_episode_through_openenvs_client_is_the_one_of_the_task(served: Any) -> None:
     task, address = served
     env = make(task, **TASKS[task])
@@ -91,6 +92,7 @@ def test_an_episode_through_openenvs_client_is_the_one_of_the_task(served: Any) 
         assert found["state"]["instructions"] == env.instructions
 
 
+@pytest.mark.elsewhere
 def test_an_environment_behind_a_server_is_a_task(served: Any) -> None:
     task, address = served
     native, env = make(task, **TASKS[task]), make(f"openenv:{address}")
@@ -119,6 +121,7 @@ def test_an_environment_behind_a_server_is_a_task(served: Any) -> None:
             )
 
 
+@pytest.mark.elsewhere
 def test_a_state_is_returned_to_by_playing_again(served: Any) -> None:
     env = make(f"openenv:{served[1]}")
     native = make(served[0], **TASKS[served[0]])
@@ -137,6 +140,7 @@ def test_a_state_is_returned_to_by_playing_again(served: Any) -> None:
         env.restore(kept)
 
 
+@pytest.mark.elsewhere
 def test_a_field_that_is_no_text_is_named(served: Any) -> None:
     env = make(f"openenv:{served[1]}", observation="colour")
     with pytest.raises(RunError, match=r"field 'colour' .* --options\.observation"):
@@ -168,6 +172,7 @@ def test_an_error_of_the_server_is_one_sentence() -> None:
         make(f"openenv:{address}")
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_server_with_sessions_open(sent: int, code: int) -> None:
     with serving("maze-fo") as (address, process):

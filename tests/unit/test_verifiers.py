@@ -11,6 +11,8 @@ from openai_server import Server
 from lmrl.episode import play
 from lmrl.tasks import make
 
+pytestmark = pytest.mark.elsewhere
+
 CLIENT = str(ROOT / "tests" / "verifiers_client.py")
 
 

@@ -5,16 +5,20 @@ import math
 import numpy as np
 import pytest
 import torch
-from grid_maze import VOCABULARY, Table, cloned, excess_moves, learn_offline, walks
+from grid_maze import (
+    cloned,
+    critic_of_utterances,
+    excess_moves,
+    learn_offline,
+    walks,
+)
 from rounds import Alone, made_round
-from torch import nn
 
 from learners.algorithms.offline.rwr import RWR
 from learners.algorithms.offline.weighted_iql import WeightedIQL
 from learners.algorithms.turns import turns_of
 from learners.networks.actor_critic import Network
 from learners.networks.outputs import Outputs
-from learners.networks.values import ValueNetwork
 from lmrl.trajectory import TERMINATED
 
 seeds = pytest.mark.parametrize("seed", range(4))
@@ -119,8 +123,7 @@ def test_the_policy_waits_for_its_critic() -> None:
 def test_weighted_iql_solves_a_maze_from_a_random_walk() -> None:
     """Its critic stitches: hardly any episode of the data takes a shortest way."""
     torch.manual_seed(0)
-    critic = ValueNetwork(Table(32), 2, 32, VOCABULARY, -10.0, "linear", 5.0, True, False)
-    nn.init.normal_(critic.trunk.table)  # type: ignore[arg-type]
+    critic = critic_of_utterances()
     algorithm = WeightedIQL(
         tau=0.9,
         gamma=0.9,

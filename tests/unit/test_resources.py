@@ -1,0 +1,57 @@
+"""What a run asks of Ray and of its devices, and what is said where Ray does not start."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from actors.cache import cache_bytes  # noqa: E402
+from actors.config import SamplerConfig  # noqa: E402
+from cluster.presets import preset  # noqa: E402
+from cluster.startup.bundles import bundles  # noqa: E402
+from cluster.startup.ray_session import ray_session  # noqa: E402
+from lmrl.errors import RunError, Terminated  # noqa: E402
+
+
+@pytest.mark.parametrize(("ranks", "share"), [(1, 0.5), (2, 1.0)])
+def test_several_learner_ranks_have_whole_gpus(ranks: int, share: float) -> None:
+    """NCCL refuses two ranks on one GPU."""
+    exp = preset("maze-fo-ppo")
+    exp = replace(exp, learner=replace(exp.learner, ranks=ranks))
+    asked = bundles(exp, "cuda")
+    assert [bundle["GPU"] for bundle in asked[: ranks + 1]] == [*[share] * ranks, 0.5]
+    assert not any("GPU" in bundle for bundle in bundles(exp, "cpu"))
+
+
+def test_a_cache_has_the_size_that_its_sequences_need(checkpoint: Path) -> None:
+    """Two layers of two heads of 32: 1,024 bytes a token in float32, in blocks of 32 tokens."""
+    config = SamplerConfig(max_sequences=4)
+    sequence = (64 // 32 + 2) * 32 * 1024
+    assert cache_bytes(checkpoint, config, 64, limit=2**30) == 4 * sequence
+    assert cache_bytes(checkpoint, config, 64, limit=2 * sequence) == 2 * sequence
+    assert cache_bytes(checkpoint, config, 64, limit=1) == sequence  # at least one must fit
+    assert cache_bytes(checkpoint, config, 64, limit=2**30, trunks=2) == 8 * sequence
+    half = replace(config, dtype="bfloat16")
+    assert cache_bytes(checkpoint, half, 64, limit=2**30) == 2 * sequence
+
+
+def test_a_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's processes time out where the machine is busy. Ray raises a plain `Exception` then."""
+
+    def start(error: BaseException) -> Any:
+        def init(**_: Any) -> None:
+            raise error
+
+        return init
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", start(Exception("The current node timed out.")))
+    said = r"cannot be started: .* if the machine is busy, try again"
+    with pytest.raises(RunError, match=said), ray_session():
+        raise AssertionError("the block must not run")
+    monkeypatch.setattr(ray, "init", start(Terminated()))
+    with pytest.raises(Terminated), ray_session():
+        raise AssertionError("the block must not run")
