@@ -2,7 +2,6 @@
 
 import os
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,15 +103,12 @@ def join_group(rank: int, world: int, address: str, port: int, device: str, seco
     )
     import deepspeed
 
+    # DeepSpeed would build an operator that reduces tensors in memory that all ranks share, for
+    # inference only. It waits without end where ranks are on different machines, and where a
+    # process was killed while it held the lock of the build.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(
         dist_backend="gloo" if device == "cpu" else "nccl",
         timeout=timedelta(seconds=seconds),
         verbose=False,
     )
-    if device == "cpu":
-        # DeepSpeed gives every rank of a machine a shared buffer of 69 MB and never removes it, so
-        # each run would use memory until the next boot. Once all ranks have opened it, its name is
-        # not needed any more. The mapped memory is freed with the last process, however it ends.
-        torch.distributed.barrier()
-        name = f"deepspeed_allreduce_buffer_{os.getuid()}_{address}_{port}_{rank}"
-        Path("/dev/shm", name).unlink(missing_ok=True)

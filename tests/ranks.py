@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,19 @@ def run_ranks(program: str, *arguments: Any, world: int = 1, timeout: float = 24
     """
     port = free_port()
     path = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    built = tempfile.mkdtemp(prefix="lmrl-")
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program, *map(str, (*arguments, port, rank, world))],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "PYTHONPATH": path,
+                "OMP_NUM_THREADS": "1",
+                "TORCH_EXTENSIONS_DIR": built,
+            },
             cwd=ROOT,
         )
         for rank in range(world)
@@ -48,6 +55,7 @@ def run_ranks(program: str, *arguments: Any, world: int = 1, timeout: float = 24
             process.wait()
     for process, (_, errors) in zip(processes, outputs, strict=True):
         assert process.returncode == 0, errors[-3000:]
-    # DeepSpeed would leave 69 MB of shared memory behind for every rank.
-    assert not list(Path("/dev/shm").glob(f"deepspeed_allreduce_buffer_*_{port}_*"))
+    # No operator was built: its build would need a compiler, and wait without end for the lock of a
+    # process that was killed.
+    Path(built).rmdir()
     return outputs[0][0].strip()
