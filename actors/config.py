@@ -16,6 +16,8 @@ class SamplerConfig:
 
     Attributes:
         count: number of sampler actors, each with an engine of its own.
+        tensor_parallel: number of processes over which each engine divides its model, on one
+            node. On a GPU each of them has a GPU of its own.
         threads: number of CPU threads of each engine; 0 is every core that the process may use.
         max_sequences: largest number of sequences in the engine's batch.
         batched_tokens: largest number of tokens of one engine step.
@@ -34,6 +36,7 @@ class SamplerConfig:
     """
 
     count: Annotated[int, COUNT] = 1
+    tensor_parallel: Annotated[int, COUNT] = 1
     threads: Annotated[int, NOT_NEGATIVE] = 0
     max_sequences: Annotated[int, COUNT] = 256
     batched_tokens: Annotated[int, COUNT] = 8192

@@ -143,9 +143,16 @@ class PlacementConfig:
 
     Attributes:
         device: `cpu`, `cuda`, or `auto`, which is cuda if Ray has enough GPUs.
+        strategy: how actors are distributed over nodes: `pack` uses as few nodes as possible,
+            `spread` as many as possible.
+        samplers: nodes of the samplers: `anywhere`; `colocated`, each on the node of a learner
+            rank, with shares of the same GPU where both fit on one; `apart`, only on nodes without
+            a learner rank.
         sampler_cpus, simulator_cpus, learner_cpus: number of CPUs of one actor of each kind.
         sampler_gpus, learner_gpus: number of GPUs of one actor of each kind, if the device is cuda.
-            Each of several learner ranks gets a whole GPU, since NCCL needs one for each.
+            Each of several learner ranks gets a whole GPU, since NCCL needs one for each; samplers
+            that are colocated with a rank have a share of that GPU. A sampler with
+            `sampler.tensor_parallel` N gets N whole GPUs.
         timeout: time until actors that are not placed or started are an error, and until an actor
             that restarts is replaced, in seconds.
         unresponsive: time without a response after which a started sampler or simulator is
@@ -153,6 +160,8 @@ class PlacementConfig:
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    strategy: Literal["pack", "spread"] = "pack"
+    samplers: Literal["anywhere", "colocated", "apart"] = "anywhere"
     sampler_cpus: Annotated[float, NOT_NEGATIVE] = 1.0
     simulator_cpus: Annotated[float, NOT_NEGATIVE] = 0.25
     learner_cpus: Annotated[float, NOT_NEGATIVE] = 0.5

@@ -25,6 +25,7 @@ from cluster.config import (
     RolloutConfig,
     TrackingConfig,
 )
+from cluster.startup.bundles import check_placement
 from cluster.startup.start_critic import OF_START, check_start_critic
 from learners.algorithms.base import Algorithm
 from learners.algorithms.registry import as_json
@@ -241,6 +242,7 @@ class Experiment:
         if self.tracks and training:
             check_service(self.tracking.service)
         self._check_head_size()
+        check_placement(self, self.placement.device)
         if self.trains_start and training:
             self._check_start()
         if self.model.path is None and self.model.pretrained:

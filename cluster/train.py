@@ -24,7 +24,8 @@ from cluster.reporting.progress import Progress
 from cluster.reporting.prometheus import RayGauges
 from cluster.source import Source
 from cluster.startup.episodes import batches
-from cluster.startup.launch import choose_device, launch
+from cluster.startup.launch import launch
+from cluster.startup.preflight import preflight
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push, sleep_samplers
@@ -75,7 +76,7 @@ def train(
         if not ray.is_initialized():  # else this is the start policy of a run
             with phase(screen, log, "ray", "Ray"):
                 stack.enter_context(ray_session(verbose))
-        choose_device(exp, ray.cluster_resources())
+        preflight(exp, log.folder)
         again = partial(train, verbose=verbose, screen=screen)
         with log.phase("start_policy"):
             start = starting_point(exp, log.folder, again, screen)

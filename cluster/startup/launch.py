@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.util.placement_group import PlacementGroup, placement_group, remove_placement_group
-from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from actors.chat.config import ChatConfig
 from actors.sampler import Sampler
@@ -22,60 +20,19 @@ from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.learner_group import LearnerGroup
 from cluster.oracle import chat_actors
-from cluster.startup.bundles import bundles
-from cluster.startup.ray_session import ended_in_time
+from cluster.startup.bundles import ORACLE, RANK, SAMPLER, SIMULATOR, bundles
+from cluster.startup.placement import reserved
+from cluster.startup.preflight import choose_device, cluster_nodes
 from cluster.waits import answers_of
 from lmrl.env import TextEnv
 from lmrl.episode import play
-from lmrl.errors import RunError, UsageError
+from lmrl.errors import RunError
 from lmrl.screen import Screen
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
 from lmrl.trajectory import Ids
 
 log = logging.getLogger(__name__)
-
-
-def choose_device(exp: Experiment, resources: dict[str, float], learners: bool = True) -> str:
-    """Return `cpu` or `cuda`, and refuse a placement that exceeds the resources.
-
-    Args:
-        exp: experiment of the run.
-        resources: resources of the Ray cluster, by name.
-        learners: whether there is a learner group.
-
-    Raises:
-        UsageError: if a resource is too small; the message has the needed and the existing amount.
-    """
-    device = exp.placement.device
-    if device == "auto":
-        needed = sum(b.get("GPU", 0.0) for b in bundles(exp, "cuda", learners))
-        device = "cuda" if 0 < needed <= resources.get("GPU", 0.0) else "cpu"
-    for kind in ("CPU", "GPU"):
-        needed = sum(b.get(kind, 0.0) for b in bundles(exp, device, learners))
-        there = resources.get(kind, 0.0)
-        if needed > there:
-            raise UsageError(
-                f"the run needs {needed:g} {kind}s and Ray has {there:g}: {exp.learner.ranks} "
-                f"learner rank(s), {exp.sampler.count} sampler(s), {exp.simulator.count} "
-                "simulator(s); lower their number (learner.ranks, sampler.count, "
-                "simulator.count) or their share (placement.*)"
-            )
-    if device == "cpu":
-        exp.check_head_size()
-        _check_cache(exp)
-    return device
-
-
-def _check_cache(exp: Experiment) -> None:
-    """Refuse a key-value cache that exceeds the memory of every machine."""
-    memory = [node["Resources"].get("memory", 0.0) for node in ray.nodes() if node["Alive"]]
-    largest = max(memory) / 2**30
-    if exp.sampler.kv_gigabytes > largest:
-        raise UsageError(
-            f"sampler.kv_gigabytes {exp.sampler.kv_gigabytes:g} exceeds the {largest:.1f} GB of "
-            "memory that Ray has on its largest machine; lower it"
-        )
 
 
 def probe_texts(exp: Experiment, codec: Codec, env: TextEnv) -> list[Ids]:
@@ -121,17 +78,14 @@ def launch(
     codec = Codec.load(checkpoint, exp.format)
     env = make(exp.task, **exp.options)
     exp.check_context(codec, env)
-    device = choose_device(exp, ray.cluster_resources(), learners)
-    group = placement_group(bundles(exp, device, learners), strategy="PACK")
-    try:
-        _await_placement(group, exp)
-        slots = iter(range(len(group.bundle_specs)))
-        places = [_slot(group, slots) for _ in range(exp.learner.ranks)] if learners else []
-        learner_group = LearnerGroup(exp, checkpoint, device, places, critic) if learners else None
+    device = choose_device(exp, cluster_nodes(), learners)
+    with reserved(bundles(exp, device, learners), exp) as places:
+        ranks = places.of(RANK)
+        learner_group = LearnerGroup(exp, checkpoint, device, ranks, critic) if learners else None
         stop_ids = codec.format.stop_ids(env.stop)
-        sampler_names = _names(group, "sampler", exp.sampler.count)
+        sampler_names = places.names(SAMPLER)
         samplers = [
-            Sampler.options(**_slot(group, slots), name=name).remote(  # type: ignore[attr-defined]
+            Sampler.options(**slot, name=name).remote(  # type: ignore[attr-defined]
                 str(served or checkpoint),
                 # A cache for more sequences than run at one time would hold nothing.
                 replace(exp.sampler, max_sequences=exp.sequences),
@@ -140,20 +94,20 @@ def launch(
                 device,
                 None if learners else 0,
             )
-            for name in sampler_names
+            for slot, name in zip(places.of(SAMPLER), sampler_names, strict=True)
         ]
         chat: ChatConfig | None = exp.oracle if exp.oracle.endpoint else None
         oracles: list[Any] = []
-        oracle_names: list[str] = []
+        oracle_names = places.names(ORACLE)
         version = ""
         if exp.oracle.served:
-            oracle_names = _names(group, "oracle", exp.oracle.sampler.count)
-            places = [{**_slot(group, slots), "name": name} for name in oracle_names]
-            chat, oracles, version = chat_actors(exp.oracle, device, places)
+            slots = zip(places.of(ORACLE), oracle_names, strict=True)
+            named = [{**slot, "name": name} for slot, name in slots]
+            chat, oracles, version = chat_actors(exp.oracle, device, named)
         simulators = [
             # One thread for each job: those of the updates that are played ahead, and evaluations.
             Simulator.options(  # type: ignore[attr-defined]
-                **_slot(group, slots), max_concurrency=exp.max_staleness + 2
+                **slot, max_concurrency=exp.max_staleness + 2
             ).remote(
                 sampler_names[i % len(samplers) :] + sampler_names[: i % len(samplers)],
                 str(checkpoint),
@@ -164,15 +118,12 @@ def launch(
                 oracle_names,
                 version,
             )
-            for i in range(exp.simulator.count)
+            for i, slot in enumerate(places.of(SIMULATOR))
         ]
         waits = _starting(samplers, oracles, simulators, learner_group)
         _await_actors(waits, exp, screen or Screen())
         probes = probe_texts(exp, codec, env)
         yield Fleet(exp, samplers, simulators, learner_group, probes, sampler_names=sampler_names)
-    finally:
-        # The end of the placement group ends its actors, whatever the state of the run.
-        ended_in_time(lambda: remove_placement_group(group))
 
 
 def _starting(
@@ -187,32 +138,6 @@ def _starting(
     }
     ranks = learners.ready() if learners else []
     return waits | {ref: f"learner rank {rank}" for rank, ref in enumerate(ranks)}
-
-
-def _names(group: PlacementGroup, role: str, count: int) -> list[str]:
-    """Return actor names that no other run on the same Ray cluster has."""
-    return [f"{role}-{index}-{group.id.hex()[:12]}" for index in range(count)]
-
-
-def _slot(group: PlacementGroup, slots: Iterator[int]) -> dict[str, Any]:
-    index = next(slots)
-    spec = group.bundle_specs[index]
-    return {
-        "num_cpus": spec.get("CPU", 0.0),
-        "num_gpus": spec.get("GPU", 0.0),
-        "scheduling_strategy": PlacementGroupSchedulingStrategy(
-            group, placement_group_bundle_index=index
-        ),
-    }
-
-
-def _await_placement(group: PlacementGroup, exp: Experiment) -> None:
-    if not group.wait(timeout_seconds=exp.placement.timeout):
-        raise RunError(
-            f"Ray could not place the run within {exp.placement.timeout:g} s: its bundles "
-            f"{group.bundle_specs} do not fit the free part of {ray.available_resources()}; wait "
-            "for other jobs, or lower placement.*"
-        )
 
 
 def _await_actors(waits: dict[Any, str], exp: Experiment, screen: Screen) -> None:

@@ -10,20 +10,8 @@ ray = pytest.importorskip("ray")
 
 from actors.cache import cache_bytes  # noqa: E402
 from actors.config import SamplerConfig  # noqa: E402
-from cluster.presets import preset  # noqa: E402
-from cluster.startup.bundles import bundles  # noqa: E402
 from cluster.startup.ray_session import ray_session  # noqa: E402
 from lmrl.errors import RunError, Terminated  # noqa: E402
-
-
-@pytest.mark.parametrize(("ranks", "share"), [(1, 0.5), (2, 1.0)])
-def test_several_learner_ranks_have_whole_gpus(ranks: int, share: float) -> None:
-    """NCCL refuses two ranks on one GPU."""
-    exp = preset("maze-fo-ppo")
-    exp = replace(exp, learner=replace(exp.learner, ranks=ranks))
-    asked = bundles(exp, "cuda")
-    assert [bundle["GPU"] for bundle in asked[: ranks + 1]] == [*[share] * ranks, 0.5]
-    assert not any("GPU" in bundle for bundle in bundles(exp, "cpu"))
 
 
 def test_a_cache_has_the_size_that_its_sequences_need(checkpoint: Path) -> None:

@@ -32,7 +32,7 @@ def plan(exp: Any, folder: Path, name: str | None) -> str:
         else f"{exp.data.batch} episodes an update from {exp.data.path or 'data to be made'}"
     )
     place = bundles(exp, "cuda" if exp.placement.device == "cuda" else "cpu")
-    needed = sum(bundle["CPU"] for bundle in place)
+    needed = sum(bundle.resources["CPU"] for bundle in place)
     found = estimates(exp, name)
     minutes = found["minutes"]
     lines = {

@@ -1,0 +1,107 @@
+"""Runs and checks on a Ray cluster of several nodes, which are processes of this machine."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+pytest.importorskip("ray")
+
+from ray.cluster_utils import Cluster  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def head(cpus: float) -> Iterator[Cluster]:
+    """A head node; this process does not join it, since it may be in another Ray."""
+    cluster = Cluster(
+        initialize_head=True,
+        connect=False,
+        head_node_args={
+            "num_cpus": cpus,
+            "include_dashboard": False,
+            # A lost node is noticed after 3 s, not 15.
+            "_system_config": {"health_check_period_ms": 1000, "health_check_failure_threshold": 3},
+        },
+    )
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def program(cluster: Cluster, code: str, *arguments: object) -> str:
+    """Run a program that joins the cluster, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "RAY_ADDRESS": cluster.address}, cwd=ROOT,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()[-1]
+
+
+PREFLIGHT = """
+import json, sys, time
+from dataclasses import replace
+from pathlib import Path
+import ray
+from cluster.presets import preset
+from cluster.startup.preflight import preflight
+from cluster.startup.ray_session import ray_session
+from lmrl.errors import UsageError
+
+said, exp = {}, preset("maze-fo-ppo")
+many = replace(exp, sampler=replace(exp.sampler, count=99))
+with ray_session():
+    while sum(node["Alive"] for node in ray.nodes()) < 2:
+        time.sleep(0.2)
+    for name, exp, folder in (("many", many, "a"), ("own", exp, "b"), ("shared", exp, "a")):
+        folder = Path(sys.argv[1], folder)
+        try:
+            preflight(exp, folder)
+        except UsageError as error:
+            said[name] = str(error)
+        assert not list(folder.iterdir())
+print(json.dumps(said))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a mount of a node's own needs root")
+def test_preflight_names_bundle_node_and_package() -> None:
+    """The second node has another torch, and sees another folder at the path of `b`."""
+    folder = Path(tempfile.mkdtemp(prefix="lmrl-"))
+    for name in ("a", "b", "packages/torch-0.1.dist-info"):
+        (folder / name).mkdir(parents=True)
+    (folder / "packages/torch-0.1.dist-info/METADATA").write_text("Name: torch\nVersion: 0.1\n")
+    command = (
+        f'mount -t tmpfs none {folder}/b && exec "{sys.executable}" -m ray.scripts.scripts start '
+        "--block --num-cpus=1 --disable-usage-stats --address="
+    )
+    path = os.pathsep.join([str(folder / "packages"), os.environ["PYTHONPATH"]])
+    with head(4) as cluster, (folder / "log.txt").open("w") as log:
+        second = subprocess.Popen(
+            ["unshare", "--mount", "bash", "-c", command + cluster.address],
+            env={**os.environ, "PYTHONPATH": path}, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        try:
+            cluster.wait_for_nodes_of(2) if False else None
+            said = json.loads(program(cluster, PREFLIGHT, folder))
+        finally:
+            os.killpg(second.pid, 15)
+            second.wait(timeout=30)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert "sampler 4 cannot be placed: it needs 1 CPU" in said["many"]
+    assert f"{folder}/b is not shared by the nodes: node" in said["own"]
+    assert "cannot read a file there (No such file or directory)" in said["own"]
+    assert "has other versions than this one: torch 0.1 (here " in said["shared"]
