@@ -1,4 +1,7 @@
-"""The same command as a submitted job, on a Ray head of its own with token authentication."""
+"""The same command as a submitted job, on a Ray head of its own with token authentication.
+
+The job has the files that `deploy/runtime-env.yaml` lets Ray upload, and no others.
+"""
 
 import json
 import os
@@ -53,7 +56,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 def submit(environment: dict[str, str], *command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*RAY, "job", "submit", "--working-dir", ".", "--", *command],
+        [*RAY, "job", "submit", "--runtime-env", "deploy/runtime-env.yaml", "--", *command],
         cwd=ROOT, env=environment, capture_output=True, text=True,
     )  # fmt: skip
 
@@ -92,3 +95,5 @@ def test_a_preset_runs_as_a_job(cluster: dict[str, str], tmp_path: Path) -> None
     summary = json.loads((run / "summary.json").read_text())
     assert summary["scores"]["bc"]["episodes"] == 4
     assert summary["parity"]["max_abs"] < 1e-3
+    # It ran from the upload, which has no repository.
+    assert json.loads((run / "config.json").read_text())["provenance"]["commit"] == "unknown"
