@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @contextmanager
-def head(cpus: float) -> Iterator[Cluster]:
+def head(cpus: int) -> Iterator[Cluster]:
     """A head node; this process does not join it, since it may be in another Ray."""
     cluster = Cluster(
         initialize_head=True,
@@ -105,3 +106,47 @@ def test_preflight_names_bundle_node_and_package() -> None:
     assert f"{folder}/b is not shared by the nodes: node" in said["own"]
     assert "cannot read a file there (No such file or directory)" in said["own"]
     assert "has other versions than this one: torch 0.1 (here " in said["shared"]
+
+
+def lines(folder: Path) -> list[dict[str, float]]:
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_samplers_of_a_lost_node_are_placed_again_while_ranks_on_two_nodes_train(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    """Two nodes have a rank each, since none has CPUs for both; the third has the sampler."""
+    run, updates = tmp_path / "run", 6
+    fields = {
+        "--model.path": checkpoint, "--run-dir": run, "--updates": updates,
+        "--options": '{"max_steps": 8}', "--rollouts.min-episodes": 8, "--rollouts.turns": 64,
+        "--evaluation.episodes": 8, "--evaluation.start-episodes": 0,
+        "--evaluation.random": "false",
+        "--learner.ranks": 2, "--learner.optimiser.zero": 3, "--learner.optimiser.zero-whole": 0,
+        "--placement.learner-cpus": 2, "--placement.samplers": "apart",
+    }  # fmt: skip
+    words = [str(word) for pair in fields.items() for word in pair]
+    with head(3) as cluster, (tmp_path / "log.txt").open("w") as log:
+        cluster.add_node(num_cpus=2)
+        lost = cluster.add_node(num_cpus=1)
+        training = subprocess.Popen(
+            [sys.executable, "-m", "lmrl", "train", "maze-fo-ppo", *words],
+            env={**os.environ, "RAY_ADDRESS": cluster.address}, cwd=ROOT, stdout=log, stderr=log,
+        )  # fmt: skip
+        try:
+            while not lines(run):
+                assert training.poll() is None, (tmp_path / "log.txt").read_text()[-3000:]
+                time.sleep(0.2)
+            cluster.remove_node(lost, allow_graceful=False)
+            cluster.add_node(num_cpus=1)
+            assert training.wait(timeout=200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+        finally:
+            training.kill()
+            training.wait()
+    assert "sampler 0 was restarted and has version" in (run / "log.txt").read_text()
+    summary = json.loads((run / "summary.json").read_text())
+    ledger = summary["ledger"]
+    assert ledger["started"] == ledger["trained"] + ledger["evaluated"] and not ledger["failed"]
+    assert [line["update"] for line in lines(run)] == list(range(1, updates + 1))
+    assert summary["parity"]["pushes"] == updates + 1 and summary["parity"]["max_abs"] < 1e-3
