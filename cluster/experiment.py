@@ -38,6 +38,7 @@ from lmrl.env import TextEnv
 from lmrl.episode import Episode
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SEED, SHARE, Used, check_ranges
+from lmrl.runs.mirror import file_system
 from lmrl.runs.trackers import check_service
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
@@ -83,6 +84,9 @@ class Experiment:
             the task's own scripted one answers.
         placement: resources of the actors.
         tracking: destinations of metrics besides the run directory.
+        mirror: URI of a folder to which checkpoints, episodes and metrics are copied after each
+            checkpoint: `s3://`, `gs://`, `file://`, or a scheme that fsspec knows. None copies
+            nothing.
     """
 
     task: str
@@ -118,6 +122,7 @@ class Experiment:
     oracle: ChatConfig = field(default_factory=ChatConfig)
     placement: PlacementConfig = field(default_factory=PlacementConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    mirror: str | None = None
 
     @property
     def tolerance(self) -> float:
@@ -241,6 +246,8 @@ class Experiment:
             )
         if self.tracks and training:
             check_service(self.tracking.service)
+        if self.mirror is not None and training:
+            file_system(self.mirror)
         self._check_head_size()
         check_placement(self, self.placement.device)
         if self.trains_start and training:

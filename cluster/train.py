@@ -31,6 +31,7 @@ from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push, sleep_samplers
 from lmrl.interrupt import check_signals
 from lmrl.runs.log import RunLog, provenance
+from lmrl.runs.mirror import Mirror
 from lmrl.runs.names import LOG, evaluated, training_file
 from lmrl.runs.trackers import SERVICES, RunFacts
 from lmrl.screen import Screen
@@ -68,6 +69,8 @@ def train(
         screen.stages.plan([Stage("ray", "Ray", 1, RAY), *planned(exp)])
     with ExitStack() as stack:
         stack.enter_context(log.locked())
+        if exp.mirror is not None:
+            Mirror(log.folder, exp.mirror).check(resume)
         if not resume:
             log.prepare({**exp.to_json(), "provenance": provenance()}, overwrite)
         stack.enter_context(log.ending())

@@ -29,6 +29,7 @@ from cluster.weights.push import PushReport
 from lmrl.errors import RunError, UsageError
 from lmrl.files import write_json
 from lmrl.runs.log import RunLog
+from lmrl.runs.mirror import Mirror
 from lmrl.runs.names import (
     BEST,
     CHECKPOINTS,
@@ -82,6 +83,7 @@ class Progress:
         self.saved = 0.0  # time at which the last checkpoint was written
         self.first = 0
         self.last_saved = 0  # update of the last checkpoint
+        self.mirror = None if exp.mirror is None else Mirror(log.folder, exp.mirror)
 
     def __enter__(self) -> "Progress":
         return self
@@ -268,7 +270,17 @@ class Progress:
             if self.best is not None and self.best[1] == update:
                 self.log.link(BEST, checkpoint(self.log.folder, step(update)))
             self.log.prune(self.exp.keep)
+        self._copy()
         self.saved, self.last_saved = time.monotonic(), update
+
+    def _copy(self) -> None:
+        """Copy the run directory to `Experiment.mirror`, if it names a URI."""
+        if self.mirror is None:
+            return
+        with self.log.phase("mirror"):
+            copied = self.mirror.sync()
+        if not copied:
+            self.screen.note(f"warning: the run could not be copied to {self.exp.mirror}")
 
     def _state(self, update: int, fleet: Fleet, source: Source) -> dict[str, Any]:
         return {
@@ -340,6 +352,7 @@ class Progress:
             "checkpoint": str(Path(CHECKPOINTS) / LAST),
         }
         write_json(self.log.folder / SUMMARY, summary)
+        self._copy()
         self.log.status(phase="finished", update=self.exp.updates)
         return summary
 

@@ -16,7 +16,7 @@ from lmrl.cli.arguments import Parser
 from lmrl.cli.authoring import check, new, tasks
 from lmrl.cli.evaluation import evaluate
 from lmrl.cli.playing import openenv, play, study, watch
-from lmrl.cli.runs import listing, report, serve, transcripts, view
+from lmrl.cli.runs import listing, mirror, report, serve, transcripts, view
 from lmrl.cli.training import train
 from lmrl.errors import RunError, Terminated, UsageError, disk_full
 from lmrl.interrupt import sigterm_raises
@@ -42,6 +42,7 @@ COMMANDS = (
     report,
     serve,
     view,
+    mirror,
     new,
     check,
     completion,

@@ -195,10 +195,15 @@ def path(text: str) -> Path:
     """Convert the text of a path.
 
     Raises:
-        argparse.ArgumentTypeError: if it is empty, or has a null character.
+        argparse.ArgumentTypeError: if it is empty, has a null character, or is a URI.
     """
     if not text.strip() or "\0" in text:
         raise argparse.ArgumentTypeError(f"is {text!r}; give a path")
+    if "://" in text:
+        raise argparse.ArgumentTypeError(
+            f"is {text}, which is a URI; give a path. A run works in a directory, and --mirror and "
+            "'lmrl mirror' copy it to a URI"
+        )
     return Path(text)
 
 

@@ -58,6 +58,7 @@ APART = (
     "learner.threads",
     "model.path",
     "placement",
+    "mirror",
     "provenance",
     "push",
     "sampler",

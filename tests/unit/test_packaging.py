@@ -18,6 +18,7 @@ PACKAGES = ("lmrl", "learners", "actors", "cluster", "benchmarks")
 OPTIONAL_IN_LMRL = {
     "chess",
     "fastapi",
+    "fsspec",
     "gymnasium",
     "httpx",
     "openenv",
