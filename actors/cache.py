@@ -13,9 +13,10 @@ GROUPS = 2
 def cache_bytes(
     checkpoint: Path, config: SamplerConfig, context: int, limit: int, trunks: int = 1
 ) -> int:
-    """Return the size of the cache in bytes: room for every sequence, at most `limit`.
+    """Return the size of the cache of each of the engine's processes in bytes.
 
-    It is at least one sequence of the whole context, without which vLLM does not start.
+    It has room for every sequence, and is at most `limit`. It is at least one sequence of the whole
+    context, without which vLLM does not start.
 
     Args:
         checkpoint: checkpoint directory, whose configuration has the model's shape.
@@ -28,6 +29,7 @@ def cache_bytes(
 
     shape: Any = AutoConfig.from_pretrained(str(checkpoint)).get_text_config()
     heads = getattr(shape, "num_key_value_heads", None) or shape.num_attention_heads
+    heads = max(1, heads // config.tensor_parallel)
     size = getattr(shape, "head_dim", None) or shape.hidden_size // shape.num_attention_heads
     each = 2 if config.dtype == "bfloat16" else 4
     token = 2 * trunks * shape.num_hidden_layers * heads * size * each
@@ -44,4 +46,4 @@ def free_for_cache(checkpoint: Path, config: SamplerConfig) -> int:
 
     total = torch.cuda.get_device_properties(0).total_memory
     weights = sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
-    return int(config.gpu_memory * total) - weights
+    return int(config.gpu_memory * total) - weights // config.tensor_parallel

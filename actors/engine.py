@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from actors.cache import cache_bytes, free_for_cache
 from actors.config import SamplerConfig
 from actors.messages import Decoding, Request, SamplerStale
+from actors.plugin import BACKEND, check_installed, register
 from actors.vocabulary import leave_out_surplus
-from actors.weight_transfer import BACKEND, register_weight_transfer
 from learners.checkpoints.guided import ARCHITECTURE, read_guidance
 from learners.checkpoints.vocabulary import token_count
 from lmrl.episode import Reply
@@ -91,7 +91,7 @@ class VLLMEngine:
         import vllm
         from vllm.config import WeightTransferConfig
 
-        register_weight_transfer()
+        register()
         _register_guided(self.checkpoint)
         config = self.config
         settings: dict[str, Any] = {
@@ -110,6 +110,12 @@ class VLLMEngine:
             "seed": config.seed,
             "disable_log_stats": True,
         }
+        if config.tensor_parallel > 1:
+            check_installed()
+            settings["tensor_parallel_size"] = config.tensor_parallel
+            # Worker processes of this actor. Within Ray vLLM would start actors of its own, which
+            # are not in the run's bundle.
+            settings["distributed_executor_backend"] = "mp"
         path = Path(self.checkpoint)
         trunks = 1 if read_guidance(path) is None else 2
         if self.device == "cpu":
@@ -152,6 +158,7 @@ class VLLMEngine:
             os.environ.setdefault("KMP_BLOCKTIME", "1")
             # Ray sets this to the actor's share of CPUs, which counts as one thread here.
             threads = self.config.threads or len(os.sched_getaffinity(0))
+            threads = max(1, threads // self.config.tensor_parallel)
             os.environ["OMP_NUM_THREADS"] = str(threads)
             # Not bound to cores: samplers and learner use the same cores in turn. A thread that is
             # pinned to a busy core would delay its whole team at every barrier.
@@ -249,14 +256,7 @@ class VLLMEngine:
         Raises:
             ValueError: if the policy is not value-guided.
         """
-
-        def change(model: Any) -> bool:
-            known = hasattr(model, "guidance")
-            if known:
-                model.guidance = replace(model.guidance, beta=beta)
-            return known
-
-        if not all(self.llm.apply_model(change)):
+        if not all(self.llm.apply_model(partial(_set_beta, beta=beta))):
             raise ValueError(f"{self.checkpoint} is not a value-guided policy, so it has no beta")
 
     def quarantine(self) -> None:
@@ -360,6 +360,14 @@ def _versions(sampled: Any, count: int) -> Ids:
         if span.version != UNVERSIONED:
             versions[span.start : span.end] = int(span.version)
     return versions
+
+
+def _set_beta(model: Any, beta: float) -> bool:
+    """Change β of vLLM's model, and return whether it has one."""
+    known = hasattr(model, "guidance")
+    if known:
+        model.guidance = replace(model.guidance, beta=beta)
+    return known
 
 
 def _register_guided(checkpoint: str) -> None:

@@ -88,7 +88,9 @@ class ValueGuidedForCausalLM(nn.Module):
     def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
         """Return guided logits `[S, V]` in float32."""
         ours, values = hidden_states.chunk(2, dim=-1)
-        base: Tensor = self.policy.compute_logits(ours)
+        base: Tensor | None = self.policy.compute_logits(ours)
+        if base is None:  # another process of the engine has the logits
+            return None
         q = [
             cast(Head, self._modules[f"q{n}"])(values)[0].float()
             for n in range(1, self.guidance.heads + 1)

@@ -14,6 +14,7 @@ from actors.architectures import check_architecture
 from actors.chat.checks import check_oracle
 from actors.chat.config import ChatConfig
 from actors.config import CPU_HEAD_SIZES, SamplerConfig, SimulatorConfig
+from actors.plugin import check_installed
 from cluster.config import (
     GUIDED_GAIN,
     TOLERANCE,
@@ -32,7 +33,7 @@ from learners.algorithms.registry import as_json
 from learners.checkpoints.checks import check_checkpoint
 from learners.checkpoints.gguf import resolve
 from learners.checkpoints.guided import read_guidance
-from learners.checkpoints.initial import ModelConfig, context_of, head_size_of
+from learners.checkpoints.initial import ModelConfig, context_of, head_size_of, shape_of
 from learners.config import LearnerConfig
 from lmrl.env import TextEnv
 from lmrl.episode import Episode
@@ -250,6 +251,7 @@ class Experiment:
             file_system(self.mirror)
         self._check_head_size()
         check_placement(self, self.placement.device)
+        self._check_parallel()
         if self.trains_start and training:
             self._check_start()
         if self.model.path is None and self.model.pretrained:
@@ -379,6 +381,20 @@ class Experiment:
             raise UsageError(
                 f"the model's attention heads have size {size}, and samplers on CPU support "
                 f"{', '.join(map(str, CPU_HEAD_SIZES))}; {remedy}"
+            )
+
+    def _check_parallel(self) -> None:
+        """Refuse engines over several processes that do not divide the model's heads."""
+        parallel, path = self.sampler.tensor_parallel, self.model.path
+        if parallel == 1:
+            return
+        check_installed()
+        shape = {"n_head": self.model.heads} if path is None else shape_of(Path(path))
+        heads = shape.get("n_head", shape.get("num_attention_heads"))
+        if heads and heads % parallel:
+            raise UsageError(
+                f"sampler.tensor_parallel {parallel} does not divide the model's {heads} attention "
+                "heads; choose a number that does"
             )
 
     def _check_start(self) -> None:

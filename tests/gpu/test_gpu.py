@@ -154,3 +154,17 @@ def test_a_sampler_sleeps_while_the_learner_works(
     assert summary["parity"]["max_abs"] <= exp.tolerance
     ledger = summary["ledger"]
     assert ledger["trained"] > 0
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two GPUs")
+def test_an_engine_over_two_gpus_agrees_with_the_learner(
+    gpu_ray: None, made: Callable[[str], Path]
+) -> None:
+    """Not run yet: no machine of the project has two GPUs."""
+    from cluster.startup.launch import launch
+    from cluster.weights.push import push
+
+    exp = on_gpu(made("qwen3"))
+    exp = replace(exp, sampler=replace(exp.sampler, tensor_parallel=2))
+    with launch(exp, made("qwen3")) as fleet:
+        assert push(fleet, 0).max_abs < exp.tolerance

@@ -102,6 +102,17 @@ def test_a_bundle_of_several_actors_has_a_share_of_one_gpu_or_whole_ones(
     assert list(gpus(bundles(exp, "cuda")).values()) == [reserved]
 
 
+def test_an_engine_divides_the_heads_of_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    exp = run(parallel=3)
+    with pytest.raises(UsageError, match=r"3 does not divide the model's \d+ attention heads"):
+        exp.check()
+    run(parallel=2).check()
+    # Worker processes know our model and weight transfer by the entry point of the package.
+    monkeypatch.setattr("actors.plugin.entry_points", lambda group: [])
+    with pytest.raises(UsageError, match="not installed here as a package"):
+        run(parallel=2).check()
+
+
 def test_a_run_without_learners_needs_nothing_for_them() -> None:
     check_placement(run(learner_cpus=0.0), "cpu", learners=False)
 

@@ -113,6 +113,7 @@ ENOUGH = {
     "evaluate player": ("random", "--task", "maze-fo"),
     "evaluate prompt": ("smollm2", "--task", "maze-fo"),
     "export": ("empty", "--out", "out"),
+    "mirror": ("empty", "file:///copy"),
     "compare": ("empty",),
     "status": ("empty",),
     "report": ("empty",),
