@@ -39,7 +39,6 @@ from lmrl.env import TextEnv
 from lmrl.episode import Episode
 from lmrl.errors import UsageError, unknown
 from lmrl.limits import COUNT, NOT_NEGATIVE, SEED, SHARE, Used, check_ranges
-from lmrl.runs.mirror import file_system
 from lmrl.runs.trackers import check_service
 from lmrl.tasks import make
 from lmrl.tokens.codec import Codec
@@ -248,6 +247,8 @@ class Experiment:
         if self.tracks and training:
             check_service(self.tracking.service)
         if self.mirror is not None and training:
+            from lmrl.runs.mirror import file_system
+
             file_system(self.mirror)
         self._check_head_size()
         check_placement(self, self.placement.device)

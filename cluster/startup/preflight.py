@@ -62,8 +62,13 @@ def cluster_nodes() -> list[Node]:
     alive = [node for node in ray.nodes() if node["Alive"]]
     found = [Node(node["NodeManagerAddress"], node["Resources"]) for node in alive]
     config = ray_state.get_cluster_config()
-    for group in config.node_group_configs if config else ():
-        there = sum(node["NodeTypeName"] == group.name for node in alive)
+    if config is None:  # no autoscaler
+        return found
+    every = ray._private.worker.global_worker.gcs_client.get_all_node_info()
+    ids = {node["NodeID"] for node in alive}
+    groups = [info.node_type_name for node, info in every.items() if node.hex() in ids]
+    for group in config.node_group_configs:
+        there = groups.count(group.name)
         more = group.max_count - there if group.max_count >= 0 else UNLIMITED
         name = f"node of group {group.name}, which the autoscaler may start"
         found += [Node(name, dict(group.resources))] * more

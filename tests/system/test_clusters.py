@@ -57,6 +57,7 @@ import json, sys, time
 from dataclasses import replace
 from pathlib import Path
 import ray
+from ray.core.generated.autoscaler_pb2 import ClusterConfig
 from cluster.presets import preset
 from cluster.startup.preflight import preflight
 from cluster.startup.ray_session import ray_session
@@ -67,7 +68,17 @@ many = replace(exp, sampler=replace(exp.sampler, count=99))
 with ray_session():
     while sum(node["Alive"] for node in ray.nodes()) < 2:
         time.sleep(0.2)
-    for name, exp, folder in (("many", many, "a"), ("own", exp, "b"), ("shared", exp, "a")):
+    for name, exp, folder in (
+        ("many", many, "a"), ("own", exp, "b"), ("shared", exp, "a"), ("grown", many, "a")
+    ):
+        if name == "grown":
+            # What an autoscaler reports when it starts.
+            config = ClusterConfig()
+            group = config.node_group_configs.add(name="large", max_count=1)
+            group.resources["CPU"] = 100
+            ray._private.worker.global_worker.gcs_client.report_cluster_config(
+                config.SerializeToString()
+            )
         folder = Path(sys.argv[1], folder)
         try:
             preflight(exp, folder)
@@ -106,6 +117,8 @@ def test_preflight_names_bundle_node_and_package() -> None:
     assert f"{folder}/b is not shared by the nodes: node" in said["own"]
     assert "cannot read a file there (No such file or directory)" in said["own"]
     assert "has other versions than this one: torch 0.1 (here " in said["shared"]
+    # The node that an autoscaler may start has space for all samplers.
+    assert said["grown"] == said["shared"]
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
@@ -125,6 +138,7 @@ def test_samplers_of_a_lost_node_are_placed_again_while_ranks_on_two_nodes_train
         "--evaluation.random": "false",
         "--learner.ranks": 2, "--learner.optimiser.zero": 3, "--learner.optimiser.zero-whole": 0,
         "--placement.learner-cpus": 2, "--placement.samplers": "apart",
+        "--placement.strategy": "spread",
     }  # fmt: skip
     words = [str(word) for pair in fields.items() for word in pair]
     with head(3) as cluster, (tmp_path / "log.txt").open("w") as log:

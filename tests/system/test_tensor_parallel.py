@@ -30,6 +30,8 @@ def test_worker_processes_know_the_guided_model_and_our_weight_transfer(
         exp,
         model=replace(exp.model, path=str(checkpoint)),
         sampler=replace(exp.sampler, tensor_parallel=2, threads=2, max_sequences=8),
+        # The sampler starts in the bundle of the learner rank.
+        placement=replace(exp.placement, samplers="colocated"),
     )
     make_guided(exp.algorithm, checkpoint, tmp_path / "start")
     with launch(exp, checkpoint, served=tmp_path / "start") as fleet:
