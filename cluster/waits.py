@@ -45,11 +45,27 @@ def answers_of(who: str) -> Iterator[None]:
             disk_full(cause) or f"{who} raised {type(cause).__name__}: {first}"
         ) from error
     except ray.exceptions.RayActorError as error:
+        if error.actor_init_failed:
+            raise _of_constructor(who, str(error)) from error
         raise ActorLost(
             f"the process of {who} ended: it was killed, ran out of memory or crashed; Ray's "
             "worker logs may show the reason. A training run continues from its last checkpoint "
             "with --resume"
         ) from error
+
+
+def _of_constructor(who: str, text: str) -> Exception:
+    """Return the error that a constructor raised; Ray keeps only the text of its traceback.
+
+    Args:
+        who: subject of the sentence.
+        text: text of Ray's error, whose last line has the type and the message.
+    """
+    kind, _, message = text.strip().splitlines()[-1].partition(": ")
+    for known in (UsageError, RunError):
+        if kind == f"{known.__module__}.{known.__qualname__}":
+            return known(message)
+    return RunError(f"{who} raised {kind.rpartition('.')[2]}: {message}")
 
 
 def fetch(refs: Any, seconds: float, who: str) -> Any:

@@ -1,10 +1,12 @@
 """The ranks' process group: joining it, sums and maxima over it, and each rank's episodes."""
 
 import os
+import socket
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 
@@ -101,6 +103,10 @@ def join_group(rank: int, world: int, address: str, port: int, device: str, seco
         MASTER_ADDR=address,
         MASTER_PORT=str(port),
     )
+    interface = interface_to(address)
+    if interface is not None:
+        # Gloo would take the address of the host's name, which many systems map to 127.0.0.1.
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", interface)
     import deepspeed
 
     # DeepSpeed would build an operator that reduces tensors in memory that all ranks share, for
@@ -112,3 +118,19 @@ def join_group(rank: int, world: int, address: str, port: int, device: str, seco
         timeout=timedelta(seconds=seconds),
         verbose=False,
     )
+
+
+def interface_to(address: str) -> str | None:
+    """Return the network interface by which this machine reaches an address; None if unknown.
+
+    Args:
+        address: IP address of a host, or of this machine itself.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        probe.connect((address, 1))  # chooses a route, and sends nothing
+        own = probe.getsockname()[0]
+    for name, addresses in psutil.net_if_addrs().items():
+        if own in [found.address.partition("%")[0] for found in addresses]:
+            return name
+    return None

@@ -2,18 +2,20 @@
 
 import json
 import os
+import secrets
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 pytest.importorskip("ray")
 
@@ -126,23 +128,23 @@ def lines(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def test_samplers_of_a_lost_node_are_placed_again_while_ranks_on_two_nodes_train(
-    checkpoint: Path, tmp_path: Path
-) -> None:
-    """Two nodes have a rank each, since none has CPUs for both; the third has the sampler."""
+def small(run: Path, checkpoint: Path, **fields: object) -> list[str]:
+    """Return the words after `lmrl train maze-fo-ppo` of a short run."""
+    words = [
+        "--run-dir", run, "--model.path", checkpoint, "--options", '{"max_steps": 8}',
+        "--rollouts.min-episodes", 8, "--rollouts.turns", 64, "--evaluation.episodes", 8,
+        "--evaluation.start-episodes", 0, "--evaluation.random", "false",
+    ]  # fmt: skip
+    for name, value in fields.items():
+        words += [f"--{name}", value]
+    return [str(word) for word in words]
+
+
+def test_samplers_of_a_lost_node_are_placed_again(checkpoint: Path, tmp_path: Path) -> None:
+    """The first node has no CPU left for the sampler, and the second is lost."""
     run, updates = tmp_path / "run", 6
-    fields = {
-        "--model.path": checkpoint, "--run-dir": run, "--updates": updates,
-        "--options": '{"max_steps": 8}', "--rollouts.min-episodes": 8, "--rollouts.turns": 64,
-        "--evaluation.episodes": 8, "--evaluation.start-episodes": 0,
-        "--evaluation.random": "false",
-        "--learner.ranks": 2, "--learner.optimiser.zero": 3, "--learner.optimiser.zero-whole": 0,
-        "--placement.learner-cpus": 2, "--placement.samplers": "apart",
-        "--placement.strategy": "spread",
-    }  # fmt: skip
-    words = [str(word) for pair in fields.items() for word in pair]
-    with head(3) as cluster, (tmp_path / "log.txt").open("w") as log:
-        cluster.add_node(num_cpus=2)
+    words = [*small(run, checkpoint, updates=updates), "--placement.samplers", "apart"]
+    with head(1) as cluster, (tmp_path / "log.txt").open("w") as log:
         lost = cluster.add_node(num_cpus=1)
         training = subprocess.Popen(
             [sys.executable, "-m", "lmrl", "train", "maze-fo-ppo", *words],
@@ -154,7 +156,7 @@ def test_samplers_of_a_lost_node_are_placed_again_while_ranks_on_two_nodes_train
                 time.sleep(0.2)
             cluster.remove_node(lost, allow_graceful=False)
             cluster.add_node(num_cpus=1)
-            assert training.wait(timeout=200) == 0, (tmp_path / "log.txt").read_text()[-3000:]
+            assert training.wait(timeout=300) == 0, (tmp_path / "log.txt").read_text()[-3000:]
         finally:
             training.kill()
             training.wait()
@@ -164,3 +166,85 @@ def test_samplers_of_a_lost_node_are_placed_again_while_ranks_on_two_nodes_train
     assert ledger["started"] == ledger["trained"] + ledger["evaluated"] and not ledger["failed"]
     assert [line["update"] for line in lines(run)] == list(range(1, updates + 1))
     assert summary["parity"]["pushes"] == updates + 1 and summary["parity"]["max_abs"] < 1e-3
+
+
+HOST = """
+set -e
+mount -t tmpfs none /dev/shm
+mkdir -p /tmp/ray
+mount -t tmpfs none /tmp/ray
+hostname {name}
+ray() {{ "{python}" -m ray.scripts.scripts "$@"; }}
+"""
+FIRST = """
+ray start --head --block --node-ip-address {ip}.1 --port 6379 --num-cpus 3 \\
+  --include-dashboard false --disable-usage-stats &
+until [ "$(ray status --address {ip}.1:6379 | grep -c '^ 1 node_')" = 2 ]; do sleep 0.5; done
+RAY_ADDRESS={ip}.1:6379 "{python}" -m lmrl train maze-fo-ppo {words}
+"""
+SECOND = """
+until ray start --block --node-ip-address {ip}.2 --address {ip}.1:6379 --num-cpus 3 \\
+  --disable-usage-stats; do sleep 0.5; done
+"""
+
+
+@contextmanager
+def linked(names: tuple[str, str], ip: str) -> Iterator[None]:
+    """Two network namespaces with a cable between them."""
+
+    def run(*words: str) -> None:
+        subprocess.run(["ip", *words], check=True, capture_output=True)
+
+    try:
+        for name in names:
+            run("netns", "add", name)
+        ends = [f"{name}v" for name in names]
+        run("link", "add", ends[0], "type", "veth", "peer", "name", ends[1])
+        for number, (name, end) in enumerate(zip(names, ends, strict=True), 1):
+            run("link", "set", end, "netns", name)
+            run("-n", name, "addr", "add", f"{ip}.{number}/24", "dev", end)
+            run("-n", name, "link", "set", "lo", "up")
+            run("-n", name, "link", "set", end, "up")
+        yield
+    finally:
+        for name in names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("ip") is None, reason="network namespaces need root and ip"
+)
+def test_ranks_on_two_hosts_train_with_zero_3(checkpoint: Path, tmp_path: Path) -> None:
+    """Each host has its own network, name and shared memory, and CPUs for one rank. The names have
+    no address, as where a host's own name means 127.0.0.1."""
+    tag = secrets.token_hex(3)
+    names, ip = (f"l{tag}a", f"l{tag}b"), "10.77.31"
+    run = tmp_path / "run"
+    words = [
+        *small(run, checkpoint, updates=2), "--learner.ranks", "2", "--learner.optimiser.zero", "3",
+        "--learner.optimiser.zero-whole", "0", "--placement.learner-cpus", "2",
+    ]  # fmt: skip
+    known = {"python": sys.executable, "ip": ip, "words": shlex.join(words)}
+    environment = {
+        **os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)
+    }  # fmt: skip
+    log = tmp_path / "log.txt"
+    with linked(names, ip), log.open("w") as out, ExitStack() as stack:
+        hosts = []
+        for name, program in zip(names, (FIRST, SECOND), strict=True):
+            isolated = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
+            script = (HOST + program).format(name=name, **known)
+            host = subprocess.Popen(
+                ["ip", "netns", "exec", name, *isolated, "--mount-proc", "bash", "-c", script],
+                env=environment, cwd=ROOT, stdout=out, stderr=out,
+            )  # fmt: skip
+            stack.callback(host.wait)
+            stack.callback(host.kill)
+            hosts.append(host)
+        assert hosts[0].wait(timeout=300) == 0, log.read_text()[-3000:]
+    summary = json.loads((run / "summary.json").read_text())
+    assert summary["parity"]["pushes"] == 3 and summary["parity"]["max_abs"] < 1e-3
+    assert summary["ledger"]["trained"] > 0 and [row["update"] for row in lines(run)] == [1, 2]
+    # Both wrote their part of the checkpoint into the folder that they share.
+    parts = list((run / "checkpoints" / "last" / "deepspeed").rglob("*optim_states.pt"))
+    assert len(parts) == 2

@@ -1,9 +1,11 @@
 """What a run asks of Ray and of its devices, and what is said where Ray does not start."""
 
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ray = pytest.importorskip("ray")
@@ -43,3 +45,12 @@ def test_a_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ray, "init", start(Terminated()))
     with pytest.raises(Terminated), ray_session():
         raise AssertionError("the block must not run")
+
+
+def test_ranks_meet_on_the_interface_that_reaches_the_first_one() -> None:
+    from learners.process_group import interface_to
+
+    for name, addresses in psutil.net_if_addrs().items():
+        for found in addresses:
+            if found.family == socket.AF_INET:
+                assert interface_to(found.address) == name
