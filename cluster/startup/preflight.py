@@ -276,5 +276,24 @@ def _ask(others: dict[str, str], folder: Path, nonce: str) -> dict[str, NodeFact
     found = {}
     for ref, node in asked.items():
         with answers_of(others[node]):
-            found[node] = ray.get(ref)
+            found[node] = _facts(ref, others[node])
     return found
+
+
+def _facts(ref: Any, name: str) -> NodeFacts:
+    """Return the facts of a node that has answered.
+
+    Args:
+        ref: reference of its answer.
+        name: name of the node, for the message.
+    """
+    try:
+        facts: NodeFacts = ray.get(ref)
+    except ray.exceptions.RayTaskError as error:
+        if "failed to import" not in str(error.cause):
+            raise
+        raise UsageError(
+            f"{name} cannot import this project, or has another 'cluster' before it; submit the "
+            "run as a job, or install the project on every node"
+        ) from error
+    return facts

@@ -43,11 +43,14 @@ def head(cpus: int) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def program(cluster: Cluster, code: str, *arguments: object) -> str:
-    """Run a program that joins the cluster, and return what it printed."""
+def program(cluster: Cluster, code: str, folder: Path) -> str:
+    """Run a program that joins the cluster, and return the last line that it printed.
+
+    Ray's workers look for modules in its working directory first, which is `folder`.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        env={**os.environ, "RAY_ADDRESS": cluster.address}, cwd=ROOT,
+        [sys.executable, "-c", code, str(folder)],
+        env={**os.environ, "RAY_ADDRESS": cluster.address}, cwd=folder,
         capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
@@ -55,7 +58,7 @@ def program(cluster: Cluster, code: str, *arguments: object) -> str:
 
 
 PREFLIGHT = """
-import json, sys, time
+import json, os, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
 import ray
@@ -65,13 +68,18 @@ from cluster.startup.preflight import preflight
 from cluster.startup.ray_session import ray_session
 from lmrl.errors import UsageError
 
+def wait_for(count):
+    while sum(node["Alive"] for node in ray.nodes()) < count:
+        time.sleep(0.2)
+
 said, exp = {}, preset("maze-fo-ppo")
 many = replace(exp, sampler=replace(exp.sampler, count=99))
+start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--num-cpus=1"]
 with ray_session():
-    while sum(node["Alive"] for node in ray.nodes()) < 2:
-        time.sleep(0.2)
+    wait_for(2)
     for name, exp, folder in (
-        ("many", many, "a"), ("own", exp, "b"), ("shared", exp, "a"), ("grown", many, "a")
+        ("many", many, "a"), ("own", exp, "b"), ("shared", exp, "a"), ("grown", many, "a"),
+        ("foreign", exp, "a"),
     ):
         if name == "grown":
             # What an autoscaler reports when it starts.
@@ -81,22 +89,32 @@ with ray_session():
             ray._private.worker.global_worker.gcs_client.report_cluster_config(
                 config.SerializeToString()
             )
+        if name == "foreign":
+            third = subprocess.Popen(
+                [*start, "--address", os.environ["RAY_ADDRESS"]],
+                env={**os.environ, "PYTHONPATH": f"{sys.argv[1]}/shadow"}, stdout=sys.stderr,
+            )
+            wait_for(3)
         folder = Path(sys.argv[1], folder)
         try:
             preflight(exp, folder)
         except UsageError as error:
             said[name] = str(error)
         assert not list(folder.iterdir())
+    third.terminate()
+    third.wait()
 print(json.dumps(said))
 """
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a mount of a node's own needs root")
 def test_preflight_names_bundle_node_and_package() -> None:
-    """The second node has another torch, and sees another folder at the path of `b`."""
+    """The second node has another torch, and sees another folder at the path of `b`. The third one,
+    which comes last, has a package of others that has the name of ours."""
     folder = Path(tempfile.mkdtemp(prefix="lmrl-"))
-    for name in ("a", "b", "packages/torch-0.1.dist-info"):
+    for name in ("a", "b", "packages/torch-0.1.dist-info", "shadow/cluster"):
         (folder / name).mkdir(parents=True)
+    (folder / "shadow/cluster/__init__.py").touch()
     (folder / "packages/torch-0.1.dist-info/METADATA").write_text("Name: torch\nVersion: 0.1\n")
     command = (
         f'mount -t tmpfs none {folder}/b && exec "{sys.executable}" -m ray.scripts.scripts start '
@@ -109,7 +127,6 @@ def test_preflight_names_bundle_node_and_package() -> None:
             env={**os.environ, "PYTHONPATH": path}, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
         try:
-            cluster.wait_for_nodes_of(2) if False else None
             said = json.loads(program(cluster, PREFLIGHT, folder))
         finally:
             os.killpg(second.pid, 15)
@@ -121,6 +138,7 @@ def test_preflight_names_bundle_node_and_package() -> None:
     assert "has other versions than this one: torch 0.1 (here " in said["shared"]
     # The node that an autoscaler may start has space for all samplers.
     assert said["grown"] == said["shared"]
+    assert "cannot import this project, or has another 'cluster' before it" in said["foreign"]
 
 
 def lines(folder: Path) -> list[dict[str, float]]:
