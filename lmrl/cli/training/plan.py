@@ -24,22 +24,25 @@ def plan(exp: Any, folder: Path, name: str | None) -> str:
         folder: run directory.
         name: name of its preset; None if there is none.
     """
-    from cluster.startup.bundles import bundles
+    from cluster.startup.bundles import bundles, total
 
     source = (
         f"{exp.rollouts.turns} fresh turns an update"
         if exp.algorithm.on_policy
         else f"{exp.data.batch} episodes an update from {exp.data.path or 'data to be made'}"
     )
-    place = bundles(exp, "cuda" if exp.placement.device == "cuda" else "cpu")
-    needed = sum(bundle.resources["CPU"] for bundle in place)
+    reserved = bundles(exp, "cuda" if exp.placement.device == "cuda" else "cpu")
+    amounts = total(bundle.resources for bundle in reserved)
+    needed = " and ".join(f"{amount:g} {kind}s" for kind, amount in sorted(amounts.items()))
     found = estimates(exp, name)
     minutes = found["minutes"]
     lines = {
         "start": exp.model.path or exp.start or "random weights",
         "updates": f"{exp.updates}, {source}",
         "actors": f"{exp.learner.ranks} learner rank(s) (ZeRO {exp.learner.optimiser.zero}), "
-        f"{exp.sampler.count} sampler(s), {exp.simulator.count} simulator(s): {needed:g} CPUs",
+        f"{exp.sampler.count} sampler(s), {exp.simulator.count} simulator(s): {needed}",
+        "placement": f"{exp.placement.strategy}, samplers {exp.placement.samplers}, in "
+        f"{len(reserved)} bundles",
         "model": f"{found['parameters'] / 1e6:.2f} million parameters, context "
         f"{exp.model.context}, at most {exp.rollouts.max_tokens} tokens an action",
         "scores": f"{exp.evaluation.episodes} episodes from seed {exp.evaluation.first_seed}",
