@@ -169,7 +169,15 @@ def launch(
         waits = _starting(samplers, oracles, simulators, learner_group)
         _await_actors(waits, exp, screen or Screen())
         probes = probe_texts(exp, codec, env)
-        yield Fleet(exp, samplers, simulators, learner_group, probes, sampler_names=sampler_names)
+        yield Fleet(
+            exp,
+            samplers,
+            simulators,
+            learner_group,
+            probes,
+            sampler_names=sampler_names,
+            oracles=oracles,
+        )
     finally:
         # The end of the placement group ends its actors, whatever the state of the run.
         ended_in_time(lambda: remove_placement_group(group))

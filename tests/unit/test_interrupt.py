@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from lmrl.errors import Terminated
-from lmrl.interrupt import check_signals, sigterm_raises
+from lmrl.interrupt import check_stop, signals_raise
 
 
 class Losing:
@@ -28,8 +28,8 @@ class Losing:
 def test_a_signal_that_a_callback_drops_is_raised_at_the_next_step(
     number: signal.Signals, raised: type[BaseException]
 ) -> None:
-    with pytest.raises(raised), sigterm_raises():
+    with pytest.raises(raised), signals_raise():
         lost = Losing(number)
         del lost
-        check_signals()
-    check_signals()  # outside the block nothing is remembered
+        check_stop()
+    check_stop()  # outside the block nothing is remembered

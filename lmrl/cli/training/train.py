@@ -10,7 +10,7 @@ from typing import Any
 from lmrl.cli.arguments import Commands, add_command, add_json, lasting, path
 from lmrl.cli.output import print_json
 from lmrl.cli.training.chosen import experiment, run_folder
-from lmrl.errors import UsageError, option
+from lmrl.errors import OutOfTime, UsageError, option
 
 EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3e-4
   lmrl train ppo --task examples.own_task:GuessNumber      defaults are derived from the task
@@ -117,7 +117,7 @@ def _train(options: argparse.Namespace) -> int:
             exp = exp.with_absolute_paths()
         try:
             summary = train(exp, log, resume, options.overwrite, options.verbose, screen)
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, OutOfTime) as error:
             error.add_note(_how_to_go_on(log))
             raise
     if options.json:
