@@ -15,7 +15,7 @@ import ray
 
 from actors.messages import Contexts, Decoding, Request
 from cluster.fleet import Fleet
-from cluster.waits import answers_of
+from cluster.health.waits import answers_of
 from learners.algorithms.offline.best_of_n import BestOfN, best_candidates
 from lmrl.episode import Reply
 from lmrl.errors import DataError, RunError, UsageError

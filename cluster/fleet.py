@@ -59,12 +59,12 @@ class Fleet:
     simulators: list[Any]
     learners: LearnerGroup | None
     probes: list[Ids]
+    oracles: list[Any] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     weights: Weights | None = None
     failures: Any = None
     sampler_names: list[str] = field(default_factory=list)
     screen: Screen = field(default_factory=Screen)
-    oracles: list[Any] = field(default_factory=list)
     starting: dict[Any, tuple[float, str]] = field(default_factory=dict)
     recovered: Callable[[str, int, str, float], None] | None = None
 

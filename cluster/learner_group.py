@@ -19,8 +19,8 @@ from typing import Any
 import ray
 
 from cluster.experiment import Experiment
-from cluster.heartbeat import Heartbeat
-from cluster.waits import ActorLost, NoAnswer, answers_of, fetch
+from cluster.health.heartbeat import Heartbeat
+from cluster.health.waits import ActorLost, NoAnswer, answers_of, fetch
 from learners.algorithms.base import Metrics
 from learners.learner import Learner
 from lmrl.errors import RunError

@@ -13,8 +13,8 @@ import ray
 
 from actors.messages import Decoding, EpisodeId, Failure, Finished, Job
 from cluster.fleet import Fleet
-from cluster.waits import ActorLost, fetch
-from cluster.weights.monitor import ActorMonitor
+from cluster.health.monitor import ActorMonitor
+from cluster.health.waits import ActorLost, fetch
 from lmrl.errors import RunError
 from lmrl.interrupt import check_stop
 from lmrl.seeds import EVALUATION_DECODING_SEED, decoding_seed

@@ -21,11 +21,11 @@ import pyarrow as pa
 
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
+from cluster.health.waits import fetch
 from cluster.ledger import Ledger
 from cluster.reporting.alarms import Alarms
 from cluster.reporting.rollouts import rollout_metrics
 from cluster.source import Source, SourceState, UpdateBatch
-from cluster.waits import fetch
 from cluster.weights.push import PushReport
 from lmrl.errors import OutOfTime, RunError, UsageError
 from lmrl.files import write_json

@@ -23,8 +23,8 @@ import ray
 
 from actors.messages import SamplerStale
 from cluster.fleet import Fleet, Weights, replace_actor
+from cluster.health.waits import NoAnswer, answers_of, fetch
 from cluster.learner_group import RanksLost
-from cluster.waits import NoAnswer, answers_of, fetch
 from cluster.weights.parity import Fingerprint, Parity, compare
 from lmrl.errors import RunError
 

@@ -7,8 +7,8 @@ from typing import Any
 import ray
 
 from cluster.fleet import Fleet, replace_actor
-from cluster.heartbeat import Heartbeat
-from cluster.waits import NoAnswer
+from cluster.health.heartbeat import Heartbeat
+from cluster.health.waits import NoAnswer
 from cluster.weights.push import LOST, gate, load_again
 from lmrl.errors import RunError
 
