@@ -70,7 +70,7 @@ class Experiment:
             save by time.
         keep: number of checkpoints that stay on disk, without the best one.
         time_limit: time after which the run saves a checkpoint and ends, in minutes; `--resume`
-            goes on. 0 sets no limit.
+            goes on. At least one update is made. 0 sets no limit.
         model: settings of the policy's network.
         data: settings of the offline data.
         rollouts: settings of fresh episodes.

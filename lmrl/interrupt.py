@@ -38,6 +38,7 @@ class _Requests:
         deferred: number of `deferred` blocks that are open.
         told: function that is called with a signal that is deferred.
         deadline: end of the time limit, on the monotonic clock, in seconds; None is no limit.
+        progressed: whether the time limit may end the process.
     """
 
     number: int | None = None
@@ -47,6 +48,7 @@ class _Requests:
     deferred: int = 0
     told: Callable[[int], None] | None = None
     deadline: float | None = None
+    progressed: bool = False
 
 
 _requests = _Requests()
@@ -80,11 +82,13 @@ def check_stop() -> None:
     Raises:
         Terminated: if SIGTERM or SIGUSR1 has arrived within an open `signals_raise` block.
         KeyboardInterrupt: if Ctrl-C or SIGINT has.
-        OutOfTime: if the limit of an open `time_limit` block is exceeded.
+        OutOfTime: if the limit of an open `time_limit` block is exceeded, and `progressed` was
+            called within it.
     """
     if _requests.number is not None:
         raise _error(_requests.number)
-    if _requests.deadline is not None and time.monotonic() > _requests.deadline:
+    deadline = _requests.deadline
+    if deadline is not None and _requests.progressed and time.monotonic() > deadline:
         raise OutOfTime
 
 
@@ -103,6 +107,14 @@ def ended_at_once() -> bool:
     return _requests.hurried
 
 
+def progressed() -> None:
+    """Note that there is something to save: from now on a time limit may end the process.
+
+    So jobs that go on with a run one after another finish it, however short their limit is.
+    """
+    _requests.progressed = True
+
+
 @contextmanager
 def time_limit(minutes: float) -> Iterator[None]:
     """Let `check_stop` raise `OutOfTime` within the block once a time has passed.
@@ -113,11 +125,11 @@ def time_limit(minutes: float) -> Iterator[None]:
     if not minutes or _requests.deadline is not None:
         yield
         return
-    _requests.deadline = time.monotonic() + 60.0 * minutes
+    _requests.deadline, _requests.progressed = time.monotonic() + 60.0 * minutes, False
     try:
         yield
     finally:
-        _requests.deadline = None
+        _requests.deadline, _requests.progressed = None, False
 
 
 @contextmanager

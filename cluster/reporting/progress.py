@@ -29,7 +29,7 @@ from cluster.source import Source, SourceState, UpdateBatch
 from cluster.weights.push import PushReport
 from lmrl.errors import OutOfTime, RunError, UsageError
 from lmrl.files import write_json
-from lmrl.interrupt import deferred, ended_at_once
+from lmrl.interrupt import deferred, ended_at_once, progressed
 from lmrl.runs.checkpoints import newest_first, read_state, write_state
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import (
@@ -135,6 +135,7 @@ class Progress:
         record |= fleet.ledger.metrics()
         self.log.metrics(update, record)
         self.done = update
+        progressed()
         self._show(update, fleet, batch, record)
         for warning in self.alarms.poll(update, record, self.last_saved):
             self.screen.note(f"warning: {warning}")

@@ -72,16 +72,15 @@ def recorded_run(log: RunLog) -> Experiment:
     return read_config(log.folder / CONFIG)
 
 
-def go_on(log: RunLog, exp: Experiment) -> None:
-    """Let a run go on with an experiment; the caller has locked its directory.
+def check_changes(log: RunLog, exp: Experiment) -> None:
+    """Refuse an experiment with which a run cannot go on.
 
     Args:
         log: log of the run directory.
         exp: experiment of the run, with changed fields or without.
 
     Raises:
-        UsageError: if a field has changed that may not, or the run has ended and would not be
-            longer.
+        UsageError: if a field has changed that may not, or there are more updates already.
     """
     before = recorded_run(log)
     for name, old, new in _differences(before, exp):
@@ -96,6 +95,20 @@ def go_on(log: RunLog, exp: Experiment) -> None:
         raise UsageError(
             f"updates {exp.updates} is below the {done} updates that {log.folder} has saved"
         )
+
+
+def go_on(log: RunLog, exp: Experiment) -> None:
+    """Let a run go on with an experiment; the caller has locked its directory.
+
+    Args:
+        log: log of the run directory.
+        exp: experiment of the run, with changed fields or without.
+
+    Raises:
+        UsageError: as `check_changes`, or if the run has ended and would not be longer.
+    """
+    check_changes(log, exp)
+    before = recorded_run(log)
     if log.finished:
         if exp.updates <= before.updates:
             raise UsageError(

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 import ray
 
 from cluster.startup.address import ray_address
+from cluster.startup.orphans import ended_with_this_process
 from lmrl.errors import RunError
 from lmrl.interrupt import signals_raise, terminated
 from lmrl.screen.capture import captured
@@ -43,7 +44,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     local = address == "local"
     # Ray starts workers at the lowest priority, but here they are the main work of the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    with signals_raise():
+    with signals_raise(), ended_with_this_process() if local else nullcontext():
         try:
             with nullcontext() if verbose else _hushed(), _usr1_ignored():
                 ray.init(

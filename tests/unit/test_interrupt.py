@@ -10,6 +10,7 @@ from lmrl.interrupt import (
     check_stop,
     deferred,
     ended_at_once,
+    progressed,
     signals_raise,
     stopping,
     time_limit,
@@ -76,6 +77,8 @@ def test_the_outer_time_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         clock[0] += 119.0
         check_stop()
         clock[0] += 2.0
+        check_stop()  # nothing is done yet
+        progressed()
         with pytest.raises(OutOfTime):
             check_stop()
     check_stop()

@@ -166,7 +166,7 @@ def _chosen(options: argparse.Namespace, stack: ExitStack) -> tuple[Any, Any, bo
         stack: stack that holds the lock of a run directory which is changed.
     """
     from cluster.fields import change
-    from cluster.startup.continuing import fork, go_on, recorded_run
+    from cluster.startup.continuing import check_changes, fork, go_on, recorded_run
     from lmrl.runs.log import RunLog
 
     if options.source is not None:
@@ -190,6 +190,7 @@ def _chosen(options: argparse.Namespace, stack: ExitStack) -> tuple[Any, Any, bo
     if not _auto(options) or not log.holds_run:
         return log, exp, False
     stack.enter_context(log.locked())
+    check_changes(log, exp)
     if log.finished and recorded_run(log).updates >= exp.updates:
         return log, None, True
     go_on(log, exp)
