@@ -64,7 +64,7 @@ class EpisodeStream:
 
     def watch(self) -> None:
         """Begin another round: failures, and replacements of actors, are counted anew."""
-        self.monitor = ActorMonitor(self.fleet)
+        self.monitor.replaced.clear()
         self.submitted = sum(len(assignment.pending) for assignment in self.running.values())
         self.failed = 0
 

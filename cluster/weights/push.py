@@ -174,6 +174,7 @@ def gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
                     "was sampled from them"
                 )
         found.append(parity)
+        fleet.back(sampler)  # if its process was lost
     return found, refused
 
 
