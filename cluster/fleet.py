@@ -27,11 +27,13 @@ class Weights:
         buckets: references to its buckets in the object store.
         sent: log-probabilities and checksums of the learner, which the parity gate compares with
             those of the samplers.
+        since: time from which samplers have it, on the monotonic clock, in seconds.
     """
 
     version: int
     buckets: list[Any]
     sent: Fingerprint
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass

@@ -216,4 +216,5 @@ class Training:
             time.sleep(0.1)
 
     def _end_of_log(self) -> str:
-        return (self.home / "log.txt").read_text()[-2000:]
+        lines = (self.home / "log.txt").read_text().splitlines()
+        return "\n".join([line for line in lines if "warning" in line][-20:] + lines[-5:])

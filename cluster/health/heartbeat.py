@@ -21,10 +21,10 @@ class Heartbeat:
     def __init__(self, ask: Callable[[Any], Any], every: float = 1.0) -> None:
         self.ask, self.every = ask, every
         self.silent: dict[Any, float] = {}
-        self._asked: dict[Any, Any] = {}
+        self._asked: dict[Any, tuple[Any, float]] = {}
         self._polled = time.monotonic()
 
-    def poll(self, actors: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def poll(self, actors: Iterable[Any]) -> Iterator[tuple[Any, Any, float]]:
         """Ask every actor that has no open question, and yield those that have answered.
 
         Nothing happens before `every` seconds have passed since the last poll.
@@ -33,7 +33,8 @@ class Heartbeat:
             actors: actors to ask.
 
         Yields:
-            An actor, and the reference of its answer, whose value may be an error.
+            An actor, the reference of its answer, whose value may be an error, and the time of the
+            question on the monotonic clock, in seconds.
         """
         now = time.monotonic()
         if now - self._polled < self.every:
@@ -43,15 +44,15 @@ class Heartbeat:
         self._polled = now
         for actor in actors:
             if actor not in self._asked:
-                self._asked[actor] = self.ask(actor)
+                self._asked[actor] = self.ask(actor), now
                 self.silent[actor] = 0.0
-        refs = list(self._asked.values())
+        refs = [ref for ref, _ in self._asked.values()]
         ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
         answered = set(ready)
-        for actor, ref in list(self._asked.items()):
+        for actor, (ref, asked) in list(self._asked.items()):
             if ref in answered:
                 self.forget(actor)
-                yield actor, ref
+                yield actor, ref, asked
             else:
                 self.silent[actor] += passed
 

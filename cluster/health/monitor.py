@@ -32,6 +32,7 @@ class ActorMonitor:
     def __init__(self, fleet: Fleet, every: float = 1.0) -> None:
         self.fleet = fleet
         self.heartbeat = Heartbeat(lambda actor: actor.state.remote(), every)
+        self.processes: dict[Any, int] = {}  # process id of each actor
         self.replaced: Counter[str] = Counter()
 
     def poll(self) -> None:
@@ -41,27 +42,33 @@ class ActorMonitor:
             RunError: if an actor had to be replaced too often, or a sampler fails the gate twice.
         """
         fleet = self.fleet
-        for actor, ref in self.heartbeat.poll(fleet.samplers + fleet.simulators + fleet.oracles):
-            self._answered(actor, ref)
+        actors = fleet.samplers + fleet.simulators + fleet.oracles
+        for actor, ref, asked in self.heartbeat.poll(actors):
+            self._answered(actor, ref, asked)
         for actor, seconds in list(self.heartbeat.silent.items()):
             if seconds > self._allowed(actor):
                 self._replace(actor, f"did not respond for {seconds:.0f} s")
 
-    def _answered(self, actor: Any, ref: Any) -> None:
+    def _answered(self, actor: Any, ref: Any, asked: float) -> None:
         weights = self.fleet.weights
         try:
             state = ray.get(ref)
-            served = (
-                None if weights is None or actor not in self.fleet.samplers else weights.version
-            )
-            if served is not None and state["version"] != served:
+            if self.processes.setdefault(actor, state["pid"]) != state["pid"]:
+                self.fleet.lost(actor, "its process ended")  # and started again between two polls
+                self.processes[actor] = state["pid"]
+            if actor not in self.fleet.samplers or weights is None:
+                self.fleet.back(actor)
+                return
+            if asked < weights.since:
+                return  # the version of before the push, or none within it
+            if state["version"] != weights.version:
                 self.fleet.lost(actor, "its process ended")
                 load_again(self.fleet, actor)
                 gate(self.fleet, [actor])
                 log.warning(
                     "%s was restarted and has version %d again",
                     self.fleet.name(actor),
-                    served,
+                    weights.version,
                 )
             self.fleet.back(actor)
         except LOST:
