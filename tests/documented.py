@@ -111,7 +111,8 @@ def parse(words: list[str]) -> None:
         UsageError: if an option, a field, a name or a value does not exist.
     """
     options = parser().parse_args(words)
-    if words[0] == "train" and not (options.resume or options.list or options.config):
+    known = options.resume or options.source or options.list or options.config
+    if words[0] == "train" and not known:
         from lmrl.cli.training.chosen import experiment
 
         experiment(options)
