@@ -15,11 +15,11 @@ import ray
 
 from actors.messages import Contexts, Decoding, Request
 from cluster.fleet import Fleet
-from cluster.waits import answers_of
+from cluster.health.waits import answers_of
 from learners.algorithms.offline.best_of_n import BestOfN, best_candidates
 from lmrl.episode import Reply
 from lmrl.errors import DataError, RunError, UsageError
-from lmrl.interrupt import check_signals
+from lmrl.interrupt import check_stop
 from lmrl.schema import to_table
 from lmrl.seeds import decoding_seed, request_seed
 from lmrl.tasks import make
@@ -162,7 +162,7 @@ def sampled(fleet: Fleet, requests: Sequence[Request], decoding: Decoding) -> li
         for index in left
     }
     while calls:
-        check_signals()
+        check_stop()
         ready, _ = ray.wait(list(calls), num_returns=1, timeout=patience)
         if not ready:
             raise RunError(

@@ -155,8 +155,7 @@ class PlacementConfig:
             `sampler.tensor_parallel` N gets N whole GPUs.
         timeout: time until actors that are not placed or started are an error, and until an actor
             that restarts is replaced, in seconds.
-        unresponsive: time without a response after which a started sampler or simulator is
-            replaced, in seconds.
+        unresponsive: time without a response after which a started actor is replaced, in seconds.
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -168,7 +167,7 @@ class PlacementConfig:
     sampler_gpus: Annotated[float, NOT_NEGATIVE, Used("may_use_gpu", "on a GPU")] = 0.5
     learner_gpus: Annotated[float, NOT_NEGATIVE, Used("may_use_gpu", "on a GPU")] = 0.5
     timeout: Annotated[float, POSITIVE] = 300.0
-    unresponsive: Annotated[float, POSITIVE] = 60.0
+    unresponsive: Annotated[float, POSITIVE] = 25.0
 
 
 @dataclass(frozen=True)
@@ -177,8 +176,8 @@ class PushConfig:
 
     Attributes:
         bucket_megabytes: size of one message, in MB.
-        deadline: time limit of each phase of a push, and of the transfer of each table of episodes,
-            in seconds.
+        deadline: time limit of each answer of a sampler in a push, and of the transfer of a table
+            of episodes, in seconds.
         tolerance: largest difference of log-probabilities that the parity gate allows, in nats;
             None is 1e-3 in float32 and 2 in bfloat16, and more where a large beta multiplies the
             rounding of action values. The limits of the mean and the 95 % quantile over likely
@@ -187,6 +186,6 @@ class PushConfig:
     """
 
     bucket_megabytes: Annotated[float, POSITIVE] = 64.0
-    deadline: Annotated[float, POSITIVE] = 120.0
+    deadline: Annotated[float, POSITIVE] = 30.0
     tolerance: Annotated[float | None, POSITIVE] = None
     probes: Annotated[int, COUNT] = 8

@@ -71,6 +71,8 @@ class Experiment:
         save_minutes: time after which a checkpoint is saved in any case, in minutes; 0 does not
             save by time.
         keep: number of checkpoints that stay on disk, without the best one.
+        time_limit: time after which the run saves a checkpoint and ends, in minutes; `--resume`
+            goes on. At least one update is made. 0 sets no limit.
         model: settings of the policy's network.
         data: settings of the offline data.
         rollouts: settings of fresh episodes.
@@ -110,6 +112,7 @@ class Experiment:
     save_every: Annotated[int, NOT_NEGATIVE] = 0
     save_minutes: Annotated[float, NOT_NEGATIVE] = 10.0
     keep: Annotated[int, COUNT] = 2
+    time_limit: Annotated[float, NOT_NEGATIVE] = 0.0
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     rollouts: RolloutConfig = field(default_factory=RolloutConfig)

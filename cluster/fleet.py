@@ -3,6 +3,8 @@
 This file has types only: `cluster.startup.launch` starts the actors.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,11 +27,13 @@ class Weights:
         buckets: references to its buckets in the object store.
         sent: log-probabilities and checksums of the learner, which the parity gate compares with
             those of the samplers.
+        since: time from which samplers have it, on the monotonic clock, in seconds.
     """
 
     version: int
     buckets: list[Any]
     sent: Fingerprint
+    since: float = field(default_factory=time.monotonic)
 
 
 @dataclass
@@ -45,7 +49,10 @@ class Fleet:
         ledger: counts of the run's episodes.
         weights: weight version that the samplers have to serve; None before the first push.
         failures: function that is called with each failed episode; None calls none.
-        starting: actors whose process was lost and whose new process has not responded yet.
+        oracles: handles of the samplers of a model that answers for the task.
+        starting: actors whose process was lost and whose new process does not serve yet: the time
+            of the loss on the monotonic clock, in seconds, and the reason.
+        recovered: function that is called with role, number, reason and seconds of each recovery.
         screen: screen that shows the episodes of a job as they finish.
     """
 
@@ -54,15 +61,48 @@ class Fleet:
     simulators: list[Any]
     learners: LearnerGroup | None
     probes: list[Ids]
+    oracles: list[Any] = field(default_factory=list)
     ledger: Ledger = field(default_factory=Ledger)
     weights: Weights | None = None
     failures: Any = None
     sampler_names: list[str] = field(default_factory=list)
     screen: Screen = field(default_factory=Screen)
-    starting: set[Any] = field(default_factory=set)
+    starting: dict[Any, tuple[float, str]] = field(default_factory=dict)
+    recovered: Callable[[str, int, str, float], None] | None = None
+
+    def place(self, actor: Any) -> tuple[str, int]:
+        """Return role and number of an actor that is not a learner rank."""
+        roles = {
+            "sampler": self.samplers,
+            "simulator": self.simulators,
+            "oracle": self.oracles,
+        }
+        return next((role, all_.index(actor)) for role, all_ in roles.items() if actor in all_)
+
+    def name(self, actor: Any) -> str:
+        """Return the name of an actor for messages, such as `sampler 0`."""
+        role, number = self.place(actor)
+        return f"{role} {number}"
+
+    def lost(self, actor: Any, reason: str) -> None:
+        """Note that the process of an actor is lost; the first reason stays until it is back."""
+        self.starting.setdefault(actor, (time.monotonic(), reason))
+
+    def back(self, actor: Any) -> None:
+        """Note that an actor serves; report how long it did not, if its process was lost."""
+        if actor in self.starting:
+            since, reason = self.starting.pop(actor)
+            if self.recovered is not None:
+                self.recovered(*self.place(actor), reason, time.monotonic() - since)
 
 
-def replace_actor(fleet: Fleet, actor: Any) -> None:
-    """Kill an actor's process, even if it is suspended; Ray restarts it."""
-    fleet.starting.add(actor)
+def replace_actor(fleet: Fleet, actor: Any, reason: str) -> None:
+    """Kill an actor's process, even if it is suspended; Ray restarts it.
+
+    Args:
+        fleet: actors of the run.
+        actor: actor to replace.
+        reason: reason, for the record.
+    """
+    fleet.lost(actor, reason)
     ray.kill(actor, no_restart=False)

@@ -4,7 +4,7 @@ In every run that has ended, started = trained + evaluated + stale + failed.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 
@@ -48,6 +48,10 @@ class Ledger:
         """Return the counts of episodes as metrics of an update."""
         names = ("started", "trained", "evaluated", "stale", "failed")
         return {f"ledger/{name}": float(getattr(self, name)) for name in names}
+
+    def copy(self) -> "Ledger":
+        """Return the counts as they are now."""
+        return replace(self, oracle=dict(self.oracle))
 
     def to_json(self) -> dict[str, Any]:
         """Return the counts."""

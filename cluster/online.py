@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ from lmrl.schema import to_table
 from lmrl.screen import Screen
 from lmrl.seeds import first_training_seed, replay_rng
 
+MEMBER = "member"
+"""Column of an episode's number in its group, while it waits."""
+
 
 class Pool:
     """Episodes that were started and not yet taken, in groups of the same seed.
@@ -30,14 +34,13 @@ class Pool:
     Attributes:
         playing: episodes of each group that have not ended, by seed, in the order in which the
             groups were started.
-        tables: episodes that have arrived.
-        members: number of each of these episodes in its group, an array for each table.
+        waiting: episodes that have arrived.
+        taken: those of them that the next update has.
     """
 
     def __init__(self) -> None:
         self.playing: dict[int, set[EpisodeId]] = {}
-        self.tables: list[pa.Table] = []
-        self.members: list[NDArray[np.int64]] = []
+        self.waiting = self.taken = _with_members(to_table([]), [])
 
     def start(self, episodes: Sequence[EpisodeId]) -> None:
         """Add episodes that are now played."""
@@ -48,37 +51,54 @@ class Pool:
         """Add episodes that have ended; failed ones are forgotten."""
         for episode in finished.episodes:
             self.playing[episode.seed].discard(episode)
-        self.tables.append(finished.table)
-        self.members.append(np.array(finished.members, np.int64))
+        ended = _with_members(finished.table, finished.members)
+        self.waiting = pa.concat_tables([self.waiting, ended])
 
     def ended(self) -> list[int]:
         """Return the seeds of the groups whose episodes have all ended, the oldest first."""
         return [seed for seed, playing in self.playing.items() if not playing]
 
-    def take(self, seeds: Sequence[int]) -> pa.Table:
-        """Remove groups, and return their episodes sorted by seed and member.
+    def take(self, seeds: Sequence[int], oldest: int) -> tuple[int, int]:
+        """Move groups to those that the next update has, without episodes that are too old.
 
-        So learning does not depend on which simulator finished first.
+        Args:
+            seeds: seeds of groups that have ended.
+            oldest: oldest version that a token may have.
+
+        Returns:
+            Number of groups that were moved or had failed, and number of dropped episodes. A group
+            that was dropped as a whole does not count as moved.
         """
         for seed in seeds:
             del self.playing[seed]
-        table, members = self._all()
-        chosen = np.isin(table["seed"].to_numpy(), np.array(seeds, np.int64))
-        self.tables, self.members = [table.filter(pa.array(~chosen))], [members[~chosen]]
-        taken = table.filter(pa.array(chosen))
-        order = np.lexsort((members[chosen], taken["seed"].to_numpy()))
-        return taken.take(pa.array(order))
+        chosen = np.isin(self.waiting["seed"].to_numpy(), np.array(seeds, np.int64))
+        found = self.waiting.filter(pa.array(chosen))
+        self.waiting = self.waiting.filter(pa.array(~chosen))
+        kept = found.filter(pa.array(oldest_versions(found, oldest) >= oldest))
+        self.taken = pa.concat_tables([self.taken, kept])
+        dropped = set(found["seed"].to_numpy()) - set(kept["seed"].to_numpy())
+        return len(seeds) - len(dropped), found.num_rows - kept.num_rows
+
+    def release(self) -> pa.Table:
+        """Return the episodes that were taken, sorted by seed and member, and forget them.
+
+        So learning does not depend on which simulator finished first.
+        """
+        taken, self.taken = self.taken, self.taken.slice(0, 0)
+        order = np.lexsort((taken[MEMBER].to_numpy(), taken["seed"].to_numpy()))
+        return taken.take(pa.array(order)).drop_columns([MEMBER])
 
     def untaken(self) -> list[EpisodeId]:
-        """Return the episodes that are played or have arrived, sorted."""
-        table, members = self._all()
-        arrived = zip(table["seed"].to_pylist(), members.tolist(), strict=True)
+        """Return the episodes that are in no update yet: played, arrived or taken, sorted."""
         playing = [episode for group in self.playing.values() for episode in group]
-        return sorted([*playing, *(EpisodeId(*pair) for pair in arrived)])
+        there = pa.concat_tables([self.waiting, self.taken])
+        pairs = zip(there["seed"].to_pylist(), there[MEMBER].to_pylist(), strict=True)
+        return sorted([*playing, *(EpisodeId(*pair) for pair in pairs)])
 
-    def _all(self) -> tuple[pa.Table, NDArray[np.int64]]:
-        tables = self.tables or [to_table([])]
-        return pa.concat_tables(tables), np.concatenate([*self.members, np.empty(0, np.int64)])
+
+def _with_members(table: pa.Table, members: Sequence[int]) -> pa.Table:
+    """Return episodes with a column of their numbers in their groups."""
+    return table.append_column(MEMBER, pa.array(members, pa.int64()))
 
 
 class OnlineSource:
@@ -131,7 +151,6 @@ class OnlineSource:
         groups = self._groups(wanted)
         self._submit(fleet, self.stream, groups, version)
         table = self._await(fleet, self.stream, groups, version)
-        position.pending = self.pool.untaken()
         position.mean_length = mean_return([table])[1]
         ended = time.perf_counter()
         # Episodes that are played ahead took the whole time since the last batch.
@@ -149,6 +168,10 @@ class OnlineSource:
             waited=ended - began,
         )
 
+    def state(self) -> SourceState:
+        """Return the position, with the episodes that are started and in no returned batch."""
+        return replace(self.position, pending=self.pool.untaken() or self.position.pending)
+
     def close(self, fleet: Fleet) -> None:
         """Await the episodes that no update will take, and count them as stale."""
         if self.stream is not None:
@@ -156,7 +179,7 @@ class OnlineSource:
                 for finished in self.stream.collect():
                     self.pool.arrived(finished)
             fleet.ledger.stale += len(self.pool.untaken())
-            self.pool, self.position.pending = Pool(), []
+            self.pool = Pool()
 
     def _submit(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> None:
         """Start groups, so that those of `max_staleness` updates after this one are started."""
@@ -164,6 +187,7 @@ class OnlineSource:
         if position.pending and not pool.playing:  # a resumed run
             lost = [EpisodeId(*episode) for episode in position.pending]
             pool.start(lost)
+            position.pending = []
             stream.submit(training_job(fleet, lost, version, self._at_once), again=True)
         updates = min(exp.max_staleness + 1, exp.updates - version)
         self._start(fleet, stream, updates * groups - len(pool.playing), version)
@@ -191,7 +215,6 @@ class OnlineSource:
     def _await(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> pa.Table:
         """Return the episodes of the oldest groups that have ended, without those too old."""
         pool = self.pool
-        taken: list[pa.Table] = []
         missing = groups
         while missing:
             ended = pool.ended()[:missing]
@@ -200,22 +223,19 @@ class OnlineSource:
                 for finished in stream.collect():
                     pool.arrived(finished)
                 continue
-            found = pool.take(ended)
-            ages = version - oldest_versions(found, version)
-            taken.append(found.filter(pa.array(ages <= self.exp.max_staleness)))
-            fleet.ledger.stale += found.num_rows - taken[-1].num_rows
-            dropped = len(set(found["seed"].to_numpy()) - set(taken[-1]["seed"].to_numpy()))
-            missing -= len(ended) - dropped
+            taken, dropped = pool.take(ended, version - self.exp.max_staleness)
+            fleet.ledger.stale += dropped
+            missing -= taken
             if not stream.open:
                 # Groups that were too old are replaced. Those that failed are not missing.
                 self._start(fleet, stream, missing, version)
-        table = pa.concat_tables(taken)
+        table = pool.release()
         if not table.num_rows:
             raise RunError(
                 f"every one of the {groups * self.exp.algorithm.group} episodes of this round "
                 "failed; failures.jsonl in the run directory has their errors"
             )
-        return table.take(pa.array(np.argsort(table["seed"].to_numpy(), kind="stable")))
+        return table
 
     def _groups(self, wanted: int) -> int:
         """Return the number of groups of a round with about this number of episodes."""

@@ -12,7 +12,7 @@ from actors.chat.config import ChatConfig
 from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
 from actors.chat.served import weights_version
 from actors.sampler import Sampler
-from cluster.waits import fetch
+from cluster.health.waits import fetch
 from learners.checkpoints.gguf import resolve
 from learners.checkpoints.initial import context_of
 from lmrl.env import TextEnv

@@ -90,6 +90,10 @@ class Source(Protocol):
         """Return the next batch."""
         ...
 
+    def state(self) -> SourceState:
+        """Return the position to save, also within a `take` that a signal has ended."""
+        ...
+
     def close(self, fleet: Fleet) -> None:
         """Account for what was started and is in no batch, after the last one."""
 
@@ -111,6 +115,10 @@ class OfflineSource:
     def take(self, fleet: Fleet | None = None) -> UpdateBatch:
         """Return the next `data.batch` episodes."""
         return UpdateBatch([to_table(self.next())])
+
+    def state(self) -> SourceState:
+        """Return the position, which changes with a whole batch only."""
+        return self.position
 
     def close(self, fleet: Fleet) -> None:
         """Nothing is started ahead of an update."""
@@ -162,6 +170,10 @@ class BestActionSource:
             self.actions = OfflineSource(self.exp, {self.path: 1.0})
         self.actions.position = self.position
         return self.actions.take()
+
+    def state(self) -> SourceState:
+        """Return the position, which changes with a whole batch only."""
+        return self.position
 
     def _episodes(self) -> int:
         """Return the number of episodes of the data sets; no more are drawn for states."""

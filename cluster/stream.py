@@ -13,10 +13,10 @@ import ray
 
 from actors.messages import Decoding, EpisodeId, Failure, Finished, Job
 from cluster.fleet import Fleet
-from cluster.waits import ActorLost, fetch
-from cluster.weights.monitor import ActorMonitor
+from cluster.health.monitor import ActorMonitor
+from cluster.health.waits import ActorLost, fetch
 from lmrl.errors import RunError
-from lmrl.interrupt import check_signals
+from lmrl.interrupt import check_stop
 from lmrl.seeds import EVALUATION_DECODING_SEED, decoding_seed
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class EpisodeStream:
 
     def watch(self) -> None:
         """Begin another round: failures, and replacements of actors, are counted anew."""
-        self.monitor = ActorMonitor(self.fleet)
+        self.monitor.replaced.clear()
         self.submitted = sum(len(assignment.pending) for assignment in self.running.values())
         self.failed = 0
 
@@ -94,7 +94,7 @@ class EpisodeStream:
             RunError: if a larger share of episodes fails than the experiment allows, or no sampler
                 answers.
         """
-        check_signals()
+        check_stop()
         ready, _ = ray.wait(list(self.running), num_returns=1, timeout=seconds)
         self.monitor.poll()
         return [finished for stream in ready for finished in self._next(stream)]
@@ -124,6 +124,7 @@ class EpisodeStream:
             # Episodes that have arrived are kept; the others start again with the same seeds.
             del self.running[stream]
             pending = sorted(assignment.pending)
+            fleet.lost(fleet.simulators[simulator], "its process ended")
             if not assignment.again:  # once per process, not for each try while it starts
                 log.warning(
                     "simulator %d died; %d episodes are played again", simulator, len(pending)
@@ -132,7 +133,7 @@ class EpisodeStream:
             self._play(simulator, assignment.job._replace(episodes=pending), again=True)
             return
         assignment.again = False
-        fleet.starting.discard(fleet.simulators[simulator])
+        fleet.back(fleet.simulators[simulator])
         assignment.pending -= set(finished.episodes)
         fleet.ledger.asked(finished.oracle)
         self._report(finished.failures)

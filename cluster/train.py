@@ -10,6 +10,7 @@
 Online and offline training differ in the source of episodes only; the loop is the same.
 """
 
+import time
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from cluster.evaluation.fixed_seeds import evaluate
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.reporting.phases import RAY, phase, planned
-from cluster.reporting.progress import Progress
+from cluster.reporting.progress import Progress, saved_if_stopped
 from cluster.reporting.prometheus import RayGauges
 from cluster.source import Source
 from cluster.startup.episodes import batches
@@ -29,7 +30,7 @@ from cluster.startup.preflight import preflight
 from cluster.startup.ray_session import ray_session
 from cluster.startup.start_policy import served, starting_point
 from cluster.weights.push import push, sleep_samplers
-from lmrl.interrupt import check_signals
+from lmrl.interrupt import check_stop, time_limit
 from lmrl.runs.log import RunLog, provenance
 from lmrl.runs.mirror import Mirror
 from lmrl.runs.names import LOG, evaluated, training_file
@@ -62,6 +63,8 @@ def train(
             left. Also if the run directory has another run or foreign files, or another process
             uses it.
         RunError: if the run has to stop; its last checkpoint stays.
+        KeyboardInterrupt, OutOfTime: if a signal or the time limit ends the run. Within the updates
+            the last one is saved first; a second signal ends the run at once.
     """
     exp.check()
     screen = Screen() if screen is None else screen
@@ -74,6 +77,7 @@ def train(
         if not resume:
             log.prepare({**exp.to_json(), "provenance": provenance()}, overwrite)
         stack.enter_context(log.ending())
+        stack.enter_context(time_limit(exp.time_limit))
         if not verbose:
             stack.enter_context(screen.capturing(log.folder / LOG))
         if not ray.is_initialized():  # else this is the start policy of a run
@@ -98,7 +102,9 @@ def train(
                 )
             )
         log.started()
-        fleet.failures, fleet.screen = log.failure, screen
+        fleet.failures, fleet.screen, fleet.recovered = log.failure, screen, log.recovered
+        assert fleet.learners is not None
+        fleet.learners.recovered = partial(log.recovered, "learner", 0)
         return _loop(fleet, source, progress, resume)
 
 
@@ -116,9 +122,12 @@ def _loop(fleet: Fleet, source: Source, progress: Progress, resume: bool) -> dic
     done = progress.restore(fleet, source) if resume else 0
     with phase(progress.screen, log, "push", "first push", "weights to every sampler"):
         progress.pushed(push(fleet, done))
+    if resume:
+        log.recovered("driver", 0, f"resumed after update {done}", time.time() - log.began)
     if not done:
         _baselines(fleet, progress)
-    with progress.updates(done):
+    with progress.updates(done), saved_if_stopped(progress, fleet, source):
+        _select(fleet, progress, done)  # if the run had ended between an update and its score
         _updates(fleet, source, progress, done)
     _finals(fleet, progress)
     return progress.finish(fleet)
@@ -129,7 +138,7 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
     exp, log, learners = fleet.experiment, progress.log, fleet.learners
     assert learners is not None
     for update in range(done + 1, exp.updates + 1):
-        check_signals()
+        check_stop()
         with log.phase("sample"):
             batch = source.take(fleet)
         if batch.trained:  # before the update, so that the weights are those that sampled
@@ -138,13 +147,11 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
             sleep_samplers(fleet)
             metrics = learners.update(batch.tables + batch.replayed, batch.data)
         fleet.ledger.trained += batch.trained
-        episodes = progress.evaluation_due(update)
-        if exp.algorithm.on_policy or episodes or update == exp.updates:
+        if exp.algorithm.on_policy or progress.evaluation_due(update) or update == exp.updates:
             # Before the next round starts, so that all of its tokens have this version.
             progress.pushed(push(fleet, update))
         progress.updated(update, fleet, batch, metrics)
-        if episodes:
-            _select(fleet, progress, episodes, update)
+        _select(fleet, progress, update)
         if update == exp.updates:
             source.close(fleet)
         if progress.save_due(update):
@@ -161,8 +168,11 @@ def _baselines(fleet: Fleet, progress: Progress) -> None:
         _score(fleet, progress, progress.start_label, count, 0)
 
 
-def _select(fleet: Fleet, progress: Progress, count: int, update: int) -> None:
-    """Score the policy during training, on seeds that no final score uses."""
+def _select(fleet: Fleet, progress: Progress, update: int) -> None:
+    """Score the policy during training if that is due, on seeds that no final score uses."""
+    count = progress.evaluation_due(update)
+    if not count:
+        return
     label = fleet.experiment.algorithm.name
     title = f"score of update {update}, to select a checkpoint"
     with phase(progress.screen, progress.log, "evaluate", title, total=count):

@@ -95,7 +95,8 @@ def train(
         preset: name of a preset; `lmrl train --list` shows them.
         run_dir: run directory; None is `runs/PRESET`.
         fields: values of fields by their dotted names, as `lmrl train PRESET --fields` lists them.
-        resume: whether to continue the run in `run_dir`; its own fields are used then.
+        resume: whether to continue the run in `run_dir`, with its own fields. Those that are given
+            change it, as far as `cluster.startup.continuing.MAY_CHANGE` allows.
         overwrite: whether to replace a run that is in `run_dir`.
         verbose: whether to print the logs of libraries and actors.
         changes: values of fields without a dot in their names, such as `updates` and `seed`.
@@ -104,24 +105,24 @@ def train(
         UsageError: for an unknown name, a wrong value, or a run directory that is in use.
         RunError: if the run has to stop.
     """
-    from cluster.fields import assign, read_config
+    from cluster.fields import assign
     from cluster.presets import preset as named
+    from cluster.startup.continuing import go_on, recorded_run
     from cluster.train import train as run
     from lmrl.runs.log import RunLog
-    from lmrl.runs.names import CONFIG
     from lmrl.screen import open_screen
 
     log = RunLog(Path("runs") / preset if run_dir is None else Path(run_dir))
     given = {**(fields or {}), **changes}
     with open_screen(f"lmrl.train {preset}", plain=verbose) as screen:
-        if resume:
-            if given:
-                raise UsageError("resume uses the fields of the run; give none")
-            log.check_marked()
-            exp = read_config(log.folder / CONFIG)
-        else:
+        if not resume:
             exp = assign(named(preset), given).with_found_model()
-        return run(exp, log, resume, overwrite, verbose, screen)
+            return run(exp, log, False, overwrite, verbose, screen)
+        log.check_marked()
+        with log.locked():
+            exp = assign(recorded_run(log), given)
+            go_on(log, exp)
+            return run(exp, log, True, verbose=verbose, screen=screen)
 
 
 def evaluate(

@@ -23,7 +23,11 @@ class RunError(RuntimeError):
 
 
 class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM."""
+    """The process was asked to end by SIGTERM or SIGUSR1."""
+
+
+class OutOfTime(Exception):
+    """The limit of time that a run was given is over."""
 
 
 FULL = re.compile(

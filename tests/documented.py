@@ -15,6 +15,7 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmrl.cli import parser
 from lmrl.cli.arguments import task_options
@@ -111,9 +112,15 @@ def parse(words: list[str]) -> None:
         UsageError: if an option, a field, a name or a value does not exist.
     """
     options = parser().parse_args(words)
-    if words[0] == "train" and not (options.resume or options.list or options.config):
+    if words[0] == "train" and not _chosen_elsewhere(options):
         from lmrl.cli.training.chosen import experiment
 
         experiment(options)
     elif getattr(options, "task", None) and getattr(options, "fields_given", None):
         task_options(options, options.task)
+
+
+def _chosen_elsewhere(options: Any) -> bool:
+    """Return whether a run or a file has the experiment of a training."""
+    goes_on = options.resume is not None and str(options.resume) != "auto"
+    return bool(goes_on or options.source or options.list or options.config)

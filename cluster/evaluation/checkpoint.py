@@ -15,9 +15,9 @@ from cluster.evaluation.suite import ChatUsageReport, Scored, Setting, malformed
 from cluster.experiment import Experiment
 from cluster.fields import recorded
 from cluster.fleet import Fleet
+from cluster.health.waits import fetch
 from cluster.startup.launch import launch
 from cluster.startup.ray_session import ray_session
-from cluster.waits import fetch
 from learners.algorithms.offline.bc import BC
 from learners.checkpoints.guided import read_guidance
 from learners.checkpoints.initial import ModelConfig, context_of

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from cluster.fleet import Fleet
 from cluster.stream import episodes, evaluation_job
-from lmrl.errors import RunError
+from lmrl.errors import OutOfTime, RunError
 from lmrl.schema import from_table, table_returns
 from lmrl.scoring.score import Score, score_of
 from lmrl.seeds import evaluation_seeds
@@ -33,7 +33,12 @@ def evaluate(
     """
     exp = fleet.experiment
     seeds = evaluation_seeds(exp.evaluation.first_seed, count, selecting)
-    table = play_seeds(fleet, seeds, label, player)
+    before = fleet.ledger.copy()
+    try:
+        table = play_seeds(fleet, seeds, label, player)
+    except (KeyboardInterrupt, OutOfTime):
+        fleet.ledger = before  # a resumed run plays all of them again
+        raise
     return score_table(table, exp.task, exp.options), table
 
 

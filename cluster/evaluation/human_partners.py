@@ -9,10 +9,10 @@ from typing import Any
 from actors.messages import Contexts, Decoding, Request
 from cluster.config import EvaluationConfig
 from cluster.evaluation.checkpoint import serving_experiment
+from cluster.health.waits import fetch
 from cluster.startup.launch import launch
 from cluster.startup.ray_session import ray_session
 from cluster.stream import evaluation_job
-from cluster.waits import fetch
 from lmrl.env import TextEnv
 from lmrl.episode import Episode, Reply
 from lmrl.human.policies import Game

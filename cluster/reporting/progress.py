@@ -4,8 +4,9 @@ It writes to the run directory and reports to the screen. It also keeps the scor
 checkpoint, and the state from which a run is resumed.
 """
 
-import json
+import logging
 import math
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -20,14 +21,16 @@ import pyarrow as pa
 
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
+from cluster.health.waits import fetch
 from cluster.ledger import Ledger
 from cluster.reporting.alarms import Alarms
 from cluster.reporting.rollouts import rollout_metrics
 from cluster.source import Source, SourceState, UpdateBatch
-from cluster.waits import fetch
 from cluster.weights.push import PushReport
-from lmrl.errors import RunError, UsageError
+from lmrl.errors import OutOfTime, RunError, UsageError
 from lmrl.files import write_json
+from lmrl.interrupt import deferred, ended_at_once, progressed
+from lmrl.runs.checkpoints import newest_first, read_state, write_state
 from lmrl.runs.log import RunLog
 from lmrl.runs.mirror import Mirror
 from lmrl.runs.names import (
@@ -51,6 +54,8 @@ from lmrl.screen.figures import figures
 from lmrl.screen.stages import Stage
 from lmrl.tasks import make
 from lmrl.trajectory import transcript
+
+log = logging.getLogger(__name__)
 
 SAMPLES = 10
 """Number of episodes that the screen shows in the course of a run."""
@@ -81,7 +86,8 @@ class Progress:
         self.best: tuple[float, int] | None = None
         self.last_push: PushReport | None = None
         self.saved = 0.0  # time at which the last checkpoint was written
-        self.first = 0
+        self.done = 0  # last whole update
+        self.selected_after = 0  # last update after which a checkpoint was selected
         self.last_saved = 0  # update of the last checkpoint
         self.mirror = None if exp.mirror is None else Mirror(log.folder, exp.mirror)
 
@@ -130,6 +136,8 @@ class Progress:
             record |= self.last_push.metrics()
         record |= fleet.ledger.metrics()
         self.log.metrics(update, record)
+        self.done = update
+        progressed()
         self._show(update, fleet, batch, record)
         for warning in self.alarms.poll(update, record, self.last_saved):
             self.screen.note(f"warning: {warning}")
@@ -188,7 +196,8 @@ class Progress:
     def evaluation_due(self, update: int) -> int:
         """Return the number of episodes to score after an update; 0 scores none."""
         sizes = self.exp.evaluation
-        return sizes.every_episodes if sizes.every and update % sizes.every == 0 else 0
+        due = sizes.every and update % sizes.every == 0 and self.selected_after < update
+        return sizes.every_episodes if due else 0
 
     def scored(self, label: str, score: Score, table: pa.Table, update: int) -> None:
         """Record a score; the summary has the last score of each label.
@@ -224,6 +233,7 @@ class Progress:
             update: number of updates after which the policy was scored.
         """
         label = self.exp.algorithm.name
+        self.selected_after = update
         self.log.trajectories("selection", evaluated(label, update), table)
         record = {"policy": label, "update": update, "selecting": True, **score.to_json()}
         self.log.line(SCORES, record)
@@ -241,7 +251,8 @@ class Progress:
         """Return update and folder of the best policy so far; None if it is the last one."""
         if self.best is None or self.best[1] == self.exp.updates:
             return None
-        return self.best[1], checkpoint(self.log.folder, BEST).resolve()
+        folder = checkpoint(self.log.folder, step(self.best[1]))
+        return (self.best[1], folder) if folder.exists() else None
 
     def save_due(self, update: int) -> bool:
         """Return whether to save a checkpoint after this update."""
@@ -251,6 +262,21 @@ class Progress:
         due = bool(every and update % every == 0)
         wanted = improved or due or late
         return update == self.exp.updates or (wanted and not self.alarms.withhold)
+
+    def save_last(self, fleet: Fleet, source: Source) -> None:
+        """Save the last whole update of a run that is about to end, if it is not saved.
+
+        Args:
+            fleet: actors of the run.
+            source: source of episodes, whose position is saved.
+        """
+        if self.done <= self.last_saved or self.alarms.withhold:
+            return
+        self.screen.note(f"saving update {self.done}")
+        try:
+            self.save(self.done, fleet, source)
+        except RunError as error:  # the signal may have ended the learner too
+            log.warning("update %d is not saved: %s", self.done, error)
 
     def save(self, update: int, fleet: Fleet, source: Source) -> None:
         """Write a checkpoint, which appears only when complete.
@@ -266,7 +292,8 @@ class Progress:
                 fleet.learners.save(folder)
                 # So that a checkpoint that was moved is scored with the same settings.
                 write_json(folder / RECORD, self.exp.to_json())
-                write_json(folder / "state.json", self._state(update, fleet, source))
+                write_state(folder, self._state(update, fleet, source))
+            fleet.learners.saved(checkpoint(self.log.folder, step(update)))
             if self.best is not None and self.best[1] == update:
                 self.log.link(BEST, checkpoint(self.log.folder, step(update)))
             self.log.prune(self.exp.keep)
@@ -285,7 +312,9 @@ class Progress:
     def _state(self, update: int, fleet: Fleet, source: Source) -> dict[str, Any]:
         return {
             "update": update,
-            "position": asdict(source.position),
+            "selected_after": self.selected_after,
+            "alarms": self.alarms.counts,
+            "position": asdict(source.state()),
             "ledger": fleet.ledger.to_json(),
             "scores": self.scores,
             "best": self.best,
@@ -299,27 +328,23 @@ class Progress:
     def restore(self, fleet: Fleet, source: Source) -> int:
         """Restore the last checkpoint and return its update; 0 if there is none yet.
 
-        Records after that update are deleted, since they are made again.
+        Records after that update are deleted, since they are made again. If the checkpoint is not
+        whole, the one before it is used, with a note on the screen.
 
         Args:
             fleet: actors of the run, whose learners and ledger are restored.
             source: source of episodes, whose position is restored.
 
         Raises:
-            UsageError: if the last checkpoint has been moved or deleted.
+            UsageError: if there were checkpoints, and none is whole.
         """
-        folder = checkpoint(self.log.folder, LAST)
-        if not folder.is_symlink():
+        found = self._whole()
+        if found is None:
             self.log.rewind(0, {})
             return 0
-        if not (folder / "state.json").exists():
-            raise UsageError(
-                f"{folder} points at {folder.readlink()}, which is not a whole checkpoint; point "
-                "it at another one, or start the run again with --overwrite"
-            )
+        folder, state = found
         assert fleet.learners is not None
-        state = json.loads((folder / "state.json").read_text())
-        fleet.learners.load(folder.resolve())
+        fleet.learners.load(folder)
         source.position = SourceState(**state["position"])
         fleet.ledger = Ledger(**state["ledger"])
         self.scores, self.pushes, self.parity = state["scores"], state["pushes"], state["parity"]
@@ -327,11 +352,34 @@ class Progress:
         self.best = tuple(state["best"]) if state["best"] else None
         for name, seconds in state["seconds"].items():
             self.log.seconds[name] = self.log.seconds.get(name, 0.0) + seconds
-        self.first = self.last_saved = int(state["update"])
-        self.log.rewind(self.first, state["lengths"])
-        if self.best is not None and self.best[1] == self.first:
-            self.log.link("best", folder.resolve())  # if the run ended between the two links
-        return self.first
+        self.alarms.counts = state["alarms"]
+        self.done = self.last_saved = int(state["update"])
+        self.selected_after = int(state["selected_after"])
+        self.log.rewind(self.done, state["lengths"])
+        self.log.link(LAST, folder)
+        if self.best is not None and self.best[1] == self.done:
+            self.log.link(BEST, folder)  # if the run ended between the two links
+        return self.done
+
+    def _whole(self) -> tuple[Path, dict[str, Any]] | None:
+        """Return the last checkpoint that is whole, and its state; None if there is none yet."""
+        run = self.log.folder
+        damaged = []
+        for folder in newest_first(run):
+            try:
+                state = read_state(folder)
+            except ValueError as error:
+                damaged.append(str(error))
+                continue
+            for sentence in damaged:
+                self.screen.note(f"warning: {sentence}; the run goes on from {folder.name}")
+            return folder, state
+        if damaged or checkpoint(run, LAST).is_symlink():
+            raise UsageError(
+                f"no checkpoint of {run} is whole ({'; '.join(damaged) or 'all are missing'}); "
+                "start the run again with --overwrite"
+            )
+        return None
 
     def finish(self, fleet: Fleet) -> dict[str, Any]:
         """Write and return the summary."""
@@ -355,6 +403,31 @@ class Progress:
         self._copy()
         self.log.status(phase="finished", update=self.exp.updates)
         return summary
+
+
+@contextmanager
+def saved_if_stopped(progress: Progress, fleet: Fleet, source: Source) -> Iterator[None]:
+    """Save the last whole update if a signal or the time limit ends the block.
+
+    The first signal lets an update that is being learned end; a second one ends the block at once.
+
+    Args:
+        progress: progress of the run.
+        fleet: actors of the run.
+        source: source of episodes.
+    """
+
+    def told(number: int) -> None:
+        again = "; another Ctrl-C ends it at once" if number == signal.SIGINT else ""
+        progress.screen.note(f"the run saves and ends after what it is doing now{again}")
+
+    with deferred(told):
+        try:
+            yield
+        except (KeyboardInterrupt, OutOfTime):
+            if not ended_at_once():
+                progress.save_last(fleet, source)
+            raise
 
 
 def _sampler_memory(fleet: Fleet) -> float | None:

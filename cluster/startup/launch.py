@@ -18,12 +18,12 @@ from actors.sampler import Sampler
 from actors.simulator import Simulator
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
+from cluster.health.waits import answers_of
 from cluster.learner_group import LearnerGroup
 from cluster.oracle import chat_actors
 from cluster.startup.bundles import ORACLE, RANK, SAMPLER, SIMULATOR, bundles
 from cluster.startup.placement import reserved
 from cluster.startup.preflight import choose_device, cluster_nodes
-from cluster.waits import answers_of
 from lmrl.env import TextEnv
 from lmrl.episode import play
 from lmrl.errors import RunError
@@ -120,10 +120,11 @@ def launch(
             )
             for i, slot in enumerate(places.of(SIMULATOR))
         ]
-        waits = _starting(samplers, oracles, simulators, learner_group)
-        _await_actors(waits, exp, screen or Screen())
+        _await_actors(_starting(samplers, oracles, simulators, learner_group), exp, screen)
         probes = probe_texts(exp, codec, env)
-        yield Fleet(exp, samplers, simulators, learner_group, probes, sampler_names=sampler_names)
+        yield Fleet(
+            exp, samplers, simulators, learner_group, probes, oracles, sampler_names=sampler_names
+        )
 
 
 def _starting(
@@ -140,16 +141,17 @@ def _starting(
     return waits | {ref: f"learner rank {rank}" for rank, ref in enumerate(ranks)}
 
 
-def _await_actors(waits: dict[Any, str], exp: Experiment, screen: Screen) -> None:
+def _await_actors(waits: dict[Any, str], exp: Experiment, screen: Screen | None) -> None:
     """Wait until every actor has started.
 
     Args:
         waits: names of the actors, by a reference that each of them fills once it has started.
         exp: experiment of the run.
-        screen: screen that shows which of them are still starting.
+        screen: screen that shows which of them are still starting; None shows nothing.
     """
     deadline = time.monotonic() + exp.placement.timeout
     late = list(waits)
+    screen = screen or Screen()
     with screen.stage("launch", "actors", _waiting(waits, late), len(waits)) as stage:
         while late:
             patience = max(0.0, deadline - time.monotonic())

@@ -14,9 +14,9 @@ from ray._private.state import state as ray_state
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.experiment import Experiment
+from cluster.health.waits import answers_of
 from cluster.startup.bundles import Bundle, Resources, bundles, check_placement, total
 from cluster.startup.node_facts import NodeFacts, node_facts
-from cluster.waits import answers_of
 from lmrl.errors import RunError, UsageError
 
 ANSWER = 25.0

@@ -14,8 +14,9 @@ from tempfile import TemporaryDirectory
 import ray
 
 from cluster.startup.address import ray_address
+from cluster.startup.orphans import ended_with_this_process
 from lmrl.errors import RunError
-from lmrl.interrupt import sigterm_raises, terminated
+from lmrl.interrupt import signals_raise, terminated
 from lmrl.screen.capture import captured
 
 CLEAN_UP = 5.0
@@ -26,8 +27,8 @@ CLEAN_UP = 5.0
 def ray_session(verbose: bool = False) -> Iterator[None]:
     """Join the cluster that RAY_ADDRESS names, or start a private local Ray and end it.
 
-    Inside a submitted job Ray sets RAY_ADDRESS. SIGTERM raises `lmrl.errors.Terminated` in the
-    block.
+    Inside a submitted job Ray sets RAY_ADDRESS. SIGTERM and SIGUSR1 raise
+    `lmrl.errors.Terminated` in the block.
 
     Args:
         verbose: whether to print the actors' logs.
@@ -43,9 +44,9 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     local = address == "local"
     # Ray starts workers at the lowest priority, but here they are the main work of the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    with sigterm_raises():
+    with signals_raise(), ended_with_this_process() if local else nullcontext():
         try:
-            with nullcontext() if verbose else _hushed():
+            with nullcontext() if verbose else _hushed(), _usr1_ignored():
                 ray.init(
                     address=address,
                     include_dashboard=False if local else None,
@@ -59,13 +60,29 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
                 "processes are in Ray's session directory; if the machine is busy, try again"
             ) from error
         # Ray's own handler would end the child processes first, and they could not end cleanly.
-        with sigterm_raises():
+        with signals_raise():
             try:
                 yield
             finally:
                 if not ended_in_time(ray.shutdown):
                     # Ray's own clean-up at exit would wait as long, and then abort.
                     atexit.register(_exit_at_once)
+
+
+@contextmanager
+def _usr1_ignored() -> Iterator[None]:
+    """Let processes that are started within the block ignore SIGUSR1, which would end them.
+
+    A batch system may send it to the whole process group, and the run needs Ray to save.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Transfer of the learner's weights to the samplers: pushes, parity checks, and monitoring."""
+"""Transfer of the learner's weights to the samplers: pushes and parity checks."""

@@ -23,7 +23,8 @@ import ray
 
 from actors.messages import SamplerStale
 from cluster.fleet import Fleet, Weights, replace_actor
-from cluster.waits import NoAnswer, answers_of, fetch
+from cluster.health.waits import NoAnswer, answers_of, fetch
+from cluster.learner_group import RanksLost
 from cluster.weights.parity import Fingerprint, Parity, compare
 from lmrl.errors import RunError
 
@@ -71,6 +72,8 @@ def sleep_samplers(fleet: Fleet) -> None:
 def push(fleet: Fleet, version: int) -> PushReport:
     """Send the learner's weights to every sampler that is alive, and check them.
 
+    If learner ranks are lost meanwhile, the push begins again with the new ones.
+
     Args:
         fleet: actors of the run.
         version: number of the new version.
@@ -78,6 +81,15 @@ def push(fleet: Fleet, version: int) -> PushReport:
     Raises:
         RunError: if no sampler finishes a phase in time, or one fails the gate twice.
     """
+    assert fleet.learners is not None
+    while True:
+        try:
+            return _push(fleet, version)
+        except RanksLost as error:
+            fleet.learners.recover(error)
+
+
+def _push(fleet: Fleet, version: int) -> PushReport:
     assert fleet.learners is not None
     began = time.perf_counter()
     if fleet.experiment.sampler.sleep:
@@ -162,6 +174,7 @@ def gate(fleet: Fleet, samplers: list[Any]) -> tuple[list[Parity], int]:
                     "was sampled from them"
                 )
         found.append(parity)
+        fleet.back(sampler)  # if its process was lost
     return found, refused
 
 
@@ -208,20 +221,16 @@ def await_all(
         RayActorError, SamplerStale: if `strict`, and a sampler died or restarted.
     """
     deadline = fleet.experiment.push.deadline
-    refs = [ref for _, ref in calls]
-    _, late = ray.wait(refs, num_returns=len(refs), timeout=deadline) if refs else ([], [])
-    silent = {sampler for sampler, ref in calls if ref in late}
+    silent = _silent(calls, deadline)
     if silent:
         names = sorted(fleet.samplers.index(sampler) for sampler in silent)
-        sentence = (
-            f"weight push, phase {name}: sampler(s) {names} did not answer within {deadline:g} s "
-            "(push.deadline)"
-        )
+        late = f"did not answer within {deadline:g} s (push.deadline)"
+        sentence = f"weight push, phase {name}: sampler(s) {names} {late}"
         if strict or len(silent) == len({sampler for sampler, _ in calls}):
             raise NoAnswer(sentence)
         log.warning("%s; replaced", sentence)
         for sampler in silent:
-            replace_actor(fleet, sampler)
+            replace_actor(fleet, sampler, f"{late} in a push, phase {name}")
         calls = [(sampler, ref) for sampler, ref in calls if sampler not in silent]
     answers: dict[Any, Any] = {}
     lost: set[Any] = set()
@@ -232,9 +241,31 @@ def await_all(
             if strict:
                 raise
             lost.add(sampler)
-            fleet.starting.add(sampler)
+            fleet.lost(sampler, "its process ended in a push")
             log.warning("sampler %d died during a push", fleet.samplers.index(sampler))
         except ray.exceptions.RayTaskError:
             with answers_of(f"sampler {fleet.samplers.index(sampler)}"):
                 raise
     return {sampler: answer for sampler, answer in answers.items() if sampler not in lost}
+
+
+def _silent(calls: list[tuple[Any, Any]], deadline: float) -> set[Any]:
+    """Wait for all answers; return the samplers that let a time pass without any.
+
+    Args:
+        calls: pairs of a sampler and the reference of its answer.
+        deadline: that time, in seconds; it begins anew with each answer.
+    """
+    open_calls = {ref: sampler for sampler, ref in calls}
+    heard = dict.fromkeys(open_calls.values(), time.monotonic())
+    silent: set[Any] = set()
+    while open_calls:
+        patience = max(0.0, min(heard.values()) + deadline - time.monotonic())
+        ready, _ = ray.wait(list(open_calls), num_returns=1, timeout=patience)
+        for ref in ready:
+            heard[open_calls.pop(ref)] = time.monotonic()
+        now = time.monotonic()
+        silent |= {sampler for sampler, since in heard.items() if now - since >= deadline}
+        open_calls = {ref: s for ref, s in open_calls.items() if s not in silent}
+        heard = {sampler: heard[sampler] for sampler in set(open_calls.values())}
+    return silent

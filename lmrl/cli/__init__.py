@@ -18,8 +18,8 @@ from lmrl.cli.evaluation import evaluate
 from lmrl.cli.playing import openenv, play, study, watch
 from lmrl.cli.runs import listing, mirror, report, serve, transcripts, view
 from lmrl.cli.training import train
-from lmrl.errors import RunError, Terminated, UsageError, disk_full
-from lmrl.interrupt import sigterm_raises
+from lmrl.errors import OutOfTime, RunError, Terminated, UsageError, disk_full
+from lmrl.interrupt import signals_raise
 
 USAGE = 2
 INTERRUPTED = 130
@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: words after `lmrl`; those of the process if None.
 
     Returns:
-        0; 1 for a run that failed or data that do not replay, 2 for bad input, 130 after Ctrl-C,
-        143 after SIGTERM.
+        0, also after a time limit; 1 for a run that failed or data that do not replay, 2 for bad
+        input, 130 after Ctrl-C, 143 after SIGTERM or SIGUSR1.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         command: Callable[[argparse.Namespace], int] = options.command
-        with sigterm_raises():
+        with signals_raise():
             return command(options)
     except UsageError as error:
         _say(str(error))
@@ -89,6 +89,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RunError as error:
         _say("; ".join([f"the run stopped: {error}", *_notes(error)]))
         return 1
+    except OutOfTime as error:
+        _say("; ".join(["the time limit is over", *_notes(error)]))
+        return 0
     except KeyboardInterrupt as error:
         ended, code = ("interrupted", INTERRUPTED)
         if isinstance(error, Terminated):

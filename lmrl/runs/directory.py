@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from lmrl.errors import Terminated, UsageError
+from lmrl.errors import OutOfTime, Terminated, UsageError
 from lmrl.files import writable, write_json
 from lmrl.interrupt import terminated
 from lmrl.runs.names import (
@@ -246,7 +246,7 @@ class RunDirectory:
 
     def _trace(self, error: BaseException) -> None:
         """Append the traceback of an error to the log file, which the error then names."""
-        if isinstance(error, UsageError | KeyboardInterrupt):
+        if isinstance(error, UsageError | KeyboardInterrupt | OutOfTime):
             return
         path = self.folder / LOG
         with path.open("a", errors="backslashreplace") as log:
@@ -260,6 +260,8 @@ def _ended(error: BaseException) -> dict[str, str]:
     """Return the last status of a run that raised."""
     if isinstance(error, Terminated) or terminated():
         return {"phase": "terminated"}
+    if isinstance(error, OutOfTime):
+        return {"phase": "out of time"}
     if isinstance(error, KeyboardInterrupt):
         return {"phase": "interrupted"}
     return {"phase": "stopped", "error": f"{type(error).__name__}: {error}"}

@@ -26,6 +26,7 @@ from lmrl.runs.names import (
     LEARNER,
     LINES,
     METRICS,
+    RECOVERIES,
     TENSORBOARD,
     TRAJECTORIES,
     UPDATE,
@@ -84,7 +85,7 @@ class RunLog(RunDirectory):
         """Append a line to a .jsonl file.
 
         Args:
-            name: one of `LINES`.
+            name: one of `LINES`, or `RECOVERIES`.
             record: values for JSON.
         """
         with (self.folder / name).open("a") as file:
@@ -162,6 +163,18 @@ class RunLog(RunDirectory):
     def failure(self, failure: Any) -> None:
         """Record a failed episode."""
         self.line(FAILURES, failure._asdict())
+
+    def recovered(self, role: str, number: int, reason: str, seconds: float) -> None:
+        """Record that a part of the run serves again.
+
+        Args:
+            role: `sampler`, `simulator`, `oracle`, `learner` or `driver`.
+            number: number of the actor; 0 for the others.
+            reason: reason for the loss.
+            seconds: time from the detection of the loss to the recovery, in seconds.
+        """
+        found = {"role": role, "number": number, "reason": reason, "seconds": round(seconds, 3)}
+        self.line(RECOVERIES, {"time": time.time(), **found})
 
     def lengths(self) -> dict[str, int]:
         """Return the size in bytes of each file that only gets longer, by its relative path."""

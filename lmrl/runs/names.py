@@ -24,6 +24,9 @@ SCORES = "scores.jsonl"
 FAILURES = "failures.jsonl"
 """One line a failed episode: seed, error, trace."""
 
+RECOVERIES = "recoveries.jsonl"
+"""One line each time that an actor or the driver serves again: role, number, reason, seconds."""
+
 LOG = "log.txt"
 """Output of libraries and actors, and the traceback of an error that ended the run."""
 
@@ -46,6 +49,9 @@ CHECKPOINTS = "checkpoints"
 """Folders `step-N`, and the links `LAST` and `BEST`."""
 
 LAST, BEST = "last", "best"
+
+STATE = "state.json"
+"""In a checkpoint: everything but the weights that a resumed run needs."""
 
 RECORD = "experiment.json"
 """In a checkpoint: the experiment that made it, so that a copy is scored with its settings."""
@@ -88,7 +94,7 @@ LEARNER = "learner"
 as `learner_file` names them."""
 
 LINES = (METRICS, SCORES, FAILURES)
-"""Files that only get longer."""
+"""Files that only get longer, and that a resume cuts at its checkpoint."""
 
 UPDATE = re.compile(r"-(\d{5,})(?:-\d+)?$")
 """The update in the name of a file of episodes, without its suffix."""
@@ -162,8 +168,8 @@ def _names(pattern: str) -> re.Pattern[str]:
 OWN = {
     "": re.compile(
         _names(
-            r"(?:config|status|summary)\.json|(?:metrics|scores|failures)\.jsonl|log\.txt|report\.html"
-            r"|start|guided|wandb|trackio"
+            r"(?:config|status|summary)\.json|(?:metrics|scores|failures|recoveries)\.jsonl"
+            r"|log\.txt|report\.html|start|guided|wandb|trackio"
         ).pattern
         + f"|{TEMPORARY % DATA}|{TEMPORARY % BEST_ACTIONS}"
     ),

@@ -31,11 +31,11 @@ from actors.messages import (  # noqa: E402
 )
 from actors.simulator import Simulator  # noqa: E402
 from cluster.fleet import Fleet, Weights  # noqa: E402
+from cluster.health.waits import ActorLost, fetch  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.startup.preflight import choose_device, cluster_nodes  # noqa: E402
 from cluster.stream import episodes  # noqa: E402
-from cluster.waits import ActorLost, fetch  # noqa: E402
 from cluster.weights.push import await_all, gate, load_again, push  # noqa: E402
 from learners.buckets import Bucket  # noqa: E402
 from lmrl.errors import RunError, UsageError  # noqa: E402

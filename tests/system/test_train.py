@@ -53,13 +53,21 @@ def lines(folder: Path) -> list[dict[str, float]]:
 
 
 def cut(finished: Path, folder: Path) -> Path:
-    """Copy a run as it would be if it had died before it saved anything after update 2."""
+    """Copy a run as it would be if its machine had died while it wrote the checkpoint of update 4:
+    the run goes on from that of update 2."""
     shutil.copytree(finished, folder, symlinks=True)
     (folder / "summary.json").unlink()
-    shutil.rmtree((folder / "checkpoints" / "last").resolve())
-    (folder / "checkpoints" / "last").unlink()
-    (folder / "checkpoints" / "last").symlink_to("step-2")
+    os.truncate(folder / "checkpoints" / "last" / "model.safetensors", 1000)
     return folder
+
+
+def curve(folder: Path) -> list[dict[str, float]]:
+    """Return the metrics of each update that do not measure time."""
+    timed = ("time", "seconds", "per_s", "_ms")
+    return [
+        {name: value for name, value in line.items() if not name.endswith(timed)}
+        for line in lines(folder)
+    ]
 
 
 def test_the_summary_adds_up(finished: Path) -> None:
@@ -203,23 +211,22 @@ def test_ray_exports_the_metrics(local_ray: None) -> None:
     assert dict(found) == {"update": "3.0", "rollout_return_mean": "-7.5"}
 
 
-def test_a_resumed_run_is_the_unbroken_one(finished: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_is_the_unbroken_one(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """As after a crash behind update 4: the same episodes, the same losses, the same weights, and
     nothing is recorded twice."""
     from safetensors.torch import load_file
 
     broken = cut(finished, tmp_path / "broken")
     assert main(["train", "--resume", str(broken)]) == 0
-    whole, resumed = lines(finished), lines(broken)
-    assert [line["update"] for line in resumed] == [1, 2, 3, 4]
+    assert "model.safetensors of step-4 has 1000 of its" in capsys.readouterr().err
+    assert curve(broken) == curve(finished)
     scored = [json.loads(row) for row in (broken / "scores.jsonl").read_text().splitlines()]
     assert [(row["policy"], row["update"]) for row in scored] == [("start", 0), ("ppo", 4)]
-    for before, after in zip(whole[2:], resumed[2:], strict=True):
-        for name in ("rollout/return_mean", "rollout/episodes", "train/loss", "train/grad_norm"):
-            assert after[name] == pytest.approx(before[name], rel=1e-3, abs=1e-4), name
     ours = load_file(broken / "checkpoints" / "step-4" / "model.safetensors")
     theirs = load_file(finished / "checkpoints" / "step-4" / "model.safetensors")
-    assert max((ours[name] - theirs[name]).abs().max().item() for name in theirs) < 1e-3
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
     summary = json.loads((broken / "summary.json").read_text())
     assert summary["ledger"] == json.loads((finished / "summary.json").read_text())["ledger"]
 
@@ -285,14 +292,20 @@ def test_a_run_that_cannot_start_replaces_nothing(
 
 @pytest.mark.parametrize(
     ("number", "code", "ended"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGUSR1, 143, "terminated"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGKILL, -9, ""),
+    ],
 )
 def test_a_signal_ends_a_run_cleanly(
     finished: Path, tmp_path: Path, number: signal.Signals, code: int, ended: str
 ) -> None:
     """Nothing is left running, and the run directory says what happened. The signal reaches the
-    whole process group, as at a terminal and from a batch system: after SIGTERM, Ray may be gone
-    first. What is learned from are an online run's training episodes, as docs/running.md has it."""
+    whole process group, as at a terminal and from a batch system. After SIGTERM, Ray may be gone
+    first; after the others, the last update is saved. SIGKILL reaches the driver alone. What is
+    learned from are an online run's training episodes, as docs/running.md has it."""
     run, data = tmp_path / "run", finished / "trajectories" / "training"
     command = [sys.executable, "-m", "lmrl", "train", "maze-fo-bc", "--run-dir", str(run)]
     command += ["--data.path", str(data)]
@@ -308,11 +321,17 @@ def test_a_signal_ends_a_run_cleanly(
         time.sleep(0.5)
     children = psutil.Process(process.pid).children(recursive=True)
     assert any("Sampler" in " ".join(child.cmdline()) for child in children)
-    os.killpg(process.pid, number)
+    if number == signal.SIGKILL:
+        process.kill()
+    else:
+        os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors[-2000:]
-    assert ended in errors and "Traceback" not in errors and "SIG" not in errors
-    assert json.loads((run / "status.json").read_text())["phase"] == ended
+    if ended:
+        assert ended in errors and "Traceback" not in errors and "SIG" not in errors
+        assert json.loads((run / "status.json").read_text())["phase"] == ended
+    if number in (signal.SIGINT, signal.SIGUSR1):
+        assert lines(run)[-1]["update"] == int(re.findall(r"step-(\d+) is saved", errors)[0])
     _, alive = psutil.wait_procs(children, timeout=30)
     assert not alive
 
@@ -361,6 +380,46 @@ def test_online_filtered_bc_counts_its_rounds(
     assert ledger["trained"] >= 2 * 16
 
 
+def test_a_run_is_extended_and_forked(
+    finished: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--resume auto` begins a run, extends it and then has nothing to do; two updates and two more
+    are the unbroken four. `--from` goes on elsewhere with other fields."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    command = ["train", "maze-fo-ppo", "--run-dir", str(run), "--resume", "auto"]
+    command += ["--model.path", str(checkpoint), *SMALL]
+    assert main([*command, "--updates", "2"]) == 0
+    assert [line["update"] for line in lines(run)] == [1, 2]
+    assert main(command) == 0
+    assert curve(run) == curve(finished)
+    capsys.readouterr()
+    assert main(command) == 0 and "has ended" in capsys.readouterr().out
+    assert main([*command, "--seed", "3"]) == 2
+    assert "--seed is 0 in" in (shown := capsys.readouterr().err) and "--from" in shown
+    assert main(["train", "--resume", str(run), "--updates", "3"]) == 2
+    assert "updates 3 is below the 4 updates" in capsys.readouterr().err
+    fork = ["train", "--from", str(run), "--run-dir", str(other)]
+    assert main([*fork, "--updates", "5", "--learner.lora.rank", "4"]) == 2
+    assert "--learner.lora.rank is 0" in capsys.readouterr().err and not other.exists()
+    assert main([*fork, "--updates", "5", "--algorithm.clip", "0.1"]) == 0
+    assert [line["update"] for line in lines(other)] == [5]
+    assert json.loads((other / "config.json").read_text())["algorithm"]["clip"] == 0.1
+    assert curve(run) == curve(finished)
+
+
+def test_a_time_limit_saves_and_ends_a_run(
+    local_ray: None, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, data = tmp_path / "run", finished / "trajectories" / "training"
+    command = ["train", "maze-fo-bc", "--run-dir", str(run), "--data.path", str(data)]
+    command += ["--evaluation.random", "false", "--evaluation.start-episodes", "0"]
+    assert main([*command, "--updates", "100000", "--time-limit", "0.01"]) == 0
+    shown = capsys.readouterr().err
+    last = (run / "checkpoints" / "last").readlink().name
+    assert f"the time limit is over; {last} is saved; go on with: lmrl train --resume" in shown
+    assert json.loads((run / "status.json").read_text())["phase"] == "out of time"
+
+
 THREE = ("--updates", "3", "--data.episodes", "40")
 
 
@@ -372,6 +431,4 @@ def test_a_resumed_run_replays_what_the_unbroken_one_did(
     assert online("online-ilql", whole, checkpoint, *THREE)["trained"] >= 48
     broken = cut(whole, tmp_path / "broken")
     assert main(["train", "--resume", str(broken)]) == 0
-    for before, after in zip(lines(whole), lines(broken), strict=True):
-        assert after["train/loss"] == pytest.approx(before["train/loss"], rel=1e-4)
-        assert after["rollout/return_mean"] == before["rollout/return_mean"]
+    assert curve(broken) == curve(whole)

@@ -130,7 +130,7 @@ def bad_policy(text: str) -> Any:
         (lambda: lmrl.train("maze-fo-pp"), "did you mean 'maze-fo-ppo'"),
         (lambda: lmrl.train("maze-fo-ppo", updates=-1), "updates"),
         (lambda: lmrl.train("maze-fo-ppo", fields={"learner.lr": 1}), "learner.lr"),
-        (lambda: lmrl.train("maze-fo-ppo", resume=True, updates=3), "resume uses the fields"),
+        (lambda: lmrl.train("maze-fo-ppo", resume=True, updates=3), "is not a run directory"),
         (lambda: lmrl.evaluate(Path("."), "maze-fo"), "not a checkpoint|config.json"),
     ],
 )

@@ -5,8 +5,16 @@ import signal
 
 import pytest
 
-from lmrl.errors import Terminated
-from lmrl.interrupt import check_signals, sigterm_raises
+from lmrl.errors import OutOfTime, Terminated
+from lmrl.interrupt import (
+    check_stop,
+    deferred,
+    ended_at_once,
+    progressed,
+    signals_raise,
+    stopping,
+    time_limit,
+)
 
 
 class Losing:
@@ -28,8 +36,49 @@ class Losing:
 def test_a_signal_that_a_callback_drops_is_raised_at_the_next_step(
     number: signal.Signals, raised: type[BaseException]
 ) -> None:
-    with pytest.raises(raised), sigterm_raises():
+    with pytest.raises(raised), signals_raise():
         lost = Losing(number)
         del lost
-        check_signals()
-    check_signals()  # outside the block nothing is remembered
+        check_stop()
+    check_stop()  # outside the block nothing is remembered
+
+
+def test_within_deferred_a_signal_raises_at_the_next_check() -> None:
+    told: list[int] = []
+    with pytest.raises(Terminated), signals_raise(), deferred(told.append):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGUSR1)  # at once: the same request
+        assert told == [signal.SIGUSR1] and stopping() and not ended_at_once()
+        check_stop()
+    assert not stopping() and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
+
+
+def test_a_second_signal_raises_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmrl.interrupt.REPEAT", 0.0)
+    with pytest.raises(KeyboardInterrupt) as raised, signals_raise(), deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stopping() and not ended_at_once()
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        finally:
+            assert ended_at_once()
+            os.kill(os.getpid(), signal.SIGINT)  # a third one does not cut the clean-up short
+    assert not isinstance(raised.value, Terminated)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_outer_time_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("lmrl.interrupt.time.monotonic", lambda: clock[0])
+    with time_limit(0):
+        clock[0] = 1e6
+        check_stop()  # no limit
+    with time_limit(2.0), time_limit(100.0):
+        clock[0] += 119.0
+        check_stop()
+        clock[0] += 2.0
+        check_stop()  # nothing is done yet
+        progressed()
+        with pytest.raises(OutOfTime):
+            check_stop()
+    check_stop()

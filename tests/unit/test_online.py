@@ -55,10 +55,14 @@ class Played:
         fleet: fleet with the version that samples, and the ledger.
         chance: source of the order.
         failing: share of episodes that fail.
+        stopping: probability of a signal before an episode.
     """
 
-    def __init__(self, fleet: Any, chance: random.Random, failing: float) -> None:
+    def __init__(
+        self, fleet: Any, chance: random.Random, failing: float, stopping: float = 0.0
+    ) -> None:
         self.fleet, self.chance, self.failing = fleet, chance, failing
+        self.stopping = stopping
         self.playing: list[tuple[EpisodeId, int]] = []
         self.known: Counter[EpisodeId] = Counter()
 
@@ -77,6 +81,8 @@ class Played:
             self.playing.append((known, self.fleet.weights.version))
 
     def collect(self) -> list[Finished]:
+        if self.chance.random() < self.stopping:
+            raise KeyboardInterrupt
         known, first = self.playing.pop(self.chance.randrange(len(self.playing)))
         if self.chance.random() < self.failing:
             self.fleet.ledger.failed += 1
@@ -87,12 +93,12 @@ class Played:
 
 
 def source_of(
-    exp: Any, folder: Path, chance: random.Random, failing: float
+    exp: Any, folder: Path, chance: random.Random, failing: float, stopping: float = 0.0
 ) -> tuple[OnlineSource, Any]:
     fleet = SimpleNamespace(
         experiment=exp, ledger=Ledger(), weights=SimpleNamespace(version=0), screen=Screen()
     )
-    stream = Played(fleet, chance, failing)
+    stream = Played(fleet, chance, failing, stopping)
     source: Any = OnlineSource(exp, folder)
     source.stream = stream
     return source, SimpleNamespace(fleet=fleet)
@@ -105,11 +111,19 @@ def source_of(
     failing=st.sampled_from([0.0, 0.2]),
     seed=st.integers(0, 10**6),
     stop=st.integers(1, 6),
+    stopping=st.sampled_from([0.0, 0.05]),
 )
 def test_every_episode_is_used_once_and_none_is_too_old(
-    tmp_path_factory: Any, ahead: int, group: int, failing: float, seed: int, stop: int
+    tmp_path_factory: Any,
+    ahead: int,
+    group: int,
+    failing: float,
+    seed: int,
+    stop: int,
+    stopping: float,
 ) -> None:
-    """A run that stops after some updates and is resumed plays what had not been learned from."""
+    """A run that stops after some updates, or while episodes are played, and is resumed plays what
+    had not been learned from."""
     exp = preset("maze-fo-ppo")
     exp = replace(
         exp,
@@ -120,13 +134,28 @@ def test_every_episode_is_used_once_and_none_is_too_old(
     )
     chance = random.Random(seed)
     used: Counter[EpisodeId] = Counter()
-    source, run = source_of(exp, tmp_path_factory.mktemp("run"), chance, failing)
-    for update in range(1, exp.updates + 1):
+    folder = tmp_path_factory.mktemp("run")
+    source, run = source_of(exp, folder, chance, failing, stopping)
+
+    def resumed(version: int) -> tuple[OnlineSource, Any]:
+        state = SourceState(**asdict(source.state()))
+        again, other = source_of(exp, folder, chance, failing, stopping)
+        again.position, other.fleet.ledger = state, Ledger(**run.fleet.ledger.to_json())
+        other.fleet.weights.version = version
+        assert other.fleet.ledger.open == len(state.pending)
+        return again, other
+
+    update = 0
+    while update < exp.updates:
         try:
             batch = source.take(run.fleet)
+        except KeyboardInterrupt:
+            source, run = resumed(update)
+            continue
         except RunError:  # every episode of a round failed, which ends a run
             assume(not failing)
             raise
+        update += 1
         table: pa.Table = batch.tables[0]
         run.fleet.ledger.trained += batch.trained
         assert batch.staleness <= ahead and len(batch.ages) <= ahead + 1
@@ -143,15 +172,12 @@ def test_every_episode_is_used_once_and_none_is_too_old(
             assert batch.trained >= 4
         run.fleet.weights.version = update
         if update == stop:
-            state = SourceState(**asdict(source.position))
-            ledger = Ledger(**run.fleet.ledger.to_json())
-            source, run = source_of(exp, source.folder, chance, failing)
-            source.position, run.fleet.ledger = state, ledger
-            run.fleet.weights.version = update
-            # What failed after the checkpoint fails again, or is played.
+            source, run = resumed(update)
+    stream: Any = source.stream
+    stream.stopping = 0.0
     source.close(run.fleet)
     assert run.fleet.ledger.open == 0
-    assert not source.position.pending
+    assert not source.state().pending
     assert max(used.values()) == 1
 
 
@@ -186,8 +212,12 @@ def test_a_pool_gives_whole_groups_the_oldest_first() -> None:
     assert pool.ended() == [3]
     pool.arrived(finished((b0, episode(2, 0)), failed=[a0]))
     assert pool.ended() == [1, 2, 3]
-    assert pool.take([1, 3])["seed"].to_pylist() == [1, 3]
+    assert pool.take([1, 3], oldest=0) == (2, 0)
+    assert pool.untaken() == [a1, b0, c0]
+    assert pool.release()["seed"].to_pylist() == [1, 3]
     assert pool.untaken() == [b0]
+    assert pool.take([2], oldest=1) == (0, 1)
+    assert not pool.untaken()
 
 
 def test_ages_of_tokens_are_counted() -> None:

@@ -15,6 +15,7 @@ OPTIONS = (
     "--dry-run",
     "--run-dir",
     "--resume",
+    "--from",
     "--overwrite",
     "--config",
     "--verbose",

@@ -1,14 +1,14 @@
 """`ActorMonitor`: monitoring of samplers and simulators while episodes are played."""
 
 import logging
-import time
 from collections import Counter
 from typing import Any
 
 import ray
 
 from cluster.fleet import Fleet, replace_actor
-from cluster.waits import NoAnswer
+from cluster.health.heartbeat import Heartbeat
+from cluster.health.waits import NoAnswer
 from cluster.weights.push import LOST, gate, load_again
 from lmrl.errors import RunError
 
@@ -30,10 +30,9 @@ class ActorMonitor:
     """
 
     def __init__(self, fleet: Fleet, every: float = 1.0) -> None:
-        self.fleet, self.every = fleet, every
-        self.polled = time.monotonic()
-        self.asked: dict[Any, Any] = {}
-        self.silent: dict[Any, float] = {}
+        self.fleet = fleet
+        self.heartbeat = Heartbeat(lambda actor: actor.state.remote(), every)
+        self.processes: dict[Any, int] = {}  # process id of each actor
         self.replaced: Counter[str] = Counter()
 
     def poll(self) -> None:
@@ -42,43 +41,38 @@ class ActorMonitor:
         Raises:
             RunError: if an actor had to be replaced too often, or a sampler fails the gate twice.
         """
-        now = time.monotonic()
-        if now - self.polled < self.every:
-            return
-        # The time that this process was suspended or busy does not count against the actors.
-        passed = min(now - self.polled, 2 * self.every)
-        self.polled = now
-        for actor in self.fleet.samplers + self.fleet.simulators:
-            if actor not in self.asked:
-                self.asked[actor] = actor.state.remote()
-                self.silent[actor] = 0.0
-        ready, _ = ray.wait(list(self.asked.values()), num_returns=len(self.asked), timeout=0)
-        for actor, ref in list(self.asked.items()):
-            if ref in ready:
-                del self.asked[actor]
-                self._answered(actor, ref)
-                continue
-            self.silent[actor] += passed
-            if self.silent[actor] > self._allowed(actor):
-                self._replace(actor, f"did not respond for {self.silent[actor]:.0f} s")
+        fleet = self.fleet
+        actors = fleet.samplers + fleet.simulators + fleet.oracles
+        for actor, ref, asked in self.heartbeat.poll(actors):
+            self._answered(actor, ref, asked)
+        for actor, seconds in list(self.heartbeat.silent.items()):
+            if seconds > self._allowed(actor):
+                self._replace(actor, f"did not respond for {seconds:.0f} s")
 
-    def _answered(self, actor: Any, ref: Any) -> None:
+    def _answered(self, actor: Any, ref: Any, asked: float) -> None:
         weights = self.fleet.weights
         try:
             state = ray.get(ref)
-            self.fleet.starting.discard(actor)
-            if weights is None or actor not in self.fleet.samplers:
+            if self.processes.setdefault(actor, state["pid"]) != state["pid"]:
+                self.fleet.lost(actor, "its process ended")  # and started again between two polls
+                self.processes[actor] = state["pid"]
+            if actor not in self.fleet.samplers or weights is None:
+                self.fleet.back(actor)
                 return
+            if asked < weights.since:
+                return  # the version of before the push, or none within it
             if state["version"] != weights.version:
+                self.fleet.lost(actor, "its process ended")
                 load_again(self.fleet, actor)
                 gate(self.fleet, [actor])
                 log.warning(
                     "%s was restarted and has version %d again",
-                    self._name(actor),
+                    self.fleet.name(actor),
                     weights.version,
                 )
+            self.fleet.back(actor)
         except LOST:
-            self.fleet.starting.add(actor)  # dead or restarting: the next poll tries again
+            self.fleet.lost(actor, "its process ended")  # the next poll tries again
         except NoAnswer as error:
             self._replace(actor, str(error))
 
@@ -90,15 +84,10 @@ class ActorMonitor:
         return placement.unresponsive
 
     def _replace(self, actor: Any, reason: str) -> None:
-        name = self._name(actor)
-        self.asked.pop(actor, None)
+        name = self.fleet.name(actor)
+        self.heartbeat.forget(actor)
         self.replaced[name] += 1
         if self.replaced[name] > REPLACEMENTS:
             raise RunError(f"{name} was replaced {REPLACEMENTS} times and again {reason}")
         log.warning("%s %s; replaced", name, reason)
-        replace_actor(self.fleet, actor)
-
-    def _name(self, actor: Any) -> str:
-        if actor in self.fleet.samplers:
-            return f"sampler {self.fleet.samplers.index(actor)}"
-        return f"simulator {self.fleet.simulators.index(actor)}"
+        replace_actor(self.fleet, actor, reason)

@@ -18,7 +18,7 @@ class NoAnswer(RunError):
 
 
 class ActorLost(RunError):
-    """An actor's process ended."""
+    """An actor's process ended, or its constructor raised an error."""
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def answers_of(who: str) -> Iterator[None]:
 
     Raises:
         UsageError: if the actor raised a `UsageError`.
-        ActorLost: if its process ended.
+        ActorLost: if its process ended, or its constructor raised another error.
         RunError: if the actor raised any other error.
     """
     try:
@@ -54,7 +54,7 @@ def answers_of(who: str) -> Iterator[None]:
         ) from error
 
 
-def _of_constructor(who: str, text: str) -> Exception:
+def _of_constructor(who: str, text: str) -> UsageError | ActorLost:
     """Return the error that a constructor raised; Ray keeps only the text of its traceback.
 
     Args:
@@ -62,10 +62,9 @@ def _of_constructor(who: str, text: str) -> Exception:
         text: text of Ray's error, whose last line has the type and the message.
     """
     kind, _, message = text.strip().splitlines()[-1].partition(": ")
-    for known in (UsageError, RunError):
-        if kind == f"{known.__module__}.{known.__qualname__}":
-            return known(message)
-    return RunError(f"{who} raised {kind.rpartition('.')[2]}: {message}")
+    if kind == f"{UsageError.__module__}.{UsageError.__qualname__}":
+        return UsageError(message)
+    return ActorLost(f"{who} raised {kind.rpartition('.')[2]} as it started: {message}")
 
 
 def fetch(refs: Any, seconds: float, who: str) -> Any:

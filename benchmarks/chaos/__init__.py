@@ -1,0 +1,1 @@
+"""A training run whose processes are killed, frozen and removed at random moments."""

@@ -1,0 +1,1 @@
+"""Runs whose driver is killed at random moments, against unbroken ones."""
