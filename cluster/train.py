@@ -73,7 +73,7 @@ def train(
     with ExitStack() as stack:
         stack.enter_context(log.locked())
         if exp.mirror is not None:
-            Mirror(log.folder, exp.mirror).check(resume)
+            Mirror(log.folder, exp.mirror).check()
         if not resume:
             log.prepare({**exp.to_json(), "provenance": provenance()}, overwrite)
         stack.enter_context(log.ending())

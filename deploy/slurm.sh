@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A run on several nodes of a SLURM cluster: a Ray head on the first node, Ray on the others, and
-# the driver in this script. The arguments are those of start-or-resume.sh:
+# the driver in this script. The arguments are the run directory and what 'lmrl train' takes:
 #
 #   sbatch --nodes 4 --gpus-per-node 2 deploy/slurm.sh /shared/runs/maze maze-fo-ppo --sampler.count 6
 #
@@ -61,7 +61,8 @@ for _ in $(seq 60); do
   sleep 2
 done
 
-bash deploy/start-or-resume.sh "$@" &
+# A job that SLURM starts again goes on with the run.
+python -m lmrl train "${@:2}" --run-dir "$1" --resume auto &
 driver=$!
 code=0
 wait "$driver" || code=$?

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -28,6 +29,9 @@ MANIFEST = "mirror.json"
 
 FORMAT = 1
 """Version of the manifest."""
+
+IDENTITY = ".lmrl-mirror"
+"""File of a run directory with the name of its run in the copy; another run is refused there."""
 
 CHUNK = 2**22
 """Number of bytes that are read at one time."""
@@ -52,10 +56,12 @@ class Manifest(NamedTuple):
     """What a copy has.
 
     Attributes:
+        run: name of the run, which is random; empty if there is no copy yet.
         files: entries by path within the run directory.
         links: targets of the links among the checkpoints, by path.
     """
 
+    run: str
     files: dict[str, Entry]
     links: dict[str, str]
 
@@ -106,25 +112,31 @@ class Mirror:
         self.copied: dict[str, tuple[int, int, Entry]] = {}
         self.made: set[str] = set()
 
-    def check(self, resume: bool) -> None:
+    def check(self) -> None:
         """Refuse a URI that cannot be written, or that has another run.
-
-        Args:
-            resume: whether the run goes on, so that its own copy may be there.
 
         Raises:
             UsageError: if so.
         """
         try:
             self.fs.create_dir(self.path, recursive=True)
-            there = self._read(self._place(MANIFEST))
+            there = self._manifest()
         except OSError as error:
             raise UsageError(f"mirror {self.uri} cannot be used: {error}") from error
-        if there is not None and not resume:
+        if there.run and there.run != self._identity():
             raise UsageError(
-                f"mirror {self.uri} has a run already; go on with it (lmrl mirror {self.uri} DIR, "
-                "then lmrl train --resume DIR), or choose another URI"
+                f"mirror {self.uri} has another run; go on with that one (lmrl mirror {self.uri} "
+                "DIR, then lmrl train --resume DIR), or choose another URI"
             )
+
+    def _identity(self) -> str:
+        """Return the name of the run in its copy; empty if it was never copied."""
+        path = self.folder / IDENTITY
+        return path.read_text().strip() if path.exists() else ""
+
+    def _manifest(self) -> Manifest:
+        text = self._read(self._place(MANIFEST))
+        return Manifest("", {}, {}) if text is None else _parse(text, self.uri)
 
     @property
     def files(self) -> int:
@@ -146,8 +158,11 @@ class Mirror:
 
     def _sync(self) -> None:
         if self.known is None:
-            text = self._read(self._place(MANIFEST))
-            self.known = Manifest({}, {}) if text is None else _parse(text, self.uri)
+            self.known = self._manifest()
+        run = self._identity()
+        if not run:
+            run = secrets.token_hex(8)
+            (self.folder / IDENTITY).write_text(f"{run}\n")
         files, links = {}, {}
         for name, path in _files(self.folder):
             if path.is_symlink():
@@ -159,12 +174,12 @@ class Mirror:
                 before = (stat.st_size, stat.st_mtime_ns, self._copy(name, path))
                 self.copied[name] = before
             files[name] = before[2]
-        manifest = {"format": FORMAT, "files": files, "links": links}
+        manifest = {"format": FORMAT, "run": run, "files": files, "links": links}
         # Under another name first, since a file system may show a file that is half written.
         with self._open(MANIFEST + ".new") as out:
             out.write(json.dumps(manifest, indent=1).encode())
         self.fs.move(self._place(MANIFEST + ".new"), self._place(MANIFEST))
-        old, self.known = self.known, Manifest(files, links)
+        old, self.known = self.known, Manifest(run, files, links)
         for name in old.files.keys() - files.keys():
             self.fs.delete_file(self._place(name))
 
@@ -210,14 +225,14 @@ class Mirror:
             DataError: if there is no copy, or a file of it is not the one in the manifest.
             UsageError: if the directory has other files, or a run.
         """
-        text = self._read(self._place(MANIFEST))
-        if text is None:
+        manifest = self._manifest()
+        if not manifest.run:
             raise DataError(f"{self.uri} has no copy of a run: it has no {MANIFEST}")
-        manifest = _parse(text, self.uri)
         run = RunLog(self.folder)
         with run.locked():
             if run.holds_run:
                 raise UsageError(f"{self.folder} holds a run already; choose another directory")
+            (self.folder / IDENTITY).write_text(f"{manifest.run}\n")
             for name in sorted(manifest.files, key=lambda name: (name == CONFIG, name)):
                 self._fetch(name, manifest.files[name])
             for name, target in manifest.links.items():
@@ -270,6 +285,7 @@ def _parse(text: bytes, uri: str) -> Manifest:
         content = json.loads(text)
         if content["format"] != FORMAT:
             raise ValueError(f"its format is {content['format']}, and {FORMAT} is known")
+        run = str(content["run"])
         entries = content["files"].items()
         files = {name: Entry(int(size), str(digest)) for name, (size, digest) in entries}
         links = {str(name): str(target) for name, target in content["links"].items()}
@@ -282,4 +298,4 @@ def _parse(text: bytes, uri: str) -> Manifest:
                 raise ValueError(f"it links {name} to {target}")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{MANIFEST} in {uri} is not the manifest of a run: {error}") from error
-    return Manifest(files, links)
+    return Manifest(run, files, links)

@@ -32,7 +32,9 @@ def test_a_run_goes_on_from_its_copy(local_ray: None, checkpoint: Path, tmp_path
         }  # fmt: skip
         words = [str(word) for pair in fields.items() for word in pair]
         assert main(["train", "maze-fo-ppo", *words]) == 0
-        assert main(["train", "maze-fo-ppo", *words, "--overwrite"]) == 2  # the URI has a run
+        other = ["--run-dir", str(tmp_path / "other"), *words[2:]]
+        assert main(["train", "maze-fo-ppo", *other]) == 2  # the URI has another run
+        assert not (tmp_path / "other").exists()
         assert main(["mirror", uri, str(again)]) == 0
         (again / "summary.json").unlink()
         (again / "checkpoints" / "last").unlink()

@@ -12,7 +12,7 @@ from s3_server import BUCKET, s3_server
 from lmrl.cli import main
 from lmrl.errors import DataError, UsageError
 from lmrl.runs.log import RunLog
-from lmrl.runs.mirror import MANIFEST, Mirror, file_system
+from lmrl.runs.mirror import IDENTITY, MANIFEST, Mirror, file_system
 from lmrl.runs.names import LAST, MARKER, METRICS, STATUS, checkpoint
 
 
@@ -68,7 +68,7 @@ def content(folder: Path) -> dict[str, bytes | str]:
         else path.read_bytes()
         for path in folder.rglob("*")
         if (path.is_symlink() or path.is_file())
-        and path.name not in (MARKER, STATUS)
+        and path.name not in (IDENTITY, MARKER, STATUS)
         and "tensorboard" not in path.parts
     }
 
@@ -80,7 +80,7 @@ def fetch(uri: str, folder: Path) -> dict[str, bytes | str]:
 
 def test_a_copy_makes_the_same_run_directory(log: RunLog, uri: str, tmp_path: Path) -> None:
     mirror = Mirror(log.folder, uri)
-    mirror.check(resume=False)
+    mirror.check()
     assert mirror.sync()
     save(log, 2)
     assert mirror.sync()
@@ -148,13 +148,14 @@ def test_a_copy_that_was_damaged_is_refused(log: RunLog, tmp_path: Path) -> None
     "manifest",
     [
         b"{",
-        b'{"format": 2, "files": {}, "links": {}}',
-        b'{"format": 1, "files": {"../x": [1, "a"]}, "links": {}}',
-        b'{"format": 1, "files": {"/x": [1, "a"]}, "links": {}}',
-        b'{"format": 1, "files": {".lmrl-run": [1, "a"]}, "links": {}}',
-        b'{"format": 1, "files": [], "links": {}}',
-        b'{"format": 1, "files": {}, "links": {"checkpoints/last": "../../x"}}',
-        b'{"format": 1, "files": {}, "links": {"x": "y"}}',
+        b'{"format": 2, "run": "a", "files": {}, "links": {}}',
+        b'{"format": 1, "files": {}, "links": {}}',
+        b'{"format": 1, "run": "a", "files": {"../x": [1, "a"]}, "links": {}}',
+        b'{"format": 1, "run": "a", "files": {"/x": [1, "a"]}, "links": {}}',
+        b'{"format": 1, "run": "a", "files": {".lmrl-run": [1, "a"]}, "links": {}}',
+        b'{"format": 1, "run": "a", "files": [], "links": {}}',
+        b'{"format": 1, "run": "a", "files": {}, "links": {"checkpoints/last": "../../x"}}',
+        b'{"format": 1, "run": "a", "files": {}, "links": {"x": "y"}}',
     ],
 )
 def test_a_manifest_that_leaves_the_run_directory_is_refused(
@@ -167,17 +168,19 @@ def test_a_manifest_that_leaves_the_run_directory_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_uri_with_another_run_is_refused(log: RunLog, uri: str) -> None:
-    Mirror(log.folder, uri).check(resume=False)
+def test_a_uri_with_another_run_is_refused(log: RunLog, uri: str, tmp_path: Path) -> None:
+    Mirror(log.folder, uri).check()
     assert Mirror(log.folder, uri).sync()
-    Mirror(log.folder, uri).check(resume=True)
-    with pytest.raises(UsageError, match="has a run already"):
-        Mirror(log.folder, uri).check(resume=False)
+    Mirror(log.folder, uri).check()  # its own run goes on
+    fetch(uri, tmp_path / "again")
+    Mirror(tmp_path / "again", uri).check()  # and so does the directory that was made from it
+    with begun(tmp_path / "other") as other, pytest.raises(UsageError, match="has another run"):
+        Mirror(other.folder, uri).check()
 
 
 def test_a_uri_that_cannot_be_used_is_refused(server: str, log: RunLog) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
-        Mirror(log.folder, f"s3://no-such-bucket/run{server}").check(resume=False)
+        Mirror(log.folder, f"s3://no-such-bucket/run{server}").check()
     for wrong in ("ftpx://host/run", "runs/maze", "s3://"):
         with pytest.raises(UsageError):
             file_system(wrong)

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         log = RunLog(Path(source))
         log.check_marked()
         mirror = Mirror(log.folder, target)
-        mirror.check(resume=True)
+        mirror.check()
         with log.locked():
             if not mirror.sync():
                 raise RunError(f"{source} could not be copied to {target}; the line above says why")
