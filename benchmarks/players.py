@@ -16,7 +16,7 @@ from benchmarks.record import save
 from lmrl.env import TextEnv
 from lmrl.episode import play
 from lmrl.scoring.score import score_of
-from lmrl.scoring.text import interval
+from lmrl.scoring.text import interval, text_table
 from lmrl.seeds import FIRST_EVALUATION_SEED, evaluation_seeds
 from lmrl.tasks import known, make
 
@@ -72,12 +72,20 @@ def main() -> None:
     if options.json:
         print(json.dumps(record, indent=2))
         return
-    for name, players in rows.items():
-        for player, row in players.items():
-            print(
-                f"{name:<20} {player:<8} {row['return_mean']:>9.3f} {interval(row['ci95'], 3)}  "
-                f"normalised {row['normalised']:.1f}, {row['episodes']} episodes"
-            )
+    cells = [
+        (
+            name,
+            player,
+            f"{row['return_mean']:.3f}",
+            interval(row["ci95"], 3),
+            f"{row['normalised']:.1f}",
+            str(row["episodes"]),
+        )
+        for name, players in rows.items()
+        for player, row in players.items()
+    ]
+    columns = ("task", "player", "return", "95 % interval", "normalised", "episodes")
+    print(text_table(columns, cells, left=2))
     print(path)
 
 

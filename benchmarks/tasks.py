@@ -16,6 +16,7 @@ from typing import Any
 from benchmarks.record import save
 from lmrl.env import TextEnv
 from lmrl.episode import play
+from lmrl.scoring.text import text_table
 from lmrl.tasks import known, make
 
 RECORDING, TIMING = 0.3, 0.7
@@ -85,12 +86,16 @@ def main() -> None:
     if options.json:
         print(json.dumps({"tasks": rows}, indent=2))
         return
-    print(f"{'task':<20} {'steps/s':>10} {'reset ms':>9} {'steps/s with resets':>20}")
-    for name, row in rows.items():
-        print(
-            f"{name:<20} {row['steps_per_s']:>10,.0f} {row['reset_ms']:>9.3f} "
-            f"{row['steps_per_s_with_resets']:>20,.0f}"
+    cells = [
+        (
+            name,
+            f"{row['steps_per_s']:,.0f}",
+            f"{row['reset_ms']:.3f}",
+            f"{row['steps_per_s_with_resets']:,.0f}",
         )
+        for name, row in rows.items()
+    ]
+    print(text_table(("task", "steps/s", "reset ms", "steps/s with resets"), cells))
     print(path)
 
 

@@ -4,6 +4,7 @@ import argparse
 
 from lmrl.cli.arguments import Commands, add_command, add_json, path
 from lmrl.cli.output import print_json
+from lmrl.cli.runs.report import add_load_tasks
 
 
 def add(commands: Commands) -> None:
@@ -27,6 +28,7 @@ def add(commands: Commands) -> None:
     compare.add_argument(
         "--at", choices=("best", "last"), default="last", help="which checkpoint of a run (last)"
     )
+    add_load_tasks(compare)
     add_json(compare)
 
 
@@ -34,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the groups of runs with their scores and the differences between them."""
     from lmrl.scoring.compare import compare, table
 
-    found = compare(options.runs, options.policy, options.at)
+    found = compare(options.runs, options.policy, options.at, options.load_tasks)
     if options.json:
         print_json(found.to_json())
     else:

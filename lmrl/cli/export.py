@@ -4,6 +4,7 @@ import argparse
 
 from lmrl.cli.arguments import Commands, add_command, add_json, lasting, path
 from lmrl.cli.output import print_json
+from lmrl.cli.runs.report import add_load_tasks
 
 EXAMPLE = """lmrl export runs/demo --out models/maze
   lmrl export runs/demo --checkpoint best --out models/maze-best
@@ -24,6 +25,7 @@ def add(commands: Commands) -> None:
     export.add_argument(
         "--adapter", action="store_true", help="the adapters of a run with LoRA, not merged"
     )
+    add_load_tasks(export)
     add_json(export)
 
 
@@ -32,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     from lmrl.runs.export import export
 
     out = lasting(options.out, "--out")
-    facts = export(options.run, out, options.checkpoint, options.adapter)
+    facts = export(options.run, out, options.checkpoint, options.adapter, options.load_tasks)
     if options.json:
         print_json(facts)
     else:

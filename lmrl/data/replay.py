@@ -11,9 +11,9 @@ from typing import Any
 
 from lmrl.env import TextEnv
 from lmrl.episode import Episode
-from lmrl.errors import DataError, UsageError
-from lmrl.tasks import from_elsewhere, make
-from lmrl.trajectory import Trajectory, printable
+from lmrl.errors import DataError
+from lmrl.tasks import check_trusted, make
+from lmrl.trajectory import Trajectory
 
 GOING = "going on"
 """Value of the field `ending` for an episode that has not ended."""
@@ -104,11 +104,7 @@ def replay_all(trajectories: Iterable[Trajectory], load: bool = False) -> Report
     found: list[Difference] = []
     count = 0
     for trajectory in trajectories:
-        if not load and from_elsewhere(trajectory.task):
-            raise UsageError(
-                f"episode {count} names the task '{printable(trajectory.task)}', whose code would "
-                "be imported; give --load-tasks if you trust these data"
-            )
+        check_trusted(trajectory.task, f"episode {count}", load)
         difference = replay(trajectory, count)
         if difference is not None:
             found.append(difference)

@@ -14,7 +14,7 @@ from typing import Any
 from lmrl.errors import UsageError
 from lmrl.files import atomic_folder, strict_json
 from lmrl.runs.names import ADAPTER, CONFIG, MARKER, RECORD, SUMMARY, checkpoint
-from lmrl.tasks import TASKS, make
+from lmrl.tasks import TASKS, check_trusted, make
 from lmrl.tokens.codec import Codec
 from lmrl.tokens.format import FormatConfig
 
@@ -35,7 +35,9 @@ ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 """Files of adapters that peft reads."""
 
 
-def export(run: Path, out: Path, name: str = "last", adapter: bool = False) -> dict[str, Any]:
+def export(
+    run: Path, out: Path, name: str = "last", adapter: bool = False, load_tasks: bool = False
+) -> dict[str, Any]:
     """Write a checkpoint of a run as a model directory, which appears only when complete.
 
     Args:
@@ -44,6 +46,7 @@ def export(run: Path, out: Path, name: str = "last", adapter: bool = False) -> d
         name: name of the checkpoint: `last`, `best`, or `step-N`.
         adapter: whether the directory gets the adapters of a run with LoRA for peft, instead of the
             merged model.
+        load_tasks: whether a task that the run names as `module:Class` is imported.
 
     Returns:
         Facts about the model, as its card states them.
@@ -62,6 +65,7 @@ def export(run: Path, out: Path, name: str = "last", adapter: bool = False) -> d
     if out.exists():
         raise UsageError(f"{out} exists; choose another directory with --out")
     config = json.loads((run / CONFIG).read_text())
+    check_trusted(config["task"], str(run), load_tasks)
     facts = _facts(run, source, config)
     files = [source / file for file in FILES] + sorted(source.glob("*.safetensors*"))
     if adapter:

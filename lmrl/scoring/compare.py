@@ -41,7 +41,7 @@ from lmrl.scoring.intervals import (
 )
 from lmrl.scoring.score import normalised, slope
 from lmrl.scoring.text import interval, text_table
-from lmrl.tasks import make
+from lmrl.tasks import check_trusted, make
 
 CHOSEN = "_best"
 """Ending of the label of a run's best checkpoint; see `cluster.train`."""
@@ -168,7 +168,9 @@ class Comparison:
         }
 
 
-def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAST) -> Comparison:
+def compare(
+    folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAST, load_tasks: bool = False
+) -> Comparison:
     """Return the comparison of finished runs.
 
     Args:
@@ -176,6 +178,7 @@ def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAS
         policies: labels of scores; if empty, the policy that each run learned.
         at: checkpoint to compare: `last`, or `best`, the one with the best score during training.
             That score is on seeds of its own. Where the last one was the best, it is taken.
+        load_tasks: whether a task that the runs name as `module:Class` is imported.
 
     Raises:
         UsageError: for an unknown policy, runs of several tasks, or a run that is given twice.
@@ -190,6 +193,7 @@ def compare(folders: Sequence[Path], policies: Sequence[str] = (), at: str = LAS
         for folder, config in configs.items()
         for policy in policies or [config["algorithm"]["name"]]
     ]
+    check_trusted(task, f"{folders[0]}", load_tasks)
     limits = make(task, **options).score_range
     groups = _grouped(runs)
     _check_seeds(groups)

@@ -14,6 +14,7 @@ from typing import Any
 from lmrl.env import TextEnv
 from lmrl.errors import UsageError, unknown
 from lmrl.tasks.wording import OPTION, Worded
+from lmrl.trajectory import printable
 
 ELSEWHERE = {
     "gym": "lmrl.adapters.from_gymnasium:GymTask",
@@ -85,6 +86,24 @@ def from_elsewhere(name: str) -> bool:
     if len(parts) > 1:
         parts = [part.rpartition(":")[0] for part in parts]
     return any(":" in part for part in parts)
+
+
+def check_trusted(name: str, source: str, load: bool) -> None:
+    """Refuse a task of a file that would import code that is not this project's.
+
+    Args:
+        name: name of the task.
+        source: what names it, for the message.
+        load: whether such code may be imported.
+
+    Raises:
+        UsageError: if it may not.
+    """
+    if from_elsewhere(name) and not load:
+        raise UsageError(
+            f"{source} names the task '{printable(name)}', whose code would be imported; give "
+            "--load-tasks if you trust it"
+        )
 
 
 def _found(name: str) -> tuple[str, dict[str, Any]]:

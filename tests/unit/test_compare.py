@@ -12,6 +12,7 @@ from lmrl import make
 from lmrl.cli import main
 from lmrl.data.store import write_table
 from lmrl.episode import play
+from lmrl.errors import UsageError
 from lmrl.schema import to_table
 from lmrl.scoring.compare import compare
 from lmrl.scoring.score import normalised
@@ -198,3 +199,16 @@ def test_what_cannot_be_compared_is_refused(
     assert "did you mean 'ppo'" in refused(good, "--policy", "pppo")
     (good / "trajectories" / "evaluation" / "ppo-00001.parquet").unlink()
     assert "no data set" in refused(good)
+
+
+def test_the_code_of_a_task_from_elsewhere_is_imported_only_if_asked(tmp_path: Path) -> None:
+    """A run directory may be somebody else's. The module of this task does not exist."""
+    runs = [store(tmp_path / str(s), {("ppo", 4): [-7.0]}, seed=s) for s in range(2)]
+    for run in runs:
+        config = json.loads((run / "config.json").read_text())
+        config |= {"task": "no_such_module:Task"}
+        (run / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UsageError, match=r"names the task 'no_such_module:Task', whose code"):
+        compare(runs)
+    with pytest.raises(UsageError, match="cannot be imported"):
+        compare(runs, load_tasks=True)
