@@ -62,7 +62,7 @@ def rate_all(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any],
     return found
 
 
-def shares(ratings: Iterable[tuple[Mapping[str, Any], str, str]]) -> dict[str, dict[str, float]]:
+def shares(ratings: Iterable[tuple[Mapping[str, Any], str, str]]) -> dict[str, dict[str, Any]]:
     """Return the share of each rating, and the number of questions, per task."""
     counts: dict[str, Counter[str]] = {}
     for row, _, rating in ratings:
@@ -85,7 +85,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.questions is not None:
         found = rate_all(read(options.questions))
-        tasks: dict[str, Any] = shares(found)
+        tasks = shares(found)
     else:
         parts = {name: rate_all(read(QUESTIONS / f"{name}.jsonl")) for name in SETS}
         found = [rating for part in parts.values() for rating in part]

@@ -6,12 +6,13 @@ from typing import Any
 
 from lmrl.env import Step
 from lmrl.tasks import make
-from lmrl.tasks.car_dealer.profiles import dollars, facts
+from lmrl.tasks.car_dealer.profiles import facts
 from lmrl.tasks.car_dealer.utterances import mentioned
 from lmrl.tasks.guess_my_city import GuessMyCity
-from lmrl.tasks.guess_my_city.cities import SECRET, cities, words_of
+from lmrl.tasks.guess_my_city.city import words_of
+from lmrl.tasks.guess_my_city.open_answers import SECRET
 from lmrl.tasks.questions.replies import NO, UNKNOWN, YES
-from lmrl.tasks.twenty_questions import TwentyQuestions, knowledge
+from lmrl.tasks.twenty_questions import TwentyQuestions
 
 RIGHT, WRONG, OFF_TOPIC, DONT_KNOW = "right", "wrong", "off_topic", "unknown"
 RATINGS = (RIGHT, WRONG, OFF_TOPIC, DONT_KNOW)
@@ -33,9 +34,10 @@ _KINDS = {
     r"|can we talk about a car|no idea|have not thought|not made up my mind|all the same to me",
     "smalltalk": r"\bfine\b|\bwell\b|rather talk about the car|about the car|keep that to myself"
     r"|my own business|thank|all right|listening|take your time|not made up my mind"
-    r"|all the same to me|have not thought|no idea|not need that",
+    r"|all the same to me|have not thought|no idea|not need that|either way|if you say so|go on",
 }
 """What a reply of the buyer does, as patterns."""
+_WANTS = re.compile(r"want to buy|here to look|shopping for|show me what")
 
 
 def ask(row: Mapping[str, Any]) -> Step:
@@ -110,7 +112,9 @@ def kinds(step: Step, hidden: Mapping[str, Any]) -> set[str]:
         "features": set(hidden["preferred_features"]) & mentioned("features", text),
     }
     found |= {kind for kind, named in wishes.items() if named}
-    if any(wishes.values()) or re.search(r"want to buy|here to look|shopping for", text):
+    if any(wishes.values()) or re.search(
+        r"want to buy|here to look|shopping for|show me what", text
+    ):
         found.add("wants")
     return found
 
@@ -128,6 +132,3 @@ def _of_buyer(allowed: Collection[str], step: Step, hidden: Mapping[str, Any]) -
     if yes_or_no.intersection(allowed) and yes_or_no & found:
         return WRONG
     return OFF_TOPIC
-
-
-__all__ = ["RATINGS", "ask", "cities", "dollars", "knowledge", "kinds", "rated"]
