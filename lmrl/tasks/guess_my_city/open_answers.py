@@ -68,6 +68,7 @@ class OpenAnswers:
         if topic in ("religion", "sport") and getattr(city, topic) == NOT_KNOWN:
             return None
         return {
+            "nothing": None,
             "letter": SECRET,
             "secret": SECRET,
             "hemisphere": f"It is in the {'south' if city.southern else 'north'}ern hemisphere.",
