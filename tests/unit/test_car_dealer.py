@@ -439,6 +439,15 @@ HEARD_NUMBERS = [
     ("10% off the MSRP of $30,000.", {"msrp": 30_000, "off": 0.1}),
     ("$3,000 less, so $29,000.", {"price": 29_000, "off": 3_000.0}),
     ("It has five seats and two doors.", {}),
+    ("I'll give you $2,000 for your old car.", {}),
+    ("It has $5,000 worth of extras.", {}),
+    ("Its resale value is $20,000 after three years.", {}),
+    ("Our competitors sell it for $40,000.", {}),
+    ("Not for $25,000.", {}),
+    ("The engine has 2,500 cc.", {}),
+    ("It was 32,000 but today 28,900.", {"price": 28_900}),
+    ("How about 29,900 even?", {"price": 29_900}),
+    ("I can give you a $2,000 discount.", {"off": 2_000.0}),
     ("Could you spend $35,000?", {"asked": ("budget",)}),
 ]
 

@@ -34,10 +34,27 @@ _OTHER_BEFORE = re.compile(
 _OTHER_AFTER = re.compile(
     rf"^ ?((in|for|of|refundable|security|{_KINDS_OF_FEE}) )*{_OTHER}"
     r"|^ ?(down|monthly|(a|per|each|every) (month|week|year))\b|^ ?/ ?(month|mo|week|year)\b"
-    r"|^ ?(miles|mph|mpg|km|hp|horsepower|years?|seats|interest|apr|financing)\b",
+    r"|^ ?(miles|mph|mpg|km|hp|horsepower|years?|seats|interest|apr|financing)\b"
+    r"|^ ?(worth of|cash ?back|(of|in|worth of) (extras|accessories|options|repairs))\b"
+    r"|^ ?(for|on) your (old |current )?(car|trade|vehicle)",
     re.I,
 )
 """What makes an amount a fee, an instalment or no money at all."""
+_NO_PRICE_BEFORE = re.compile(
+    r"\b(not (for|at)|instead of|rather than|compared to|down from|(it|they|that) was"
+    r"|used to (be|cost)|last year[^.]*|competitors?[^.]*|others?[^.]*(sell|charge|ask)[^.]*"
+    r"|(resale|trade-in) value( is)?|starts? (at|from)|range from|between|anywhere from|throw in"
+    r"|(you )?asked for|you (said|offered)|g(i|a)ve you)\s+((about|only|just|around|the|a)\s+)*$",
+    re.I,
+)
+"""What makes an amount another one than the price of the car on offer."""
+_AFTER_BARE = re.compile(
+    r"^\s*($|[.,;:!?)-]|(even|final|flat|and|but|or|for|today|instead|now|all|plus|with|if|then|is"
+    r"|as|msrp|list|sticker|retail|off|discount|less|cheaper|lower|to|on|out|cash|would|sounds?"
+    r"|ok(ay)?)\b)",
+    re.I,
+)
+"""What follows a number that is a price although nothing says that it is money."""
 _SMALL = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
@@ -90,8 +107,10 @@ def amounts(text: str) -> dict[str, float]:
     found: dict[str, float] = {"off": 0.5} if _HALF.search(text) else {}
     for match in _AMOUNT.finditer(text):
         value = float(match["number"].replace(",", ""))
-        before, after = text[max(0, match.start() - 40) : match.start()], text[match.end() :][:40]
+        before, after = text[max(0, match.start() - 60) : match.start()], text[match.end() :][:40]
         if _OTHER_AFTER.match(after) or _OTHER_BEFORE.search(before):
+            continue
+        if _NO_PRICE_BEFORE.search(before) and not _OFF_AFTER.match(after):
             continue
         if match["percent"]:
             if 0 < value < 100:
@@ -103,6 +122,8 @@ def amounts(text: str) -> dict[str, float]:
         if not (match["cash"] or unit or "," in match["number"].strip(",") or value > 2100):
             continue
         if value > HIGHEST_PRICE:
+            continue
+        if not (match["cash"] or unit or _AFTER_BARE.match(after) or _OFF_AFTER.match(after)):
             continue
         if _OFF_AFTER.match(after) or _OFF_BEFORE.search(before):
             found["off"] = max(value, 1.0)

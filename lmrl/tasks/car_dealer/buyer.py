@@ -13,6 +13,8 @@ from lmrl.tasks.car_dealer.utterances import Heard, heard
 from lmrl.tasks.oracle_protocol import one_line
 
 HEADER = "Start\n"
+ABSURD = 0.1
+"""Share of the list price below which an amount is no price of the car."""
 CHAT = (
     "drive", "mood", "ready", "thanks", "person", "undecided", "see", "listening", "confused",
 )  # fmt: skip
@@ -75,6 +77,8 @@ class Talk:
         self.said.add(text)
         self._look(news)
         priced = self.hear_prices(news)
+        if self.offer is not None and self.msrp and self.offer < ABSURD * self.msrp:
+            self.offer, priced = None, False  # no price of this car
         reply = self._reply(news, priced)
         if reply[0] in CHAT:
             self.patience -= 1
