@@ -4,7 +4,8 @@
     python -m benchmarks.players --episodes 1000 --seconds 60 --json
 
 All players of a task play the first seeds on which `lmrl evaluate` scores. A slow task gets fewer
-episodes than requested: as many as fit the time limit. The result has their number.
+episodes than requested: as many as fit the time limit. The result has their number. Where the
+episodes of a data set are cut earlier than those of a score, the result describes them in `data`.
 """
 
 import argparse
@@ -13,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from benchmarks.record import save
+from lmrl.data.generate import episodes
 from lmrl.env import TextEnv
 from lmrl.episode import play
 from lmrl.scoring.score import score_of
@@ -45,7 +47,7 @@ def measure(env: TextEnv, name: str, player: str, episodes: int, seconds: float)
 
 
 def main() -> None:
-    """Score the players of every registered task and write the result."""
+    """Score the players of every registered task, describe its data, and write the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,10 +66,20 @@ def main() -> None:
         }
         for name in sorted(known())
     }
+    data = {
+        name: score_of(list(episodes(env, name, options.episodes, 0, "mixture", {})), env).to_json()
+        for name in sorted(known())
+        if (env := make(name)).data_starts
+    }
     command = (
         f"python -m benchmarks.players --episodes {options.episodes} --seconds {options.seconds:g}"
     )
-    record = {"asked": options.episodes, "first_seed": FIRST_EVALUATION_SEED, "tasks": rows}
+    record = {
+        "asked": options.episodes,
+        "first_seed": FIRST_EVALUATION_SEED,
+        "tasks": rows,
+        "data": data,
+    }
     path = save("players", command, record)
     if options.json:
         print(json.dumps(record, indent=2))

@@ -97,7 +97,7 @@ def data() -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for task, scores in record["tasks"].items():
-        ours, theirs = scores["mixture"], PUBLISHED[task]
+        ours, theirs = record["data"].get(task, scores["mixture"]), PUBLISHED[task]
         rows.append(
             f"| {task} | {ours['return_mean']:.2f} ± {ours['return_std']:.2f} "
             f"| {ours['length_mean']:.1f} | {ours['success']:.2f} "
@@ -106,10 +106,72 @@ def data() -> str:
         )
     rows.append("")
     rows.append(
-        "The player `mixture`, which makes the data sets, on the episodes of the table above, with "
-        f"the standard deviation of returns; published: {SOURCE}."
+        "The player `mixture`, which makes the data sets, on the episodes of the table above "
+        f"({', '.join(record['data'])}: on episodes of its data), with the standard deviation of "
+        f"returns; published: {SOURCE}."
     )
     return "\n".join(rows)
+
+
+def probes() -> str:
+    """Return what the data of each task test, by cheap measures, as a table."""
+    record = load("probes")
+    rows = [
+        "| task | rewarded actions | data | best tenth | optimal |",
+        "|---|---|---|---|---|",
+    ]
+    for task, found in record["tasks"].items():
+        data = [f"{found[name]:.1f}" if name in found else "-" for name in ("mean", "best_tenth")]
+        rows.append(
+            f"| {task} | {100 * found['rewarded']:.1f} % | {' | '.join(data)} "
+            f"| {found['optimal']:.1f} |"
+        )
+    rows += ["", "| tabular policy | " + " | ".join(_mazes(record)) + " |", "|---|---|---|---|---|"]
+    for policy in next(iter(_mazes(record).values())):
+        cells = [f"{of_data[policy]:.1f}" for of_data in _mazes(record).values()]
+        rows.append(f"| {policy} | {' | '.join(cells)} |")
+    rows.append("")
+    rows.append(f"Normalised scores; `{record['command']}`.")
+    return "\n".join(rows)
+
+
+def _mazes(record: Any) -> dict[str, Any]:
+    """Return the scores of tabular policies by task and player of the data."""
+    return {
+        f"{task}, `{player}`": found[key]
+        for task, found in record["tasks"].items()
+        for player, key in (
+            ("mixture", "policies"),
+            ("mixture-whole", "policies of mixture-whole"),
+        )
+        if key in found
+    }
+
+
+def oracles() -> str:
+    """Return how the oracles answer the committed question sets as a table."""
+    record = load("oracles")
+    rows = [
+        "| task | questions | right | wrong | off topic | don't know |",
+        "|---|---|---|---|---|---|",
+    ]
+    for task, found in record["tasks"].items():
+        for name, part in ((task, found["first"]), (f"{task}, held out", found["held_out"])):
+            shares = [f"{100 * part[k]:.1f} %" for k in ("right", "wrong", "off_topic", "unknown")]
+            rows.append(f"| {name} | {part['questions']} | {' | '.join(shares)} |")
+    return "\n".join([*rows, "", f"`{record['command']}`."])
+
+
+def exploits() -> str:
+    """Return the best script against each dialogue task, and the `mixture` player, as a table."""
+    record = load("exploits")
+    rows = ["| task | scripts | best script | its score | mixture |", "|---|---|---|---|---|"]
+    for task, found in record["tasks"].items():
+        rows.append(
+            f"| {task} | {len(found['scripts'])} | {found['exploit']} | {found['best']:.1f} "
+            f"| {found['mixture']:.1f} |"
+        )
+    return "\n".join([*rows, "", f"Normalised scores; `{record['command']}`."])
 
 
 def _cells(scores: Sequence[Any]) -> str:
@@ -247,6 +309,9 @@ def _trained(name: str) -> bool:
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo,
     "players": players,
+    "probes": probes,
+    "oracles": oracles,
+    "exploits": exploits,
     "report": report,
     "data": data,
     **{f"offline-{task}": partial(offline, task) for task in OFFLINE},

@@ -134,6 +134,8 @@ class TextEnv(ABC):
     """The rules and the form of an action, for an instruct model that has never seen the task."""
     players: Mapping[str, Callable[[Any, random.Random], Player]]
     """Scripted players by name; `random`, `optimal` and `mixture` exist in every task."""
+    data_starts: Mapping[str, Mapping[str, Any]] = {}
+    """Start options of the episodes of data sets, by the player that makes them."""
     wordings: ClassVar[Mapping[str, Wording]] = {}
     """Other ways to say this task's observations, by name: values of the option `wording`, which
     `make` takes for every task that has any."""

@@ -270,12 +270,14 @@ def play(
     name: str = "",
     options: Mapping[str, Any] | None = None,
     codec: Codec | None = None,
+    start: Mapping[str, Any] | None = None,
 ) -> Trajectory:
     """Play an episode with one of the task's scripted players.
 
-    The player's own randomness follows from the seed too, apart from the task's.
+    The player's own randomness follows from the seed too, apart from the task's. `start` are
+    options of this episode, as in `Episode`.
     """
-    episode = Episode(env, seed, codec, name=name, options=options)
+    episode = Episode(env, seed, codec, name=name, options=options, start=start)
     act = env.player(player, player_rng(player, seed))
     while not episode.done:
         episode.act(act(episode.observation))

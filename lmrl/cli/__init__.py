@@ -63,6 +63,10 @@ EXAMPLES = """examples:
 """
 
 
+SYSTEM = ("deepspeed", "ray", "torch", "transformers", "vllm")
+"""Libraries of the system that trains; the rest of the commands does without them."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
@@ -85,6 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return command(options)
     except UsageError as error:
         _say(str(error))
+        return USAGE
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in SYSTEM:
+            raise
+        _say(
+            f"{missing} is not installed, and this command needs it: pip install 'lmrl[gpu]', or "
+            "on a machine without a GPU see 'make setup'"
+        )
         return USAGE
     except RunError as error:
         _say("; ".join([f"the run stopped: {error}", *_notes(error)]))

@@ -181,7 +181,8 @@ count = value(int, COUNT)
 index = value(int, NOT_NEGATIVE)
 """Converter of a number of things that may be 0."""
 
-integer = value(int)
+# Seeds are stored as 64-bit integers.
+integer = value(int, Range(low=-(2**63), high=2**63 - 1))
 """Converter of the seed of an episode, any whole number."""
 
 real = value(float, NOT_NEGATIVE)

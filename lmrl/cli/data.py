@@ -1,6 +1,7 @@
-"""`lmrl data generate`, `lmrl data import` and `lmrl data show`: make data sets and show them."""
+"""`lmrl data generate`, `import`, `export` and `show`: make data sets, and look into them."""
 
 import argparse
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -27,7 +28,7 @@ ANSWERED_SHARD = 50
 
 
 def add(commands: Commands) -> None:
-    """Add the three commands to the command line."""
+    """Add the commands to the command line."""
     data = add_group(
         commands,
         "data",
@@ -36,6 +37,7 @@ def add(commands: Commands) -> None:
     )
     _add_generate(data)
     _add_import(data)
+    _add_export(data)
     show = add_command(data, "show", "describe a data set", "lmrl data show data/maze", run_show)
     show.add_argument(
         "path", type=path, metavar="DATA", help="folder of .parquet files, or one such file"
@@ -75,17 +77,29 @@ def _add_import(data: Commands) -> None:
     importing = add_command(
         data,
         "import",
-        "make a data set of the published files of a task",
-        "lmrl data import wordle train_data.jsonl --out data/wordle",
+        "make a data set of the published files of a task, or of logged dialogues",
+        "lmrl data import wordle train_data.jsonl --out data/wordle\n"
+        "  lmrl data import chat talks.jsonl --task examples.own_task:GuessNumber --out data/talks",
         run_import,
     )
-    importing.add_argument("task", metavar="TASK", help="name of the task")
+    importing.add_argument(
+        "form", metavar="FORM", help="task whose published files they are, or chat"
+    )
     importing.add_argument(
         "files",
         type=path,
         nargs="+",
         metavar="FILE",
-        help="published file, see docs/trajectories.md",
+        help="file, which may be packed by gzip; see docs/trajectories.md",
+    )
+    importing.add_argument(
+        "--task", metavar="TASK", help="task of logged dialogues, a name or module:Class"
+    )
+    importing.add_argument(
+        "--skip-bad",
+        default="0",
+        metavar="N",
+        help="leave out at most so many rows that cannot be read, or such a share, like 5%% (0)",
     )
     importing.add_argument("--out", type=path, required=True, metavar="DIR", help="a new folder")
     add_json(importing)
@@ -153,33 +167,94 @@ def _episodes(options: argparse.Namespace, config: Any) -> tuple[Any, Any]:
 
 
 def run_import(options: argparse.Namespace) -> int:
-    """Make a data set of published files."""
+    """Make a data set of files from elsewhere."""
+    from lmrl.data.bad_rows import SHOWN, BadRows
     from lmrl.data.importing import imported
     from lmrl.data.store import write_new
 
     began = time.perf_counter()
-    made = progress(imported(options.task, options.files))
+    bad = BadRows.parse(options.skip_bad)
+    made = progress(imported(options.form, options.files, bad, options.task))
     number = write_new(made, lasting(options.out, "--out"))
+    for line in bad.skipped[:SHOWN]:
+        print(f"skipped {line}", file=sys.stderr)
+    if len(bad.skipped) > SHOWN:
+        print(f"skipped {len(bad.skipped) - SHOWN} more", file=sys.stderr)
+    return _report(options, number, time.perf_counter() - began, skipped=len(bad.skipped))
+
+
+def _add_export(data: Commands) -> None:
+    export = add_command(
+        data,
+        "export",
+        "write the episodes of a data set as JSON lines for other programs",
+        "lmrl data export data/maze --out maze.jsonl\n"
+        "  lmrl data export data/maze --form published --out fully_observed_maze_data.jsonl",
+        run_export,
+    )
+    export.add_argument(
+        "path", type=path, metavar="DATA", help="folder of .parquet files, or one such file"
+    )
+    export.add_argument(
+        "--form",
+        default="chat",
+        metavar="FORM",
+        help="chat (messages and rewards), or published (the task's published files) (chat)",
+    )
+    export.add_argument("--out", type=path, required=True, metavar="FILE", help="a new file")
+    add_json(export)
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Write episodes as JSON lines."""
+    from lmrl.data.exporting import exported
+    from lmrl.data.store import load
+    from lmrl.errors import UsageError
+    from lmrl.files import writable
+
+    if options.out.exists():
+        raise UsageError(f"{options.out} exists; choose a new file with --out")
+    began = time.perf_counter()
+    writable(options.out.parent, "the folder of")
+    partial = options.out.with_name(f".{options.out.name}.partial")
+    number = 0
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            for line in progress(exported(load(options.path), options.form)):
+                file.write(line + "\n")
+                number += 1
+        partial.rename(options.out)
+    finally:
+        partial.unlink(missing_ok=True)
     return _report(options, number, time.perf_counter() - began)
 
 
-def _report(options: argparse.Namespace, number: int, seconds: float, asked: Any = None) -> int:
-    """Print how many episodes a new data set has.
+def _report(
+    options: argparse.Namespace,
+    number: int,
+    seconds: float,
+    asked: Any = None,
+    skipped: int | None = None,
+) -> int:
+    """Print how many episodes a new data set or file has.
 
     Args:
         options: options of the command.
         number: number of episodes.
         seconds: time that it took, in seconds.
         asked: counts of what the answering model was asked; None without such a model.
+        skipped: number of rows that were left out; None where none can be.
     """
     from lmrl.scoring.tables import asked_lines
 
     answers = asked.to_json() if asked else {}
     if options.json:
         record = {"episodes": number, "path": str(options.out), "seconds": round(seconds, 3)}
-        print_json({**record, **answers})
+        left_out = {} if skipped is None else {"skipped": skipped}
+        print_json({**record, **left_out, **answers})
         return 0
-    print("\n".join([f"{number} episodes in {options.out}", *asked_lines(answers)]))
+    without = f", without {skipped} rows that cannot be read" if skipped else ""
+    print("\n".join([f"{number} episodes in {options.out}{without}", *asked_lines(answers)]))
     return 0
 
 

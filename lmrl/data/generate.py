@@ -11,7 +11,7 @@ from lmrl.trajectory import Trajectory
 def episodes(
     env: TextEnv, name: str, count: int, seed: int, player: str, options: Mapping[str, Any]
 ) -> Iterator[Trajectory]:
-    """Yield episodes of a scripted player.
+    """Yield episodes of a scripted player, as the task wants its data (`TextEnv.data_starts`).
 
     Args:
         env: task to play.
@@ -22,4 +22,5 @@ def episodes(
         options: options of the task, for the record.
     """
     for index in range(count):
-        yield play(env, player, seed + index, name=name, options=options)
+        start = env.data_starts.get(player)
+        yield play(env, player, seed + index, name=name, options=options, start=start)

@@ -5,10 +5,13 @@ and none is unpickled.
 """
 
 import codecs
+import gzip
+import io
 import json
 import math
 import re
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -30,7 +33,7 @@ _HALF_PAIR = re.compile(
 _ESCAPE = 12
 """Bytes of an escaped surrogate pair."""
 _PICKLES = (".pkl", ".pickle", ".p", ".pt", ".pth")
-_PACKED = {b"\x1f\x8b": "gzip", b"PK": "zip", b"\xfd7": "xz", b"BZ": "bzip2", b"\x28\xb5": "zstd"}
+_PACKED = {b"PK": "zip", b"\xfd7": "xz", b"BZ": "bzip2", b"\x28\xb5": "zstd"}
 _KINDS = {dict: "an object", list: "a list", str: "text", bool: "true or false", type(None): "null"}
 
 
@@ -143,12 +146,53 @@ class Field:
         return bool(self.value)
 
 
-def opened(path: Path) -> IO[bytes]:
-    """Open a file of JSON.
+class _Converted(io.RawIOBase):
+    """A file whose bytes are made while it is read.
+
+    Args:
+        path: file, for messages.
+        take: returns the next bytes, at most as many as its argument; empty at the end.
+    """
+
+    def __init__(self, path: Path, take: Callable[[int], bytes]) -> None:
+        self.path, self.take = path, take
+
+    def readable(self) -> bool:
+        """Return that this can be read."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer, and return the number of bytes.
+
+        Raises:
+            DataError: if the file is broken.
+        """
+        try:
+            data = self.take(len(buffer))
+        except (OSError, EOFError, zlib.error, UnicodeError) as error:
+            raise DataError(f"{self.path} is cut off or broken ({error})") from error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def opened(path: Path) -> io.BufferedReader:
+    """Open a file of JSON, which may be packed by gzip or be UTF-16, and give it as UTF-8.
 
     Raises:
-        DataError: if it cannot be read, is a pickle, or is compressed.
+        DataError: if it cannot be read, is a pickle, or is compressed in another way.
     """
+    file = _unpacked(path)
+    head = file.peek(2)[:2]
+    if head not in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        return file
+    text = io.TextIOWrapper(file, encoding="utf-16", newline="")
+    # A character has at most four bytes.
+    return io.BufferedReader(
+        _Converted(path, lambda size: text.read(max(1, size // 4)).encode(errors="surrogatepass"))
+    )
+
+
+def _unpacked(path: Path) -> io.BufferedReader:
     try:
         file = path.open("rb")
         head = file.read(2)
@@ -166,11 +210,22 @@ def opened(path: Path) -> IO[bytes]:
             )
         raise DataError(f"{path} is packed ({packed}); unpack it first")
     file.seek(0)
-    return file
+    if head != b"\x1f\x8b":
+        return file
+    unpacked = gzip.GzipFile(fileobj=file)
+    return io.BufferedReader(_Converted(path, unpacked.read))
 
 
-def lines(path: Path) -> Iterator[Field]:
+OnBad = Callable[[DataError], None]
+"""Takes the error of a row that cannot be read, and raises it if the row may not be left out."""
+
+
+def lines(path: Path, on_bad: OnBad | None = None) -> Iterator[Field]:
     """Yield the rows of a file with one JSON value a line; empty lines are skipped.
+
+    Args:
+        path: file to read.
+        on_bad: takes the errors of lines that are not JSON; None raises them.
 
     Raises:
         DataError: if a line is not JSON, or too long to be a row.
@@ -187,7 +242,11 @@ def lines(path: Path) -> Iterator[Field]:
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8")
                 value = json.loads(text) if text.strip() else None
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{where} is cut off or no JSON ({_reason(error)})") from error
+                found = DataError(f"{where} is cut off or no JSON ({_reason(error)})")
+                if on_bad is None:
+                    raise found from error
+                on_bad(found)
+                continue
             if text.strip():
                 yield Field(value, where)
 
@@ -276,8 +335,8 @@ def entries(path: Path) -> Iterator[Field]:
         events.clear()
 
     with opened(path) as file:
-        if file.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
-            file.seek(0)
+        if file.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8):
+            file.read(len(codecs.BOM_UTF8))
         unfinished = 0
         for chunk in _chunks(file):
             half = _HALF_PAIR.search(chunk) if b"\\u" in chunk else None
@@ -303,8 +362,12 @@ def entries(path: Path) -> Iterator[Field]:
         yield from complete()
 
 
-def rows(path: Path) -> Iterator[Field]:
+def rows(path: Path, on_bad: OnBad | None = None) -> Iterator[Field]:
     """Yield the rows, which are objects, of a file with one JSON array or with a row a line.
+
+    Args:
+        path: file to read.
+        on_bad: takes the errors of lines that are not JSON; None raises them.
 
     Raises:
         DataError: if the file does not hold JSON of either kind.
@@ -316,4 +379,4 @@ def rows(path: Path) -> Iterator[Field]:
             first = chunk.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
             if not chunk:
                 break
-    return entries(path) if first == b"[" else lines(path)
+    return entries(path) if first == b"[" else lines(path, on_bad)

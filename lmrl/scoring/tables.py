@@ -45,6 +45,13 @@ def data_set(facts: Mapping[str, Any]) -> str:
             f"{name:<8} mean {row['mean']:.3g}  std {row['std']:.3g}  min {row['min']:g}  "
             f"max {row['max']:g}"
         )
+    for task, share in facts["success"].items():
+        lines.append(f"success  {task} {share:.3f}")
+    actions = facts["actions"]
+    lines.append(
+        f"actions  {100 * actions['distinct']:.1f} % distinct, {100 * actions['questions']:.1f} % "
+        f"questions, of which {100 * actions['open_questions']:.1f} % are open"
+    )
     counts, edges = facts["histogram"]["counts"], facts["histogram"]["edges"]
     bars = [
         (f"  {low:.4g}", "..", f"{high:.4g}", str(count), "#" * round(40 * count / max(counts)))

@@ -14,9 +14,10 @@ another: a table of some thousand phrases (`assets/twenty_questions.json`) with 
 `questions.grammar.Grammar`. It answers `I don't know.` where it does not understand.
 
 Repaired by default, as published with `faithful=True`:
-- A question that claims the object's identity names it: `Is the animal a lion?` and `Is it the
-  lions?` win, `Is it something like a lion?` does not. Published, every noun but the object's name
-  stops a win and a plural wins only if it is listed; see `published_rules.published_is_done`.
+- A question that claims the object's identity names it: `Is the animal a lion?`, `Is it the
+  lions?` and synonyms (`Is it a sofa?`) win, `Is it something like a lion?` does not. Published,
+  every noun but the object's name stops a win, and a plural wins only if it is listed; see
+  `published_rules.published_is_done`.
 - A reply that is neither yes nor no is `I don't know.`; published, it is `No.`.
 """
 
@@ -96,6 +97,10 @@ class Knowledge(Facts):
         self.add_unknown_names(listed(facts["others"]))
         for number, names in enumerate(self.words):
             self.add_names(number, names, wins=True)
+        for canonical, means in facts["synonyms"].items():
+            self.add_names(self.index[canonical], listed(means), wins=True)
+        for canonical, means in facts["perhaps"].items():
+            self.add_doubtful_names(self.index[canonical], listed(means))
         for canonical, means in facts["also"].items():
             self.add_names(self.index[canonical], listed(means), wins=False)
         for measure, compared in facts["compared"].items():
@@ -183,7 +188,7 @@ class TwentyQuestions(QuestionGame[Knowledge]):
         "down first, then name the thing, for example: Is it a lion? You win when you name it."
     )
     thing = "object"
-    smart = 0.29  # with it the mixture player was measured to return -17.3
+    smart = 0.29  # with it the mixture player was measured to return -17.0
     score_range = ScoreRange(worst=-20.0, data=-17.3, best=-12.6)
     # 6,000 episodes of `mixture` and 3,000 of `optimal`
     score_ranges: ClassVar[Mapping[int, ScoreRange]] = {

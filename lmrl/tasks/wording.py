@@ -90,7 +90,15 @@ class WordedState:
     heard: str
 
 
-OF_THE_CLASS = ("stop", "actions", "oracle_option", "instructions", "players", "wordings")
+OF_THE_CLASS = (
+    "stop",
+    "actions",
+    "oracle_option",
+    "instructions",
+    "players",
+    "data_starts",
+    "wordings",
+)
 """Class attributes of a task that its worded form takes over."""
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import re
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 
 from lmrl.episode import play
 from lmrl.errors import UsageError
+from lmrl.human.person import Refused
 from lmrl.tasks.car_dealer import CarDealer
 from lmrl.tasks.car_dealer.buyer import HEADER, ScriptedBuyer, Talk
 from lmrl.tasks.car_dealer.deals import ASK_VERDICT, REWARDS, Deal, read_deal
+from lmrl.tasks.car_dealer.human import verdict
 from lmrl.tasks.car_dealer.profiles import Profile, facts, read_profile
 from lmrl.tasks.car_dealer.recorded import conversations, negotiation_texts
 from lmrl.tasks.car_dealer.sellers import random_utterance
@@ -411,3 +414,74 @@ def test_recorded_conversations() -> None:
     open_end = {key: value for key, value in RECORDED.items() if key != "output"}
     assert [reward for *_, reward in negotiation_texts(open_end)] == [0.0] * 3
     assert conversations([RECORDED]) == conversations({"polite": [RECORDED]}) == [RECORDED]
+
+
+def test_a_person_pays_no_more_than_the_list_price() -> None:
+    talk = Talk(POLITE, patience=0, msrp=25_000, offer=25_000)
+    assert verdict("accept", talk) == Deal(True, 25_000, 25_000)
+    with pytest.raises(Refused, match="list price is"):
+        verdict("accept 26000", talk)
+    with pytest.raises(Refused, match="list price is"):
+        verdict("accept 26000 of 25000", talk)
+
+
+HEARD_NUMBERS = [
+    ("It is yours for twenty-eight five.", {"price": 28_500}),
+    ("I can do thirty-two thousand five hundred.", {"price": 32_500}),
+    ("Thirty grand and it is yours.", {"price": 30_000}),
+    ("I'll knock ten percent off.", {"off": 0.1}),
+    ("You get it for half the price.", {"off": 0.5}),
+    ("I can take off the $500 documentation fee.", {}),
+    ("We need a deposit of $1,000.", {}),
+    ("You could pay just $400 a month.", {}),
+    ("There is also a $800 delivery fee.", {}),
+    ("$28,000 plus $500 in fees.", {"price": 28_000}),
+    ("10% off the MSRP of $30,000.", {"msrp": 30_000, "off": 0.1}),
+    ("$3,000 less, so $29,000.", {"price": 29_000, "off": 3_000.0}),
+    ("It has five seats and two doors.", {}),
+    ("I'll give you $2,000 for your old car.", {}),
+    ("It has $5,000 worth of extras.", {}),
+    ("Its resale value is $20,000 after three years.", {}),
+    ("Our competitors sell it for $40,000.", {}),
+    ("Not for $25,000.", {}),
+    ("The engine has 2,500 cc.", {}),
+    ("It was 32,000 but today 28,900.", {"price": 28_900}),
+    ("How about 29,900 even?", {"price": 29_900}),
+    ("I can give you a $2,000 discount.", {"off": 2_000.0}),
+    ("Could you spend $35,000?", {"asked": ("budget",)}),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted"), HEARD_NUMBERS)
+def test_buyer_hears_numbers_as_what_they_are(text: str, wanted: dict[str, Any]) -> None:
+    test_buyer_understands(text, wanted)
+
+
+def test_a_car_has_one_brand_and_one_type() -> None:
+    talk = Talk(POLITE, patience=20)
+    talk.hear("It is a Honda Ford BMW Tesla, a luxury sedan truck.")
+    assert talk.limit == 18_000  # of no brand that the buyer knows, and no SUV
+    assert heard("It is a luxury electric SUV.").types == {"SUV"}
+    talk.hear("It is a Honda SUV.")
+    assert talk.limit == 24_000
+    talk.hear("It is a Ford.")
+    assert talk.limit == 18_000
+
+
+def test_buyer_answers_what_is_beside_the_deal() -> None:
+    asked = (
+        ("Do you want a test drive?", "drive|ride"),
+        ("Do you want a Ford?", "^(No|Not)"),
+        ("So you want a Honda, correct?", "^(Yes|Exactly|That is right)"),
+        ("What is your name?", "rather|myself|business|about the car"),
+        ("What color would you like?", "mind|all the same|thought"),
+        ("Can I get you a coffee?", "^(No|Thank you, but no)"),
+    )
+    for question, pattern in asked:
+        _, (step,) = sell(question)
+        text = step.text
+        for opener in facts()["openers"]["polite"]:
+            text = text.removeprefix(opener).strip() if opener else text
+        assert re.search(pattern, text), (question, text)
+    _, (step,) = sell("Have a great day!")
+    assert step.terminated

@@ -217,7 +217,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
         "from lmrl.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     out = tmp_path / "data"
-    arguments = ["data", "generate", "maze-fo", "--episodes", "300", "--out", str(out)]
+    arguments = ["data", "generate", "maze-fo", "--episodes", "900", "--out", str(out)]
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         capture_output=True,

@@ -14,6 +14,7 @@ from lmrl.data.generate import episodes
 from lmrl.data.store import files, load, write
 from lmrl.errors import DataError, UsageError
 from lmrl.schema import to_table
+from lmrl.scoring.tables import data_set
 from lmrl.trajectory import Trajectory, transcript
 
 
@@ -71,6 +72,17 @@ def test_a_column_that_is_no_object_is_refused(
     )
     with pytest.raises(DataError, match=rf"part-00000\.parquet: {column} of .* {words}"):
         next(load(data))
+
+
+def test_success_and_actions_are_described(tmp_path: Path) -> None:
+    env = make("guess-my-city")
+    write(episodes(env, "guess-my-city", 30, 0, "mixture", {}), tmp_path)
+    facts = describe(tmp_path)
+    assert 0.1 < facts["success"]["guess-my-city"] < 0.9
+    assert facts["actions"]["questions"] == 1.0
+    assert 0.05 < facts["actions"]["open_questions"] < 0.5
+    assert 0.2 < facts["actions"]["distinct"] < 1.0
+    assert "% distinct" in data_set(facts) and "success  guess-my-city" in data_set(facts)
 
 
 def test_a_data_set_without_episodes_is_not_described(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import entry_points, version
@@ -116,3 +117,35 @@ def test_vllm_finds_the_class_of_value_guided_policies() -> None:
 
     plugin.load()()
     assert VALUE_GUIDED == ARCHITECTURE and ARCHITECTURE in ModelRegistry.get_supported_archs()
+
+
+WITHOUT = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {names!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Missing())
+from lmrl.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""A program that runs a command where some libraries are not installed."""
+
+
+def without(names: tuple[str, ...], *command: str) -> subprocess.CompletedProcess[str]:
+    program = WITHOUT.format(names=names)
+    return subprocess.run(
+        [sys.executable, "-c", program, *command], capture_output=True, text=True, check=False
+    )
+
+
+def test_a_task_whose_library_is_missing_is_a_warning() -> None:
+    done = without(("chess", "torch", "ray"), "tasks")
+    assert done.returncode == 0 and "wordle" in done.stdout and "endgames" not in done.stdout
+    assert "cannot list chess" in done.stderr and "lmrl[chess]" in done.stderr
+
+
+def test_a_command_that_needs_the_system_names_what_is_missing() -> None:
+    done = without(("ray",), "evaluate", "player", "optimal", "--task", "wordle")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "ray is not installed" in done.stderr

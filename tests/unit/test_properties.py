@@ -272,7 +272,9 @@ def test_bytes_are_rows_or_a_data_error(
 
 
 @readers
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"1" * 5000, b'["', b"\x00"])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfd", b"\xff\xfe{", b"[" * 100_000, b"1" * 5000, b'["', b"\x00"]
+)
 def test_bytes_that_are_no_json_are_refused(tmp_path: Path, read: Reader, content: bytes) -> None:
     file = tmp_path / "bytes.json"
     file.write_bytes(content)

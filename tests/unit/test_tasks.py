@@ -324,9 +324,9 @@ def test_maze_returns_of_the_paper(name: str, faithful: bool) -> None:
     assert env.score_range == (-101.0, -83.0, -6.84 if name == "maze-fo" else -25.75)
 
 
-def test_maze_mixture_returns_the_published_mean() -> None:
+def test_whole_episodes_of_the_maze_return_the_mean_of_the_constants() -> None:
     env = make("maze-fo")
-    mean = fmean(play(env, "mixture", seed).total_reward for seed in range(1500))
+    mean = fmean(play(env, "mixture-whole", seed).total_reward for seed in range(1500))
     assert mean == pytest.approx(-83.0, rel=0.05)
 
 

@@ -292,3 +292,82 @@ def test_players_vary_their_wording() -> None:
     turns = [turn for seed in range(60) for turn in play(env, "mixture", seed).turns]
     assert len({turn.action for turn in turns}) > 300
     assert not [turn.action for turn in turns if env.facts.true_set(turn.action) is None]
+
+
+WRAPPED = """
+Is it a {}?
+Great, is it a {}?
+So it's a {}?
+Is the answer {}?
+I think it's a {}.
+I guess it is a {}
+My guess is {}.
+Could it be a {}?
+Would it be a {}?
+Hmm, is it a {} by any chance?
+Is the object a {}?
+Ok, so is it a {} then?
+Is it {}?
+it is a {}, isn't it?
+Final guess: {}
+Final answer: a {}!
+Let me guess, it's a {}?
+Is it maybe a {}?
+Is it possibly a {}?
+Are you thinking of a {}?
+Do you mean a {}?
+Is this a {}?
+Is that a {}?
+Is the secret object a {}?
+Is the thing you are thinking of a {}?
+Is it called a {}?
+Is it just a {}?
+Is it some kind of {}?
+A {}?
+{}?
+I bet it's a {}
+I'm going with {}.
+I believe it is the {}
+Must be a {}!
+It has to be a {}
+It must be a {}, right?
+Okay got it, is it a {}?
+Alright, then is it a {}?
+Is your object a {}?
+Is the item a {}?
+Would you say it's a {}?
+Could the answer be {}?
+Then it's a {}.
+Is it a regular {}?
+Perhaps a {}?
+Is the word {}?
+Is the mystery object a {}?
+Am I right that it's a {}?
+I know! It's a {}!
+Thanks. Is it a {}?
+"""
+"""Ways to name an object."""
+
+
+def test_every_way_to_name_the_object_is_answered_yes_and_wins() -> None:
+    env = TwentyQuestions()
+    for word in ("Hammer", "Lion", "Television", "Couch"):
+        for line in WRAPPED.strip().splitlines():
+            env.reset(seed=0, options={"word": word})
+            step = env.step(line.format(word.lower()) + "\n")
+            assert (step.text, step.terminated) == ("Yes.\n", True), line.format(word)
+
+
+@pytest.mark.parametrize(
+    ("word", "question", "answer"),
+    [
+        ("Lion", "Is it a big cat?", YES),
+        ("Fork", "You can't eat it, can you?", NO),
+        ("Chair", "It's not electronic, is it?", NO),
+        ("Couch", "Is it a sofa?", YES),
+        ("Sea", "Is it the ocean?", UNKNOWN),
+        ("Scarf", "Is it made of wool?", UNKNOWN),
+    ],
+)
+def test_readings(word: str, question: str, answer: str) -> None:
+    assert said(word, question) == answer

@@ -105,6 +105,7 @@ ENOUGH = {
     "study answer": ("twenty-questions", "--policy", "optimal", "--out", "study"),
     "study show": ("study",),
     "data generate": ("maze-fo", "--out", "out"),
+    "data export": ("data", "--out", "file"),
     "data import": ("wordle", "file", "--out", "out"),
     "data show": ("file",),
     "replay": ("file",),

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import sys
 import textwrap
 from typing import Any
 
@@ -21,9 +22,14 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print every task, or one with its rules, an example, its players, variants and options."""
+    """Print every task, or one with its rules, an example, its players, variants and options.
+
+    A task that cannot be made (a library is missing, an entry point is broken) is a warning.
+    """
+    from lmrl.errors import UsageError
     from lmrl.scoring.tables import tasks_table
     from lmrl.tasks import known
+    from lmrl.trajectory import printable
 
     if options.task is not None:
         record = described(options.task)
@@ -32,7 +38,14 @@ def run(options: argparse.Namespace) -> int:
         else:
             print(text(record))
         return 0
-    rows = [listed(name) for name in sorted(known())]
+    rows, unusable = [], []
+    for name in sorted(known()):
+        try:
+            rows.append(listed(name))
+        except UsageError as error:
+            unusable.append(f"{name}: {error}")
+    for line in unusable:
+        print(f"lmrl: cannot list {printable(line)}", file=sys.stderr)
     if options.json:
         print_json(rows)
     else:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lmrl.data.bad_rows import BadRows
 from lmrl.data.formats.episode import Item, action, alternating, trajectory
 from lmrl.data.json_rows import Field, entries
 from lmrl.tasks.car_dealer.recorded import negotiation_texts
 from lmrl.trajectory import Trajectory
 
 
-def car_dealer_talks(file: Path) -> Iterator[Trajectory]:
+def car_dealer_talks(file: Path, bad: BadRows) -> Iterator[Trajectory]:
     """Read Car Dealer, from the seller's side.
 
     The file is an object of lists by personality, or one list. A row is `{"buyer_info", "lines":
@@ -18,13 +19,22 @@ def car_dealer_talks(file: Path) -> Iterator[Trajectory]:
     talk is truncated. The last thing that the seller says earns the published `fancy` reward. What
     an actor says in several lines is said at once, with a space between the seller's.
     """
-    for row in entries(file):
-        talk = {"buyer_info": _buyer(row["buyer_info"]), "lines": _utterances(row["lines"])}
+
+    def sold(row: Field) -> Trajectory:
+        talk: dict[str, Any] = {
+            "buyer_info": _buyer(row["buyer_info"]),
+            "lines": _utterances(row["lines"]),
+        }
         if "output" in row:
             talk["output"] = _verdict(row["output"])
         texts = negotiation_texts(talk)
         turns, final = alternating([Item(*text) for text in texts], row["lines"])
-        yield trajectory("car-dealer", file, turns, final, "output" in row, None)
+        facts = {"buyer_info": talk["buyer_info"]}
+        if "output" in talk:
+            facts |= {"output": talk["output"], "success": talk["output"]["car_bought"]}
+        return trajectory("car-dealer", file, turns, final, "output" in row, None, **facts)
+
+    yield from bad.each(entries(file), sold)
 
 
 def _buyer(info: Field) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lmrl.data.bad_rows import BadRows
 from lmrl.data.formats.episode import Played, Reader, action, states, trajectory
 from lmrl.data.json_rows import Field, lines
 from lmrl.errors import DataError
@@ -29,6 +30,8 @@ _FEN = re.compile(
 def chess_games(task: str) -> Reader:
     """Return the reader of chess or of the endgames, which have the same files.
 
+    Only rows that are whole games can be left out.
+
     - A line that is a list of `{"state", "action", "reward", "done"}` is a game.
     - A line that is `{"from_state", "action"}` is one move for behaviour cloning, without reward
       or end unless it has `reward` and `done` too. In a file with `unshuffled` in its name the
@@ -39,16 +42,19 @@ def chess_games(task: str) -> Reader:
     of the two forms the published files have is not known. They become the task's texts.
     """
 
-    def read(file: Path) -> Iterator[Trajectory]:
+    def read(file: Path, bad: BadRows) -> Iterator[Trajectory]:
         if file.suffix == ".npy":
             yield from arrays(task, file)
             return
         ordered = "unshuffled" in file.name
         game: list[Played] = []
-        for row in lines(file):
+        for row in lines(file, bad.skip):
             if isinstance(row.value, list):
-                yield states(row, task, file, lambda step: _move(step, "state"))
+                yield from bad.each(
+                    [row], lambda row: states(row, task, file, lambda s: _move(s, "state"), 1.0)
+                )
                 continue
+            bad.rows += 1
             game.append(_move(row, "from_state", rewarded=ordered))
             done = row["done"].flag() if ordered or "done" in row else False
             if done or not ordered or len(game) == LONGEST_GAME:

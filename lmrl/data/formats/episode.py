@@ -1,9 +1,11 @@
 """What the readers of all formats share: from checked texts to an episode."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lmrl.data.bad_rows import BadRows
 from lmrl.data.json_rows import Field
 from lmrl.trajectory import (
     IMPORTED,
@@ -16,8 +18,11 @@ from lmrl.trajectory import (
     Turn,
 )
 
-Reader = Callable[[Path], Iterator[Trajectory]]
-"""Reads the episodes of a file; raises DataError for a file of another form."""
+Reader = Callable[[Path, BadRows], Iterator[Trajectory]]
+"""Reads the episodes of a file; raises DataError for a file of another form.
+
+Rows that cannot be read are left to its second argument.
+"""
 
 STOP = "\n"
 """Stop text at the end of every action."""
@@ -49,9 +54,15 @@ class Played(NamedTuple):
 
 
 def trajectory(
-    task: str, file: Path, turns: Iterable[Played], final: str, done: bool, window: int | None
+    task: str,
+    file: Path,
+    turns: Iterable[Played],
+    final: str,
+    done: bool,
+    window: int | None,
+    **info: Any,
 ) -> Trajectory:
-    """Return an episode.
+    """Return an episode; `info` are facts that the file tells beside its texts.
 
     Args:
         task: name of the task.
@@ -79,8 +90,35 @@ def trajectory(
         final_ids=NO_IDS,
         final_span=span(len(turns)),
         player=PLAYER,
-        info={IMPORTED: file.name},
+        info={**info, IMPORTED: file.name},
     )
+
+
+_SHAPES = {
+    "a maze": re.compile(r"There (is a wall|are walls|are no walls) "),
+    "Text-Nav": re.compile(r"Admissible commands:|TextWorld!|^\s*Your objective is"),
+    "chess": re.compile(r"[pnbrqkPNBRQK1-8 ]+(/[pnbrqkPNBRQK1-8 ]+){7}"),
+    "Wordle": re.compile(r"^Wordle:"),
+    "a guessing game": re.compile(r"^Questions:"),
+}
+"""What the texts of tasks look like."""
+
+
+def of_task(text: Field, own: str) -> str:
+    """Return an observation that is none of another task.
+
+    Args:
+        text: observation.
+        own: the task that it has to be of, a key of `_SHAPES`.
+
+    Raises:
+        DataError: if it looks like one of another task.
+    """
+    said = text.text()
+    for other, shape in _SHAPES.items():
+        if other != own and shape.search(said):
+            raise text.wrong(f"is an observation of {other}, not of {own}: {said.strip()[:40]!r}")
+    return said
 
 
 def action(field: Field) -> str:
@@ -144,8 +182,17 @@ def unrewarded(field: Field) -> None:
         raise field.wrong(f"is {field.value}, but belongs to an observation; only actions earn")
 
 
-def states(row: Field, task: str, file: Path, said: Callable[[Field], Played]) -> Trajectory:
+def states(
+    row: Field, task: str, file: Path, said: Callable[[Field], Played], goal: float
+) -> Trajectory:
     """Return an episode from a list of `{"state", "action", "reward", "done"}`.
+
+    Args:
+        row: the list.
+        task: name of the task.
+        file: file that is read.
+        said: returns the turn of a step.
+        goal: reward that only success earns.
 
     Raises:
         DataError: if the row has another form.
@@ -155,7 +202,19 @@ def states(row: Field, task: str, file: Path, said: Callable[[Field], Played]) -
         raise row.wrong("is an empty list")
     done = only_last([step["done"] for step in steps])
     turns = [said(step) for step in steps]
-    return trajectory(task, file, turns, "" if done else turns[-1].observation, done, window=1)
+    final = "" if done else turns[-1].observation
+    return trajectory(task, file, turns, final, done, 1, **solved(done, turns[-1].reward, goal))
+
+
+def solved(done: bool, last: float, goal: float | None) -> dict[str, Any]:
+    """Return whether an episode was a success, as a fact; nothing if that is unknown.
+
+    Args:
+        done: whether it ended by the rules.
+        last: reward of its last action.
+        goal: reward that only success earns; None if there is none.
+    """
+    return {} if goal is None else {"success": done and last == goal}
 
 
 def in_turn(texts: list[Field], rewards: list[float]) -> list[Item]:

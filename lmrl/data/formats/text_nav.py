@@ -3,8 +3,17 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmrl.data.formats.episode import Reader, alternating, in_turn, only_last, trajectory
-from lmrl.data.json_rows import rows
+from lmrl.data.bad_rows import BadRows
+from lmrl.data.formats.episode import (
+    Reader,
+    alternating,
+    in_turn,
+    of_task,
+    only_last,
+    solved,
+    trajectory,
+)
+from lmrl.data.json_rows import Field, rows
 from lmrl.trajectory import Trajectory
 
 
@@ -16,14 +25,20 @@ def text_nav(task: str) -> Reader:
     entry for every command, and the last flag counts.
     """
 
-    def read(file: Path) -> Iterator[Trajectory]:
-        for row in rows(file):
+    def read(file: Path, bad: BadRows) -> Iterator[Trajectory]:
+        def tour(row: Field) -> Trajectory:
             texts = row["text_history"].items()
+            for text in texts[:1]:
+                of_task(text, "Text-Nav")
             commands = len(texts) // 2
             each = f"one for each of the {commands} commands"
             rewards = row["rewards"].items(commands, each)
             dones = row["dones"].items(commands, each)
             turns, final = alternating(in_turn(texts, [r.number() for r in rewards]), row)
-            yield trajectory(task, file, turns, final, only_last(dones), None)
+            done = only_last(dones)
+            success = solved(done, turns[-1].reward, 1.0)
+            return trajectory(task, file, turns, final, done, None, **success)
+
+        yield from bad.each(rows(file, bad.skip), tour)
 
     return read

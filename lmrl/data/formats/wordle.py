@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from lmrl.data.formats.episode import Item, action, alternating, trajectory, unrewarded
+from lmrl.data.bad_rows import BadRows
+from lmrl.data.formats.episode import Item, action, alternating, solved, trajectory, unrewarded
 from lmrl.data.json_rows import Field, rows
 from lmrl.tasks.wordle.environment import HEADER
 from lmrl.trajectory import Trajectory
@@ -33,10 +34,11 @@ def sequence(row: Field, task: str, file: Path, header: str) -> Trajectory:
             unrewarded(reward)
             items.append(Item(text.text(), False))
     turns, final = alternating(items, row["sequence"])
-    return trajectory(task, file, turns, final, row["done"].flag(), None)
+    done = row["done"].flag()
+    success = solved(done, turns[-1].reward, 0.0)
+    return trajectory(task, file, turns, final, done, None, **success)
 
 
-def wordle(file: Path) -> Iterator[Trajectory]:
+def wordle(file: Path, bad: BadRows) -> Iterator[Trajectory]:
     """Read Wordle: see `sequence`."""
-    for row in rows(file):
-        yield sequence(row, "wordle", file, HEADER)
+    yield from bad.each(rows(file, bad.skip), lambda row: sequence(row, "wordle", file, HEADER))

@@ -6,12 +6,19 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+from lmrl.tasks.car_dealer.amounts import LOWEST_PRICE
 from lmrl.tasks.car_dealer.deals import ASK_VERDICT, Deal
 from lmrl.tasks.car_dealer.profiles import Profile, dollars, facts, read_profile
-from lmrl.tasks.car_dealer.utterances import LOWEST_PRICE, Heard, heard
+from lmrl.tasks.car_dealer.utterances import Heard, heard
 from lmrl.tasks.oracle_protocol import one_line
 
 HEADER = "Start\n"
+ABSURD = 0.1
+"""Share of the list price below which an amount is no price of the car."""
+CHAT = (
+    "drive", "mood", "ready", "thanks", "person", "undecided", "see", "listening", "confused",
+)  # fmt: skip
+"""Replies to what is beside the deal; it costs the buyer more patience."""
 
 
 @dataclass
@@ -54,7 +61,7 @@ class Talk:
         wanted = self.profile
         # The whole budget for the right car, 60 % of it for an unknown one.
         share = 100 - 20 * len(self.missing) / len(wanted.preferred_features)
-        share -= 10 * (wanted.preferred_brands not in self.brands)
+        share -= 10 * (self.brands != {wanted.preferred_brands})
         share -= 10 * (wanted.preferred_type not in self.types)
         most = wanted.budget * share / 100
         if self.msrp is not None:
@@ -70,18 +77,22 @@ class Talk:
         self.said.add(text)
         self._look(news)
         priced = self.hear_prices(news)
+        if self.offer is not None and self.msrp and self.offer < ABSURD * self.msrp:
+            self.offer, priced = None, False  # no price of this car
         reply = self._reply(news, priced)
-        if reply == ["confused"]:
+        if reply[0] in CHAT:
             self.patience -= 1
         if reply != ["accept"] and self.patience <= 0:
             return ["reject"]
         return reply
 
     def _look(self, news: Heard) -> None:
+        """Note what the car is; a car of several brands is none that the buyer knows."""
         if news.brands and news.brands != self.brands:  # another car
             self.brands, self.types, self.features = news.brands, frozenset(), frozenset()
         self.types = news.types or self.types
-        self.features |= news.features
+        self.features = (self.features | news.features) - news.denied
+        self.types, self.brands = self.types - news.denied, self.brands - news.denied
 
     def hear_prices(self, news: Heard) -> bool:
         """Note the prices, and return whether the seller named one."""
@@ -94,6 +105,8 @@ class Talk:
         elif news.off and before is not None:
             lower = before * (1 - news.off) if news.off < 1 else before - news.off
             self.offer = max(LOWEST_PRICE, round(lower))
+        elif news.middle and before is not None and self.counter is not None:
+            self.offer = (before + self.counter) // 2
         elif news.msrp is not None and self.offer is None:
             self.offer = news.msrp
         else:
@@ -108,15 +121,34 @@ class Talk:
             return ["accept"]
         if self.offer is not None and (priced or news.closing or news.closing_question):
             return self._judge(self.offer)
+        if news.about:
+            return self._whether(news.about)
+        if news.chat is not None and not {"budget", "discount"}.intersection(news.asked):
+            return [news.chat]
         if news.asked:
             answers = list(news.asked[: self.temper["topics"]])
             fussy = self.temper["discount"] > 0
             return ["no discount" if a == "discount" and not fussy else a for a in answers]
-        if news.brands or news.types or news.features:
+        if news.brands or news.types or news.features or news.denied:
             return self._wishes() or ["interested"]
         if news.cheaper:
             return ["price"]
-        return ["greet"] if news.hello else ["confused"]
+        if news.hello:
+            return ["greet"]
+        return ["listening" if news.statement else "confused"]
+
+    def _whether(self, about: frozenset[str]) -> list[str]:
+        """Return the answer to a question whether the buyer wants certain things."""
+        wanted = self.profile
+        wishes = {
+            "brand": (facts()["brands"], {wanted.preferred_brands}),
+            "type": (facts()["types"], {wanted.preferred_type}),
+            "features": (facts()["features"], set(wanted.preferred_features)),
+        }
+        wrong = [
+            key for key, (kind, wish) in wishes.items() if about & set(kind) and not about & wish
+        ]
+        return ["no", *wrong] if wrong else ["yes"]
 
     def _judge(self, offer: int) -> list[str]:
         if offer <= self.limit:
@@ -133,7 +165,7 @@ class Talk:
         return ["high", *self._wishes(), "counter"]
 
     def _wishes(self) -> list[str]:
-        if self.profile.preferred_brands not in self.brands:
+        if self.brands != {self.profile.preferred_brands}:
             return ["car brand"]
         if self.profile.preferred_type not in self.types:
             return ["car type"]
@@ -151,11 +183,12 @@ class ScriptedBuyer:
     It understands `Heard`, and pays at most `Talk.limit`: up to its whole budget the more the car
     is what it wants, never more than the list price, and with some personalities only with a
     discount. It answers questions; some personalities hide up to 15 % of the budget. Every
-    utterance costs patience, and more if it is empty, repeated or an absurd price; then it leaves.
+    utterance costs patience, and more if it is beside the deal, repeated or an absurd price; then
+    it leaves.
     """
 
     name = "scripted"
-    version = "1"
+    version = "2"
 
     def __call__(self, prompt: str, /) -> str:
         """Return the buyer's next utterance, or the rest of its verdict if the prompt asks."""

@@ -63,7 +63,10 @@ def verdict(text: str, talk: Talk) -> Deal:
         raise Refused("No price was named yet: type 'accept 30000', for example.")
     if price > talk.profile.budget:
         raise Refused(f"Your budget is {dollars(talk.profile.budget)}, which is less.")
-    return Deal(True, _dollars(found["list"]) or msrp, price)
+    listed = _dollars(found["list"]) or msrp
+    if price > listed:
+        raise Refused(f"The list price is {dollars(listed)}; nobody pays more than that.")
+    return Deal(True, listed, price)
 
 
 def _dollars(text: str | None) -> int | None:

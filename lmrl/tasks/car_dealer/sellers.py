@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from lmrl.env import Player
+from lmrl.tasks.car_dealer.amounts import amounts
 from lmrl.tasks.car_dealer.profiles import dollars, facts
-from lmrl.tasks.car_dealer.utterances import amounts, mentioned
+from lmrl.tasks.car_dealer.utterances import mentioned
 
 SMART = 0.58
 """How often the `mixture` player says what the optimal one would say: measured to return 0.562."""

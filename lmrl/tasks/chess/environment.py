@@ -104,7 +104,9 @@ class Chess(TextEnv):
         try:
             import chess  # noqa: F401
         except ImportError as error:
-            raise UsageError("the chess tasks need python-chess: pip install chess") from error
+            raise UsageError(
+                "the chess tasks need python-chess: pip install 'lmrl[chess]'"
+            ) from error
         if opponent not in OPPONENTS:
             raise unknown("chess opponent", opponent, OPPONENTS)
         for name, value, least in (("max_moves", max_moves, 0), ("nodes", nodes, 1)):

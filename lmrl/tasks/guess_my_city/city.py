@@ -18,7 +18,19 @@ def words_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class City:
-    """A row of the table."""
+    """A row of the table, with what holds of its country.
+
+    Attributes:
+        name: its name in the published table.
+        country: its country there.
+        thousands: number of inhabitants in thousands.
+        flags: what is true of it: `capital`, `coast`, `lake`, `high`, `river`, its age (`ancient`,
+            `old`, `young`) and its ocean (`pacific`, `atlantic`, `indian`).
+        climate: its climate.
+        known_for: what it is known for, a category that it shares with many cities.
+        aliases: other names.
+        part: the part of its continent in which it lies.
+    """
 
     name: str
     country: str
@@ -32,6 +44,10 @@ class City:
     language: str
     food: str
     currency: str
+    religion: str
+    sport: str
+    script: str
+    part: str
 
     @property
     def published(self) -> str:

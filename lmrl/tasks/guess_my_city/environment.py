@@ -16,16 +16,25 @@ from lmrl.tasks.questions.replies import LONGEST_ANSWER, YES, city_prompt, yes_o
 
 WORDINGS = wordings(
     (r"^I can't tell you that\.", "That I keep to myself."),
-    (r"^Its name begins with (.*)\.", r"\1 is the first letter of its name."),
     (r"^Most people there speak (.*)\.", r"What you hear in the streets is \1."),
     (r"^People pay with (.*)\.", r"The money is \1."),
     (r"^People like to eat (.*)\.", r"On the tables there is \1."),
+    (r"^People there write with (.*)\.", r"The signs in the streets are in \1."),
+    (r"^The main religion there is (.*)\.", r"Most believers follow \1."),
+    (r"^The favorite sport there is (.*)\.", r"The stadiums are for \1."),
+    (r"^It has been a city for many centuries\.", "It stands there since long ago."),
+    (r"^It is young for a city: (.*)\.", r"As cities go, it is new: \1."),
+    (r"^A large river runs through it\.", "There is a stream with ships in the middle of it."),
+    (r"^It (lies|does not lie) high\.", r"As for the height, it \1 high up."),
     (r"^It has (.*) people\.", r"As for inhabitants, \1."),
     (r"^It has (.*)\.", r"Expect \1."),
     (r"^It is known for (.*)\.", r"What comes to mind is \1."),
     (r"^It is a national capital\.", "A country is governed from there."),
     (r"^It is not a national capital\.", "No country is governed from there."),
     (r"^It is an inland city\.", "There is no sea and no lake nearby."),
+    (r"^It lies by the sea or a large lake\.", "There is a shore with ships."),
+    (r"^No ocean is close\.", "The oceans are far away."),
+    (r"^It is near (.*)\.", r"The closest waves are those of \1."),
     (r"^It is (in|on) (.*)\.", r"You would find it \1 \2."),
 )
 _GUESSES = (
@@ -58,7 +67,7 @@ class GuessMyCity(QuestionGame[Cities]):
         "when you name it."
     )
     thing = "city"
-    smart = 0.03  # with it the mixture player was measured to return -18.8
+    smart = 0.12  # measured to return -17.3, above that of naming 20 cities in turn (-17.9)
     score_range = ScoreRange(worst=-20.0, data=-18.8, best=-8.56)
     wordings: ClassVar[Mapping[str, Wording]] = WORDINGS
     human_oracle = HumanCitizen

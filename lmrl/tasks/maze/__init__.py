@@ -12,6 +12,11 @@ Rules (arXiv 2311.18232, section 4 and appendix E; code of the published benchma
 - `maze-fo` shows goal, position and walls, and the policy sees that alone. `maze-po` shows the
   walls only, and the policy sees the last 40 texts.
 
+Data: the player `mixture` walks inside one of three sub-mazes, as the published data do, see
+`walks.walker`; its episodes end after 20 moves, and their mean return is the published one, -19.7.
+`mixture-whole` makes data in which one episode in 26 is optimal as a whole; their mean return is
+-83, which the paper's score constants take for the mean of the data.
+
 Repaired by default, as published with `faithful=True`:
 - The limit is a truncation with the last state's observation in `final_observation`, so that
   learners bootstrap; published, it ends the episode like a terminal state.

@@ -12,10 +12,11 @@ from lmrl.limits import COUNT
 from lmrl.seeds import fresh_seed
 from lmrl.tasks.maze.drawing import draw
 from lmrl.tasks.maze.grid import MOVES, Cell, grid
+from lmrl.tasks.maze.walks import DATA_STARTS, walker
 from lmrl.tasks.wording import ByRules
 from lmrl.trajectory import Trajectory
 
-START_OPTIONS = ("goal", "init_position")
+START_OPTIONS = ("goal", "init_position", "max_steps")
 
 STANDARD_STEPS = 100
 """Limit of moves for which the published constants of the score hold."""
@@ -73,6 +74,7 @@ class MazeState:
     position: Cell
     goal: Cell
     steps: int
+    limit: int
     running: bool
 
 
@@ -176,10 +178,11 @@ class Maze(TextEnv):
     ) -> tuple[str, dict[str, Any]]:
         """Start at a random free cell, or at `options["init_position"]`.
 
-        `options["goal"]` moves the goal.
+        `options["goal"]` moves the goal, and `options["max_steps"]` lowers the limit.
 
         Raises:
-            UsageError: for an unknown option, a cell that is a wall, or a start that is the goal.
+            UsageError: for an unknown option, a cell that is a wall, a start that is the goal, or a
+                limit that is no integer of 1 or more.
         """
         options = options or {}
         for option in options:
@@ -195,7 +198,12 @@ class Maze(TextEnv):
                 raise UsageError(f"init_position {position} is the goal; choose another free cell")
         else:
             position = rng.choice([cell for cell in self.grid.cells if cell != goal])
-        self.state = MazeState(position, goal, 0, True)
+        limit = options.get("max_steps", self.max_steps)
+        if type(limit) is not int or limit < 1:
+            raise UsageError(
+                f"maze start option max_steps is {limit!r}; give an integer of 1 or more"
+            )
+        self.state = MazeState(position, goal, 0, min(limit, self.max_steps), True)
         return self.describe(position, goal), {"seed": seed, "position": list(position)}
 
     def _free(self, cell: Any) -> Cell:
@@ -209,7 +217,7 @@ class Maze(TextEnv):
         state = self.state
         if state is None or not state.running:
             raise RuntimeError("the maze episode is over; call reset first")
-        if state.steps >= self.max_steps:
+        if state.steps >= state.limit:
             # Published behaviour that the scores rest on: this action is not executed.
             state.running = False
             facts = {"position": list(state.position), "success": False}
@@ -276,7 +284,7 @@ class Maze(TextEnv):
         moves = list(MOVES)
         return lambda observation: rng.choice(moves)
 
-    def _mixture(self, rng: random.Random) -> Player:
+    def _mixture_whole(self, rng: random.Random) -> Player:
         # Uniform play returns about -86 and optimal play -6.84, so one optimal episode in 26
         # brings a data set to the published mean of -83.
         return self._optimal(rng) if rng.random() < 1 / 26 else self._random(rng)
@@ -284,8 +292,10 @@ class Maze(TextEnv):
     players: Mapping[str, Callable[[Any, random.Random], Player]] = {
         "optimal": _optimal,
         "random": _random,
-        "mixture": _mixture,
+        "mixture": walker,
+        "mixture-whole": _mixture_whole,
     }
+    data_starts = DATA_STARTS
     wordings: ClassVar[Mapping[str, Wording]] = {"reworded": REWORDED}
     variants: Mapping[str, Mapping[str, Any]] = {
         "reworded": {"wording": "reworded"},

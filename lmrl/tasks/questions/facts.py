@@ -23,7 +23,7 @@ class Facts(Grammar):
     """
 
     name = "scripted"
-    version = "2"
+    version = "3"
 
     def __init__(
         self,

@@ -1,6 +1,5 @@
 """What the scripted oracles understand: yes/no questions over a fixed set of things."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
@@ -10,8 +9,6 @@ from lmrl.tasks.questions.lexicon import lexicon
 from lmrl.tasks.questions.phrase_table import PhraseTable, Truth
 from lmrl.tasks.questions.question_words import question_words
 from lmrl.tasks.questions.words import forms, stem
-
-_WORD = re.compile("[a-z]+")
 
 
 class Grammar:
@@ -24,7 +21,8 @@ class Grammar:
 
     Attributes:
         all: the set of all things.
-        names: word forms -> the things they name; `winning` has those that win an episode.
+        names: word forms -> the things they name; `winning` has those that win an episode,
+            `doubtful` those of which nobody can say whether they name a thing.
         endings: last words of names.
         table: phrases and the things of which they are true.
         comparisons: sizes of the things, and names to compare them with.
@@ -38,6 +36,7 @@ class Grammar:
         self.carriers = frozenset(map(stem, known.carriers))
         self.names: dict[str, int] = {}
         self.winning: dict[str, int] = {}
+        self.doubtful: dict[str, int] = {}
         self.endings: set[str] = set()
         self.table = PhraseTable()
         self.comparisons = Comparisons(sizes)
@@ -58,6 +57,13 @@ class Grammar:
             for form in forms(name):
                 self.comparisons.add_name(form, number, wins)
                 self._add_name(form, 1 << number, wins)
+
+    def add_doubtful_names(self, number: int, names: Iterable[str]) -> None:
+        """Know names that a thing may have or not."""
+        for form in {form for name in names for form in forms(name)}:
+            self.endings.add(form.rpartition(" ")[2])
+            self.names.setdefault(form, 0)
+            self.doubtful[form] = self.doubtful.get(form, 0) | 1 << number
 
     def add_unknown_names(self, names: Iterable[str]) -> None:
         """Know the names of things that are not in the table."""
@@ -103,9 +109,9 @@ class Grammar:
         words = question_words(question)
         if not words or len(words) > 40:
             return None
-        named = self.named([w for w in words if w != ","], self.names)
+        named = self.named(_spoken(question), self.names)
         if named is not None:
-            return named, named
+            return named, named | (self.named(_spoken(question), self.doubtful) or 0)
         if "or" in words and "," in words:
             last = len(words) - words[::-1].index("or")
             words = [
@@ -115,12 +121,14 @@ class Grammar:
         return self._sentence_of([word for word in words if word != ","])
 
     def _sentence_of(self, words: list[str]) -> Truth | None:
-        """Return the truth of clauses joined by `or` and `and`."""
-        joints = [
-            n
-            for n, word in enumerate(words)
-            if word in ("or", "and") and 0 < n < len(words) - 1 and not self.table.joins(words, n)
-        ]
+        """Return the truth of clauses joined by `or` and `and`, some of which are in phrases."""
+        found = [n for n, word in enumerate(words[:-1]) if n and word in ("or", "and")]
+        joints = [n for n in found if not self.table.joins(words, n)]
+        truth = self._joined(words, joints)
+        return truth if truth is not None or joints == found else self._joined(words, found)
+
+    def _joined(self, words: list[str], joints: list[int]) -> Truth | None:
+        """Return the truth of clauses that are joined by the words `joints`."""
         if not joints:
             return self._clause(words)[0]
         parts = [words[: joints[0]]]
@@ -291,12 +299,40 @@ class Grammar:
                 return None
             if before and before[-1] in known.before_verbs:
                 return None
+            # A `big cat` is more than a cat that is big.
+            if before and (stem(before[-1]), *map(stem, name.split())) in self.table.phrases:
+                return None
             # "Is it orange?" asks for the colour, "Is it an orange?" for the fruit.
             ambiguous = (stem(name),) in self.table.phrases and before
             return None if ambiguous and before[-1] in ("it", "be", "is") else names[name]
         return None
 
     def wins(self, number: int, question: str) -> bool:
-        """Return whether a question claims to know that `number` is the hidden thing."""
-        words = _WORD.findall(question.lower())
-        return bool((self.named(words, self.winning) or 0) >> number & 1)
+        """Return whether a question claims to know that `number` is the hidden thing.
+
+        It reads the question as `evaluate` does, so that a claim that wins is also answered yes.
+        """
+        words = _spoken(question)
+        named = self.named(words, self.winning)
+        if named is None:
+            named = self._clause_names(words)
+        return bool((named or 0) >> number & 1)
+
+    def _clause_names(self, words: list[str]) -> int | None:
+        """Return the things that a question of one clause names and says nothing else of."""
+        if not words or {"or", "and"}.intersection(words) or len(segments(words)) != 1:
+            return None
+        negated, people, passive, rest = frame(words, False)
+        if negated or people or passive or words[0] in lexicon().forms_of_do:
+            return None
+        known = lexicon()
+        while rest and rest[0] in known.adverbs:
+            rest = rest[1:]
+        name = [word for word in rest if word not in known.determiners]
+        if name == rest and tuple(map(stem, name)) in self.table.phrases:
+            return None  # "Is it orange?" asks for the colour
+        return self.winning.get(" ".join(name)) if words[0] in known.auxiliaries else None
+
+
+def _spoken(question: str) -> list[str]:
+    return [word for word in question_words(question) if word != ","]

@@ -20,6 +20,7 @@ _CONTRACTIONS: tuple[tuple[str, str], ...] = (
 )
 _TAGS = (
     r"(?:,? (?:right|correct|then|please|though|at all|too|you know|huh|yeah|by any chance|yes|no"
+    r"|is (?:it|that|this) (?:right|correct|true|it)|am i (?:right|correct|close)"
     r"|or not|or something(?: like that)?|or anything|or so|in general|maybe|perhaps|possibly"
     r"|as well|or similar|in any way|most of the time|these days|nowadays|today|etc"
     r"|(?:is|are|does|do|can|could|would|was)(?: not)? (?:it|you|they|we|people|that|this)"
@@ -27,8 +28,17 @@ _TAGS = (
     r"(?:use|using) it|(?:in order )?to (?:work|function|operate)|in order to be used|,))+$"
 )
 """What may follow a question."""
+_DENIED = re.compile(
+    r"^(?P<before>(?:\w+ ){0,4}?(?:is|are|was|does|do|did|can|could|would|will|has|have) )not "
+    r"(?P<rest>.*?)(?: ,)? (?:is|are|was|does|do|did|can|could|would|will|has|have) "
+    r"(?:it|you|they|we|that|this|people)$"
+)
+"""What is denied and asked all the same: `You can't eat it, can you?` hears what `Can you eat it?`
+does."""
 _INTRODUCTIONS = (
-    r"^(?:i am (?:thinking|guessing|wondering|going to guess)(?: if| that| of| it is| about)?"
+    r"^(?:i am (?:\w+ )?(?:sure|certain|confident|positive)(?: that)?(?: now)?"
+    r"|i (?:am going|will go|would go|go) with|(?:do )?you mean"
+    r"|i am (?:thinking|guessing|wondering|going to guess)(?: if| that| of| it is| about)?"
     r"|i (?:think|guess|believe|wonder|bet|assume|suppose|know)(?: i know it| it is)?"
     r"(?: that| if)?"
     r"|i (?:think i )?(?:know|have got|got) (?:it|what it is|this)"
@@ -47,6 +57,11 @@ _INTRODUCTIONS = (
 _REWRITTEN: tuple[tuple[str, str], ...] = (
     (r"^is it (?:possible|ok|okay|okay|safe|easy|fun|normal|common)(?: for \w+)? to "
      r"(?=(?:\w+ ){1,4}(?:it|one)\b)", "can you "),
+    (r"\b((?:need|require|use|take)s? (?:\w+ ){1,4}?)(?:in order )?"
+     r"to (?:use|operate|play|ride|fly|drive|work with) (?:it|this|one)$", r"\1"),
+    (r"\bit (?:has|have|got|ought) to be\b", "it is"),
+    (r"^is (?:a |an |the )?(.+?) (?:your|the) (?:(?:secret|hidden|right) )?"
+     r"(?:city|answer|object|hometown|word|thing|one)$", r"is it \1"),
     (r"\bbe able to\b", ""),
     (r"\b(?:are|is) (you|people|it|i) (?:even )?able to\b", r"can \1"),
     (r"\b(?:a|an|the) (?:kind|type|sort|form|piece|pair|set|article|item|bit) of\b", "a"),
@@ -122,6 +137,8 @@ def question_words(question: str) -> list[str]:
         while at < len(words) - 1 and words[at] in known.interjections:
             at += 1
         text = " ".join(words[at:])
+        if text.startswith(("is ", "are ", "does ", "do ", "can ", "did ")) is False:
+            text = _DENIED.sub(r"\g<before>\g<rest>", text)
         text = patterns.introductions.sub("", text)
         if len(words) - at > 2:
             text = patterns.tags.sub("", text)
