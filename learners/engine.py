@@ -5,6 +5,8 @@ All work-arounds for DeepSpeed are in this file.
 
 import math
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,17 @@ from learners.networks.lora import adapter_parameters
 from learners.networks.outputs import Inputs
 from learners.networks.per_token import PerToken
 from learners.networks.values import ValueNetwork
+from lmrl.errors import RunError
+from lmrl.files import atomic_folder
 
 Trained = Network | ValueNetwork
 
 HEAD = re.compile(r"q\d+\.")
 """Names under which Q heads' weights are sent to a sampler (`ValueNetwork.exported`)."""
 
+
+STATE, UNIVERSAL = "state", "universal"
+"""Tags of a checkpoint: as the ranks write it, and in the form for any number of ranks."""
 
 HEADS = frozenset({"value_head", "v_head", "q_heads"})
 """Names of the modules that hold value heads."""
@@ -229,17 +236,57 @@ class DeepSpeedEngine:
             client_state: further values to save, which `load` returns.
         """
         self.engine.save_checkpoint(
-            str(folder), tag="state", client_state={**client_state, "engine_steps": self.steps}
+            str(folder), tag=STATE, client_state={**client_state, "engine_steps": self.steps}
         )
 
     def load(self, folder: Path) -> dict[str, Any]:
         """Read what `save` wrote and return its client state; every rank has to call this.
 
+        The state may be that of another number of ranks. Under ZeRO 1 to 3 each rank has a part of
+        it, and DeepSpeed's universal form of the checkpoint is made beside it first.
+
         Raises:
             FileNotFoundError: if the folder has no DeepSpeed state.
+            RunError: if the universal form cannot be made, or not be divided among more ranks.
         """
-        path, state = self.engine.load_checkpoint(str(folder), tag="state")
+        parts = len(list((folder / STATE).glob("zero_pp_rank_*_optim_states.pt")))
+        world = torch.distributed.get_world_size()
+        other = self.config.zero > 0 and parts not in (0, world)
+        if other:
+            if torch.distributed.get_rank() == 0 and not (folder / UNIVERSAL).exists():
+                _make_universal(folder)
+            torch.distributed.barrier()
+        self.engine._config.load_universal_checkpoint = other
+        tag = UNIVERSAL if other else STATE
+        try:
+            path, state = self.engine.load_checkpoint(str(folder), tag=tag)
+        except IndexError as error:
+            if not other:
+                raise
+            raise RunError(  # a rank whose share of a group of parameters is empty
+                f"DeepSpeed cannot divide the checkpoint of {parts} ranks among {world}; go on "
+                f"with learner.ranks {parts} or fewer"
+            ) from error
         if path is None:
             raise FileNotFoundError(f"no DeepSpeed state in {folder}")
         self.steps = state["engine_steps"]
         return dict(state)
+
+
+def _make_universal(folder: Path) -> None:
+    """Make the universal form of DeepSpeed's checkpoint in a folder."""
+    # In a process of its own: the converter starts further ones, and this one has threads.
+    words = ["--num_extract_workers", "1", "--num_merge_workers", "1", "--inject_missing_state"]
+    with atomic_folder(folder / UNIVERSAL) as made:
+        paths = ["--input_folder", str(folder / STATE), "--output_folder", str(made)]
+        done = subprocess.run(
+            [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", *paths, *words],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["without a message"])[-1]
+            raise RunError(
+                f"the checkpoint {folder} cannot be read by another number of ranks: {last}; "
+                "go on with learner.ranks as it was"
+            )

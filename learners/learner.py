@@ -98,6 +98,7 @@ class Learner:
         self.codec = Codec.load(checkpoint, form)
         self.checkpoint = checkpoint
         self.state = algorithm.start_state()
+        self.seed = seed
         self.rng = np.random.default_rng([seed, rank])
         self.skipped = self.skipped_in_a_row = 0
         self.updates, self.updates_done = updates, 0
@@ -454,14 +455,21 @@ class Learner:
         )
 
     def load(self, folder: str) -> None:
-        """Restore the state that `save` wrote; every rank has to call this."""
+        """Restore the state that `save` wrote; every rank has to call this.
+
+        The number of ranks may have been another one.
+        """
         state = self.engine.load(Path(folder) / "deepspeed")
         self.state = state["algorithm_state"]
         self.skipped, self.skipped_in_a_row = state["skipped"], state["skipped_in_a_row"]
         self.updates_done = state["updates_done"]
-        mine = state["generators"][self.group.rank]
-        self.rng.bit_generator.state = mine["order"]
-        torch.set_rng_state(mine["torch"])
+        generators = state["generators"]
+        if len(generators) == self.group.world:
+            mine = generators[self.group.rank]
+            self.rng.bit_generator.state = mine["order"]
+            torch.set_rng_state(mine["torch"])
+        else:  # of another number of ranks: none of them is this one's
+            self.rng = np.random.default_rng([self.seed, self.group.rank, self.updates_done])
         if self.target is not None:
             self.target.restore(state["target"])
 

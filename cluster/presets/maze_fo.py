@@ -1,4 +1,5 @@
-"""Presets of the fully observed maze."""
+"""Presets of the fully observed maze, with data of the player `mixture-whole`, on which they were
+measured."""
 
 from actors.config import SamplerConfig
 from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
@@ -22,7 +23,7 @@ PRESETS: dict[str, Preset] = {
             algorithm=BC(observation_weight=1.0),
             updates=200,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(start_episodes=25),
             # A step of such a small model takes less time than two threads need to synchronise.
@@ -46,7 +47,7 @@ PRESETS: dict[str, Preset] = {
             start_fields={"data.batch": 16, "learner.optimiser.lr": 0.003},
             save_every=6,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             sampler=SamplerConfig(threads=1),
             learner=LearnerConfig(
@@ -66,7 +67,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=100,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=100, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -87,7 +88,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=100,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=100, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -107,7 +108,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=6,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             sampler=SamplerConfig(threads=1),
             learner=LearnerConfig(
@@ -137,7 +138,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=6,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(max_tokens=8),
             sampler=SamplerConfig(threads=1),
             learner=LearnerConfig(
@@ -166,7 +167,7 @@ PRESETS: dict[str, Preset] = {
             save_every=100,
             model=ModelConfig(context=64),
             # Many equal rows make large batches cheap, and a large batch reduces the variance.
-            data=DataConfig(batch=64),
+            data=DataConfig(player="mixture-whole", batch=64),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=100, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -198,7 +199,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=250,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=48),
+            data=DataConfig(player="mixture-whole", batch=48),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=250, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -226,7 +227,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=250,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=48),
+            data=DataConfig(player="mixture-whole", batch=48),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=250, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -247,7 +248,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=100,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=48),
+            data=DataConfig(player="mixture-whole", batch=48),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=100, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -278,7 +279,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc",
             save_every=250,
             model=ModelConfig(context=64),
-            data=DataConfig(batch=24),
+            data=DataConfig(player="mixture-whole", batch=24),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(every=250, every_episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -296,7 +297,7 @@ PRESETS: dict[str, Preset] = {
             algorithm=BC(),
             updates=1000,
             model=ModelConfig(pretrained=True, context=128, layers=12, width=768, heads=12),
-            data=DataConfig(episodes=1240, batch=4),
+            data=DataConfig(player="mixture-whole", episodes=1240, batch=4),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(start_episodes=25),
         ),
@@ -310,7 +311,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-fo-bc-gpt2",
             save_every=6,
             model=ModelConfig(pretrained=True, context=128, layers=12, width=768, heads=12),
-            data=DataConfig(batch=8),
+            data=DataConfig(player="mixture-whole", batch=8),
             rollouts=RolloutConfig(turns=51_200, min_episodes=512, max_episodes=512, max_tokens=8),
             learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-06)),
         ),

@@ -37,7 +37,7 @@ def _chat(
         algorithm=algorithm,
         updates=updates,
         model=ModelConfig(path=model, context=512),
-        data=DataConfig(batch=batch),
+        data=DataConfig(player="mixture-whole", batch=batch),
         rollouts=RolloutConfig(max_tokens=8),
         evaluation=EvaluationConfig(episodes=100, start_episodes=0, random=False),
         sampler=SamplerConfig(dtype="bfloat16"),

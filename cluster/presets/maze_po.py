@@ -1,4 +1,5 @@
-"""Presets of the partially observed maze."""
+"""Presets of the partially observed maze, with data of the player `mixture-whole`, on which they
+were measured."""
 
 from actors.config import SamplerConfig
 from cluster.config import DataConfig, EvaluationConfig, RolloutConfig
@@ -20,7 +21,7 @@ PRESETS: dict[str, Preset] = {
             algorithm=BC(observation_weight=1.0),
             updates=800,
             model=ModelConfig(context=448),
-            data=DataConfig(batch=2),
+            data=DataConfig(player="mixture-whole", batch=2),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(episodes=100, start_episodes=10),
             sampler=SamplerConfig(threads=1),
@@ -41,7 +42,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-po-bc",
             save_every=150,
             model=ModelConfig(context=448),
-            data=DataConfig(batch=4),
+            data=DataConfig(player="mixture-whole", batch=4),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(
                 episodes=100, start_episodes=50, every=150, every_episodes=50
@@ -71,7 +72,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-po-bc",
             save_every=150,
             model=ModelConfig(context=448),
-            data=DataConfig(batch=4),
+            data=DataConfig(player="mixture-whole", batch=4),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(
                 episodes=100, start_episodes=50, every=150, every_episodes=50
@@ -105,7 +106,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-po-bc",
             save_every=250,
             model=ModelConfig(context=448),
-            data=DataConfig(batch=4),
+            data=DataConfig(player="mixture-whole", batch=4),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(
                 episodes=100, start_episodes=50, every=250, every_episodes=50
@@ -136,7 +137,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-po-bc",
             save_every=250,
             model=ModelConfig(context=448),
-            data=DataConfig(batch=4),
+            data=DataConfig(player="mixture-whole", batch=4),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(
                 episodes=100, start_episodes=50, every=250, every_episodes=50
@@ -159,7 +160,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-po-bc",
             save_every=6,
             model=ModelConfig(context=448),
-            data=DataConfig(batch=2),
+            data=DataConfig(player="mixture-whole", batch=2),
             rollouts=RolloutConfig(turns=1024, min_episodes=16, max_episodes=64, max_tokens=8),
             evaluation=EvaluationConfig(episodes=100),
             sampler=SamplerConfig(threads=1),
@@ -177,7 +178,7 @@ PRESETS: dict[str, Preset] = {
             algorithm=BC(),
             updates=1000,
             model=ModelConfig(pretrained=True, layers=12, width=768, heads=12),
-            data=DataConfig(episodes=1240, batch=4),
+            data=DataConfig(player="mixture-whole", episodes=1240, batch=4),
             rollouts=RolloutConfig(max_tokens=8),
             evaluation=EvaluationConfig(episodes=100, start_episodes=10),
         ),
@@ -191,7 +192,7 @@ PRESETS: dict[str, Preset] = {
             start="maze-po-bc-gpt2",
             save_every=6,
             model=ModelConfig(pretrained=True, layers=12, width=768, heads=12),
-            data=DataConfig(batch=2),
+            data=DataConfig(player="mixture-whole", batch=2),
             rollouts=RolloutConfig(turns=51_200, min_episodes=512, max_episodes=512, max_tokens=8),
             evaluation=EvaluationConfig(episodes=100),
             learner=LearnerConfig(optimiser=OptimiserConfig(lr=1e-06)),
