@@ -33,6 +33,11 @@ HEAD = re.compile(r"q\d+\.")
 STATE, UNIVERSAL = "state", "universal"
 """Tags of a checkpoint: as the ranks write it, and in the form for any number of ranks."""
 
+OTHER_RANKS = {0: "any number of ranks", 1: "fewer ranks", 2: "fewer ranks"}
+"""Ranks that can go on with a checkpoint, by the ZeRO stage. DeepSpeed 0.19's universal form fails
+where a rank's share of a group of parameters is empty, and at stage 3 the moments come back in
+another order."""
+
 HEADS = frozenset({"value_head", "v_head", "q_heads"})
 """Names of the modules that hold value heads."""
 
@@ -242,12 +247,13 @@ class DeepSpeedEngine:
     def load(self, folder: Path) -> dict[str, Any]:
         """Read what `save` wrote and return its client state; every rank has to call this.
 
-        The state may be that of another number of ranks. Under ZeRO 1 to 3 each rank has a part of
-        it, and DeepSpeed's universal form of the checkpoint is made beside it first.
+        The state may be that of other ranks, as far as `OTHER_RANKS` says. Under ZeRO 1 and 2 each
+        rank has a part of it, and DeepSpeed's universal form of the checkpoint is made beside it
+        first.
 
         Raises:
             FileNotFoundError: if the folder has no DeepSpeed state.
-            RunError: if the universal form cannot be made, or not be divided among more ranks.
+            RunError: if the universal form cannot be made.
         """
         parts = len(list((folder / STATE).glob("zero_pp_rank_*_optim_states.pt")))
         world = torch.distributed.get_world_size()
@@ -258,15 +264,7 @@ class DeepSpeedEngine:
             torch.distributed.barrier()
         self.engine._config.load_universal_checkpoint = other
         tag = UNIVERSAL if other else STATE
-        try:
-            path, state = self.engine.load_checkpoint(str(folder), tag=tag)
-        except IndexError as error:
-            if not other:
-                raise
-            raise RunError(  # a rank whose share of a group of parameters is empty
-                f"DeepSpeed cannot divide the checkpoint of {parts} ranks among {world}; go on "
-                f"with learner.ranks {parts} or fewer"
-            ) from error
+        path, state = self.engine.load_checkpoint(str(folder), tag=tag)
         if path is None:
             raise FileNotFoundError(f"no DeepSpeed state in {folder}")
         self.steps = state["engine_steps"]

@@ -10,6 +10,7 @@ from cluster.experiment import Experiment
 from cluster.fields import flat, read_config
 from cluster.ledger import Ledger
 from learners.algorithms.registry import as_json
+from learners.engine import OTHER_RANKS
 from lmrl.errors import UsageError, option
 from lmrl.files import atomic_folder, write_json
 from lmrl.runs.checkpoints import newest_first, read_state, write_state
@@ -59,7 +60,6 @@ OF_CHECKPOINT = (
     "learner.lora.",
     "learner.frozen_trunk",
     "learner.optimiser.zero",
-    "learner.optimiser.sharded",
 )
 """Fields on which the form of a checkpoint depends, or beginnings of their names."""
 
@@ -92,10 +92,22 @@ def check_changes(log: RunLog, exp: Experiment) -> None:
                 f"run; begin another one at its last checkpoint: lmrl train --from {log.folder} "
                 f"--run-dir NEW {option(name)} ..."
             )
+    _check_ranks(before, exp)
     done = next((int(folder.name.split("-")[1]) for folder in newest_first(log.folder)), 0)
     if exp.updates < done:
         raise UsageError(
             f"updates {exp.updates} is below the {done} updates that {log.folder} has saved"
+        )
+
+
+def _check_ranks(before: Experiment, after: Experiment) -> None:
+    """Refuse numbers of learner ranks among which the last checkpoint cannot be divided."""
+    old, new = before.learner.ranks, after.learner.ranks
+    zero = before.learner.optimiser.zero
+    if old != new and (zero == 3 or (zero > 0 and new > old)):
+        raise UsageError(
+            f"learner.ranks {new}: a checkpoint of {old} ranks under ZeRO {zero} goes on with "
+            f"{OTHER_RANKS.get(zero, 'the same ranks')} only; leave it at {old}"
         )
 
 
@@ -143,6 +155,7 @@ def fork(source: Path, exp: Experiment, log: RunLog) -> None:
                 f"give --model.path {checkpoint(source, LAST)} to a new run, which begins with its "
                 "policy and a new optimiser"
             )
+    _check_ranks(recorded_run(RunLog(source)), exp)
     if log.holds_run:
         raise UsageError(f"{log.folder} holds a run already; choose another --run-dir")
     found, state = _whole(source)
