@@ -65,7 +65,9 @@ def _python() -> Finding:
 def _compiler() -> Finding:
     found = shutil.which("c++") or shutil.which("g++")
     return _finding(
-        "compiler", bool(found), found or "no C++ compiler; packages without a wheel for this machine need one"
+        "compiler",
+        bool(found),
+        found or "no C++ compiler; packages without a wheel for this machine need one",
     )
 
 
