@@ -1,11 +1,14 @@
 """`Ledger`: counts of started episodes by their use. Every lost episode is counted.
 
-In every run that has ended, started = trained + evaluated + stale + failed.
+In every run that has ended, started = trained + evaluated + stale + failed. At every checkpoint
+the difference is the number of episodes that a resumed run plays again; else the run stops.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
+
+from lmrl.errors import RunError
 
 
 @dataclass
@@ -38,6 +41,23 @@ class Ledger:
     def open(self) -> int:
         """Number of episodes that have started and are not yet counted in one of the four ways."""
         return self.started - self.trained - self.evaluated - self.stale - self.failed
+
+    def check(self, pending: int) -> None:
+        """Check that every started episode is counted once, or known to be pending.
+
+        Args:
+            pending: number of episodes that are started and in none of the four counts.
+
+        Raises:
+            RunError: if not.
+        """
+        if self.open != pending:
+            raise RunError(
+                f"the ledger does not add up: of {self.started} started episodes {self.trained} "
+                f"were trained on, {self.evaluated} evaluated, {self.stale} stale, {self.failed} "
+                f"failed, and {pending} are pending. This is a fault of lmrl: please report it, "
+                "with the run's log.txt and recoveries.jsonl"
+            )
 
     def asked(self, usage: Mapping[str, int]) -> None:
         """Add usage of the model that answers for the task."""

@@ -310,11 +310,13 @@ class Progress:
             self.screen.note(f"warning: the run could not be copied to {self.exp.mirror}")
 
     def _state(self, update: int, fleet: Fleet, source: Source) -> dict[str, Any]:
+        position = source.state()
+        fleet.ledger.check(len(position.pending))
         return {
             "update": update,
             "selected_after": self.selected_after,
             "alarms": self.alarms.counts,
-            "position": asdict(source.state()),
+            "position": asdict(position),
             "ledger": fleet.ledger.to_json(),
             "scores": self.scores,
             "best": self.best,
@@ -384,6 +386,7 @@ class Progress:
     def finish(self, fleet: Fleet) -> dict[str, Any]:
         """Write and return the summary."""
         assert fleet.learners is not None
+        fleet.ledger.check(0)
         self.log.seconds["total"] = time.time() - self.log.began
         summary = {
             "task": self.exp.task,
