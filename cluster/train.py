@@ -137,6 +137,8 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
     """Run all updates but the first `done`."""
     exp, log, learners = fleet.experiment, progress.log, fleet.learners
     assert learners is not None
+    if done == exp.updates:  # it ended within its last update, or has fewer of them now
+        source.close(fleet)
     for update in range(done + 1, exp.updates + 1):
         check_stop()
         with log.phase("sample"):
