@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import ray
 
 from cluster.startup.address import ray_address
-from cluster.startup.orphans import ended_with_this_process
-from lmrl.errors import RunError
+from cluster.startup.orphans import ended_if_raised, ended_with_this_process
+from lmrl.errors import RunError, Terminated
 from lmrl.interrupt import signals_raise, terminated
 from lmrl.screen.capture import captured
 
@@ -46,7 +46,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     os.environ.setdefault("RAY_worker_niceness", "0")
     with signals_raise(), ended_with_this_process() if local else nullcontext():
         try:
-            with nullcontext() if verbose else _hushed(), _usr1_ignored():
+            with nullcontext() if verbose else _hushed(), _usr1_ignored(), ended_if_raised():
                 ray.init(
                     address=address,
                     include_dashboard=False if local else None,
@@ -54,6 +54,8 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
                     logging_level=logging.INFO if verbose else logging.ERROR,
                     configure_logging=False,
                 )
+        except SystemExit as error:  # of the handler of SIGTERM that Ray sets while it starts
+            raise Terminated from error
         except Exception as error:  # Ray raises plain `Exception` where its processes are too slow
             raise RunError(
                 f"Ray cannot be {'started' if local else 'joined'}: {error} The logs of its "
