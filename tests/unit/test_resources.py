@@ -72,6 +72,30 @@ def test_a_signal_while_ray_starts_ends_what_ray_has_started(
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+def test_sigusr1_while_ray_starts_spares_its_processes_and_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch system sends it to the whole process group."""
+    spared: list[bool] = []
+
+    def init(**_: Any) -> None:
+        process = subprocess.Popen(["sleep", "600"])
+        os.kill(process.pid, signal.SIGUSR1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        spared.append(True)
+        process.kill()
+        process.wait()
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(Terminated), ray_session():
+        raise AssertionError("the block must not run")
+    assert spared
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 def test_ranks_meet_on_the_interface_that_reaches_the_first_one() -> None:
     from learners.process_group import interface_to
 
