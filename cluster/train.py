@@ -156,7 +156,7 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
         _select(fleet, progress, update)
         if update == exp.updates:
             source.close(fleet)
-        if progress.save_due(update):
+        if progress.save_due(update, learners.unsaved_bytes):
             progress.save(update, fleet, source)
 
 

@@ -331,7 +331,7 @@ def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert exp.save_every == 0 and exp.save_minutes > 0
     progress = Progress(exp, RunLog(tmp_path), "start")
     progress.saved = now
-    assert not progress.save_due(1)
+    assert not progress.save_due(1, 2**28) and progress.save_due(1, 2**28 + 1)
     now += 60 * exp.save_minutes + 1
     assert progress.save_due(2)
 
