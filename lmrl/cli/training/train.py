@@ -19,7 +19,7 @@ EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3
   lmrl train --resume runs/demo                            after Ctrl-C, or a crash
   lmrl train --resume runs/demo --updates 48               extend it
   lmrl train maze-fo-ppo --run-dir runs/demo --resume auto   begin, or go on: for a batch system
-  lmrl train --from runs/demo --run-dir runs/other --algorithm.clip 0.1"""
+  lmrl train --from runs/demo --run-dir runs/other --algorithm.clip 0.1 --updates 96"""
 
 AUTO = "auto"
 """Value of `--resume` that begins a run, or goes on with it."""
