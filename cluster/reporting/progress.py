@@ -249,11 +249,21 @@ class Progress:
             self.best = (score.return_mean, update)
 
     def best_checkpoint(self) -> tuple[int, Path] | None:
-        """Return update and folder of the best policy so far; None if it is the last one."""
+        """Return update and folder of the best policy so far.
+
+        It is None if that is the last one, and, with a note on the screen, if it is not whole.
+        """
         if self.best is None or self.best[1] == self.exp.updates:
             return None
         folder = checkpoint(self.log.folder, step(self.best[1]))
-        return (self.best[1], folder) if folder.exists() else None
+        if not folder.exists():
+            return None
+        try:
+            read_state(folder)
+        except ValueError as error:
+            self.screen.note(f"warning: {error}; the best policy is not scored")
+            return None
+        return self.best[1], folder
 
     def save_due(self, update: int, unsaved_bytes: int = 0) -> bool:
         """Return whether to save a checkpoint after this update.

@@ -16,6 +16,7 @@ import pytest
 from lmrl.episode import play
 from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import signals_raise, terminated
+from lmrl.runs.checkpoints import write_state
 from lmrl.runs.log import RunLog
 from lmrl.runs.names import MARKER
 from lmrl.schema import to_table
@@ -334,6 +335,27 @@ def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not progress.save_due(1, 2**28) and progress.save_due(1, 2**28 + 1)
     now += 60 * exp.save_minutes + 1
     assert progress.save_due(2)
+
+
+def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from cluster.presets import preset
+    from cluster.reporting.progress import Progress
+
+    progress = Progress(preset("maze-fo-ppo"), RunLog(tmp_path), "bc")
+    notes: list[str] = []
+    monkeypatch.setattr(progress.screen, "note", notes.append)
+    progress.best = (-3.0, 2)
+    assert progress.best_checkpoint() is None
+    with progress.log.checkpoint(2) as folder:
+        (folder / "model.safetensors").write_text("weights")
+        write_state(folder, {"update": 2})
+    assert progress.best_checkpoint() == (2, tmp_path / "checkpoints" / "step-2")
+    (tmp_path / "checkpoints" / "step-2" / "model.safetensors").write_text("wei")
+    assert progress.best_checkpoint() is None
+    assert "model.safetensors of step-2 has 3 of its 7 bytes" in notes[0]
 
 
 def test_sigterm_is_told_from_ctrl_c_whatever_a_library_makes_of_it() -> None:
