@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from lmrl.cli.training.train import _how_to_go_on
 from lmrl.episode import play
 from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import signals_raise, terminated
 from lmrl.runs.checkpoints import write_state
 from lmrl.runs.log import RunLog
-from lmrl.runs.names import MARKER
+from lmrl.runs.names import MARKER, START
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
@@ -335,6 +336,19 @@ def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not progress.save_due(1, 2**28) and progress.save_due(1, 2**28 + 1)
     now += 60 * exp.save_minutes + 1
     assert progress.save_due(2)
+
+
+def test_an_interrupted_run_says_what_it_has_saved(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "run")
+    with log.locked():
+        log.prepare({})
+        assert _how_to_go_on(log).startswith("no checkpoint is saved yet; go on with: lmrl train")
+        with RunLog(log.folder / START).checkpoint(7):
+            pass
+        assert _how_to_go_on(log).startswith("step-7 of the start policy is saved; go on with:")
+        with log.checkpoint(2):
+            pass
+        assert _how_to_go_on(log).startswith("step-2 is saved; go on with:")
 
 
 def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_end(
