@@ -3,6 +3,7 @@
 This file has types only: `cluster.startup.launch` starts the actors.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class Fleet:
         starting: actors whose process was lost and whose new process does not serve yet: the time
             of the loss on the monotonic clock, in seconds, and the reason.
         recovered: function that is called with role, number, reason and seconds of each recovery.
+        served: time of the last recovery of each actor, on the monotonic clock, in seconds.
         screen: screen that shows the episodes of a job as they finish.
     """
 
@@ -69,6 +71,7 @@ class Fleet:
     screen: Screen = field(default_factory=Screen)
     starting: dict[Any, tuple[float, str]] = field(default_factory=dict)
     recovered: Callable[[str, int, str, float], None] | None = None
+    served: dict[Any, float] = field(default_factory=dict)
 
     def place(self, actor: Any) -> tuple[str, int]:
         """Return role and number of an actor that is not a learner rank."""
@@ -84,14 +87,23 @@ class Fleet:
         role, number = self.place(actor)
         return f"{role} {number}"
 
-    def lost(self, actor: Any, reason: str) -> None:
-        """Note that the process of an actor is lost; the first reason stays until it is back."""
-        self.starting.setdefault(actor, (time.monotonic(), reason))
+    def lost(self, actor: Any, reason: str, seen: float = math.inf) -> None:
+        """Note that the process of an actor is lost; the first reason stays until it is back.
+
+        Args:
+            actor: actor that is lost.
+            reason: reason, for the record.
+            seen: time to which the news belongs, on the monotonic clock, in seconds. If the actor
+                has recovered since, it is a loss that was noted already.
+        """
+        if seen >= self.served.get(actor, -math.inf):
+            self.starting.setdefault(actor, (time.monotonic(), reason))
 
     def back(self, actor: Any) -> None:
         """Note that an actor serves; report how long it did not, if its process was lost."""
         if actor in self.starting:
             since, reason = self.starting.pop(actor)
+            self.served[actor] = time.monotonic()
             if self.recovered is not None:
                 self.recovered(*self.place(actor), reason, time.monotonic() - since)
 

@@ -248,8 +248,10 @@ class LearnerGroup:
             self._recoveries += 1
             # A signal may have ended the ranks too, and the machine may be about to stop.
             if self._recoveries > RECOVERIES or stopping():
-                raise lost
-            log.warning("%s; %d ranks start again", lost, len(self.slots))
+                raise RanksLost(
+                    f"{lost}. The run continues from its last checkpoint with --resume"
+                ) from lost
+            log.warning("%s; all %d learner rank(s) start again", lost, len(self.slots))
             began = time.monotonic()
             try:
                 for rank in self.ranks:

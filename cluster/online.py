@@ -173,13 +173,15 @@ class OnlineSource:
         return replace(self.position, pending=self.pool.untaken() or self.position.pending)
 
     def close(self, fleet: Fleet) -> None:
-        """Await the episodes that no update will take, and count them as stale."""
-        if self.stream is not None:
-            while self.stream.open:
-                for finished in self.stream.collect():
-                    self.pool.arrived(finished)
-            fleet.ledger.stale += len(self.pool.untaken())
-            self.pool = Pool()
+        """Await the episodes that no update will take, and count them as stale.
+
+        Those of a resumed run that has no update left are not played again.
+        """
+        while self.stream is not None and self.stream.open:
+            for finished in self.stream.collect():
+                self.pool.arrived(finished)
+        fleet.ledger.stale += len(self.state().pending)
+        self.pool, self.position.pending = Pool(), []
 
     def _submit(self, fleet: Fleet, stream: EpisodeStream, groups: int, version: int) -> None:
         """Start groups, so that those of `max_staleness` updates after this one are started."""

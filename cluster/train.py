@@ -137,6 +137,8 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
     """Run all updates but the first `done`."""
     exp, log, learners = fleet.experiment, progress.log, fleet.learners
     assert learners is not None
+    if done == exp.updates:  # it ended within its last update, or has fewer of them now
+        source.close(fleet)
     for update in range(done + 1, exp.updates + 1):
         check_stop()
         with log.phase("sample"):
@@ -154,7 +156,7 @@ def _updates(fleet: Fleet, source: Source, progress: Progress, done: int) -> Non
         _select(fleet, progress, update)
         if update == exp.updates:
             source.close(fleet)
-        if progress.save_due(update):
+        if progress.save_due(update, learners.unsaved_bytes):
             progress.save(update, fleet, source)
 
 

@@ -32,7 +32,7 @@ class OutOfTime(Exception):
 
 FULL = re.compile(
     r"no space left on device|file too large|disk quota exceeded|os error (28|27|122)\b"
-    r"|PytorchStreamWriter failed|iostream error",
+    r"|PytorchStreamWriter failed|inline_container\.cc:\d+\] \. unexpected pos|iostream error",
     re.IGNORECASE,
 )
 """Messages of libraries that lose the error number when a file cannot be written to its end."""

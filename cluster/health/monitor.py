@@ -32,7 +32,8 @@ class ActorMonitor:
     def __init__(self, fleet: Fleet, every: float = 1.0) -> None:
         self.fleet = fleet
         self.heartbeat = Heartbeat(lambda actor: actor.state.remote(), every)
-        self.processes: dict[Any, int] = {}  # process id of each actor
+        # Process id of each actor, and the time of the question that it last answered.
+        self.processes: dict[Any, tuple[int, float]] = {}
         self.replaced: Counter[str] = Counter()
 
     def poll(self) -> None:
@@ -53,9 +54,10 @@ class ActorMonitor:
         weights = self.fleet.weights
         try:
             state = ray.get(ref)
-            if self.processes.setdefault(actor, state["pid"]) != state["pid"]:
-                self.fleet.lost(actor, "its process ended")  # and started again between two polls
-                self.processes[actor] = state["pid"]
+            pid, seen = self.processes.get(actor, (state["pid"], asked))
+            self.processes[actor] = state["pid"], asked
+            if pid != state["pid"]:  # it ended and started again between two polls
+                self.fleet.lost(actor, "its process ended", seen)
             if actor not in self.fleet.samplers or weights is None:
                 self.fleet.back(actor)
                 return
@@ -72,7 +74,7 @@ class ActorMonitor:
                 )
             self.fleet.back(actor)
         except LOST:
-            self.fleet.lost(actor, "its process ended")  # the next poll tries again
+            self.fleet.lost(actor, "its process ended", asked)  # the next poll tries again
         except NoAnswer as error:
             self._replace(actor, str(error))
 

@@ -49,8 +49,7 @@ def answers_of(who: str) -> Iterator[None]:
             raise _of_constructor(who, str(error)) from error
         raise ActorLost(
             f"the process of {who} ended: it was killed, ran out of memory or crashed; Ray's "
-            "worker logs may show the reason. A training run continues from its last checkpoint "
-            "with --resume"
+            "worker logs may show the reason"
         ) from error
 
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.health.waits import fetch
+from cluster.learner_group import UNSAVED_BYTES
 from cluster.ledger import Ledger
 from cluster.reporting.alarms import Alarms
 from cluster.reporting.rollouts import rollout_metrics
@@ -248,19 +249,35 @@ class Progress:
             self.best = (score.return_mean, update)
 
     def best_checkpoint(self) -> tuple[int, Path] | None:
-        """Return update and folder of the best policy so far; None if it is the last one."""
+        """Return update and folder of the best policy so far.
+
+        It is None if that is the last one, and, with a note on the screen, if it is not whole.
+        """
         if self.best is None or self.best[1] == self.exp.updates:
             return None
         folder = checkpoint(self.log.folder, step(self.best[1]))
-        return (self.best[1], folder) if folder.exists() else None
+        if not folder.exists():
+            return None
+        try:
+            read_state(folder)
+        except ValueError as error:
+            self.screen.note(f"warning: {error}; the best policy is not scored")
+            return None
+        return self.best[1], folder
 
-    def save_due(self, update: int) -> bool:
-        """Return whether to save a checkpoint after this update."""
+    def save_due(self, update: int, unsaved_bytes: int = 0) -> bool:
+        """Return whether to save a checkpoint after this update.
+
+        Args:
+            update: number of the update.
+            unsaved_bytes: size of the episodes since the last checkpoint, which the object store
+                holds for lost ranks.
+        """
         every = self.exp.save_every
         improved = self.best is not None and self.best[1] == update
         late = time.monotonic() - self.saved > 60.0 * self.exp.save_minutes > 0.0
         due = bool(every and update % every == 0)
-        wanted = improved or due or late
+        wanted = improved or due or late or unsaved_bytes > UNSAVED_BYTES
         return update == self.exp.updates or (wanted and not self.alarms.withhold)
 
     def save_last(self, fleet: Fleet, source: Source) -> None:

@@ -146,7 +146,7 @@ def fork(source: Path, exp: Experiment, log: RunLog) -> None:
 
     Raises:
         UsageError: if the other run has no whole checkpoint or one of another form, or the
-            directory has a run.
+            directory has a run, or there is no update left.
     """
     for name, old, new in _differences(recorded_run(RunLog(source)), exp):
         if name.startswith(OF_CHECKPOINT):
@@ -159,9 +159,10 @@ def fork(source: Path, exp: Experiment, log: RunLog) -> None:
     if log.holds_run:
         raise UsageError(f"{log.folder} holds a run already; choose another --run-dir")
     found, state = _whole(source)
-    if exp.updates < state["update"]:
+    if exp.updates <= state["update"]:
         raise UsageError(
-            f"updates {exp.updates} is below the {state['update']} updates of {found}; raise it"
+            f"updates {exp.updates} leaves none after the {state['update']} updates of {found}; "
+            "give more --updates"
         )
     position = {**state["position"], "pending": []}
     anew: dict[str, Any] = {

@@ -45,6 +45,24 @@ def ended_with_this_process() -> Iterator[None]:
         watcher.wait()
 
 
+@contextmanager
+def ended_if_raised() -> Iterator[None]:
+    """Kill all processes that this one starts within the block, if the block raises.
+
+    Ray ends its servers with the process that started them, but not their agents.
+    """
+    own = psutil.Process()
+    known = {child.pid for child in own.children(recursive=True)}
+    try:
+        yield
+    except BaseException:
+        for child in own.children(recursive=True):
+            if child.pid not in known:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
+        raise
+
+
 def watch(root: int, known: list[int]) -> None:
     """Wait for a line or the end of standard input; after the end, kill what was started.
 

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 import ray
 
 from cluster.startup.address import ray_address
-from cluster.startup.orphans import ended_with_this_process
-from lmrl.errors import RunError
+from cluster.startup.orphans import ended_if_raised, ended_with_this_process
+from lmrl.errors import RunError, Terminated
 from lmrl.interrupt import signals_raise, terminated
 from lmrl.screen.capture import captured
 
@@ -44,9 +44,13 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
     local = address == "local"
     # Ray starts workers at the lowest priority, but here they are the main work of the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
-    with signals_raise(), ended_with_this_process() if local else nullcontext():
+    with (
+        signals_raise(),
+        ended_with_this_process() if local else nullcontext(),
+        _usr1_later() as now,
+    ):
         try:
-            with nullcontext() if verbose else _hushed(), _usr1_ignored():
+            with nullcontext() if verbose else _hushed(), ended_if_raised():
                 ray.init(
                     address=address,
                     include_dashboard=False if local else None,
@@ -54,6 +58,8 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
                     logging_level=logging.INFO if verbose else logging.ERROR,
                     configure_logging=False,
                 )
+        except SystemExit as error:  # of the handler of SIGTERM that Ray sets while it starts
+            raise Terminated from error
         except Exception as error:  # Ray raises plain `Exception` where its processes are too slow
             raise RunError(
                 f"Ray cannot be {'started' if local else 'joined'}: {error} The logs of its "
@@ -62,6 +68,7 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
         # Ray's own handler would end the child processes first, and they could not end cleanly.
         with signals_raise():
             try:
+                now()
                 yield
             finally:
                 if not ended_in_time(ray.shutdown):
@@ -70,19 +77,22 @@ def ray_session(verbose: bool = False) -> Iterator[None]:
 
 
 @contextmanager
-def _usr1_ignored() -> Iterator[None]:
-    """Let processes that are started within the block ignore SIGUSR1, which would end them.
+def _usr1_later() -> Iterator[Callable[[], None]]:
+    """Block SIGUSR1, also for the processes that are started, until the yielded function is called.
 
-    A batch system may send it to the whole process group, and the run needs Ray to save.
+    A batch system may send it to the whole process group. It would end Ray's processes, which the
+    run needs to save. The run itself gets a signal that arrives meanwhile, at once if the process
+    has other threads, or else from that function.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+    def restore() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
     try:
-        yield
+        yield restore
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        restore()
 
 
 @contextmanager

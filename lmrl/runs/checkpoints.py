@@ -38,10 +38,11 @@ def read_state(folder: Path) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
-    except (OSError, ValueError) as error:
+        sizes = state.pop(FILES)
+    except (OSError, ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"{folder.name} has no readable {STATE}") from error
     there = _sizes(folder)
-    for name, size in state.pop(FILES).items():
+    for name, size in sizes.items():
         if there.get(name) != size:
             found = f"{there[name]} of its {size} bytes" if name in there else "is missing"
             raise ValueError(f"{name} of {folder.name} {'has ' * (name in there)}{found}")

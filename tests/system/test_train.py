@@ -401,6 +401,8 @@ def test_a_run_is_extended_and_forked(
     fork = ["train", "--from", str(run), "--run-dir", str(other)]
     assert main([*fork, "--updates", "5", "--learner.lora.rank", "4"]) == 2
     assert "--learner.lora.rank is 0" in capsys.readouterr().err and not other.exists()
+    assert main([*fork, "--algorithm.clip", "0.1"]) == 2
+    assert "updates 4 leaves none" in capsys.readouterr().err and not other.exists()
     assert main([*fork, "--updates", "5", "--algorithm.clip", "0.1"]) == 0
     assert [line["update"] for line in lines(other)] == [5]
     assert json.loads((other / "config.json").read_text())["algorithm"]["clip"] == 0.1

@@ -48,6 +48,7 @@ def test_a_file_that_is_cut_or_missing_is_named(tmp_path: Path) -> None:
     (folder / "deepspeed" / "state.pt").unlink()
     with pytest.raises(ValueError, match=r"deepspeed/state.pt of step-10 is missing"):
         read_state(folder)
-    (folder / STATE).write_text('{"upd')
-    with pytest.raises(ValueError, match=r"step-10 has no readable state.json"):
-        read_state(folder)
+    for text in ('{"upd', "{}", "[]", "null"):
+        (folder / STATE).write_text(text)
+        with pytest.raises(ValueError, match=r"step-10 has no readable state.json"):
+            read_state(folder)

@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all, and what a killed writer leaves."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from lmrl.data.store import load, write
 from lmrl.episode import play
+from lmrl.errors import disk_full
 from lmrl.files import atomic_file, atomic_folder, atomic_link, write_json
 from lmrl.runs.names import OWN
 from lmrl.tasks import make
@@ -88,3 +90,14 @@ def test_a_link_is_replaced(tmp_path: Path) -> None:
         atomic_link(tmp_path / "last", target)
         assert os.readlink(tmp_path / "last") == target
     assert [p.name for p in tmp_path.iterdir()] == ["last"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has this file")
+@pytest.mark.parametrize("elements", [10, 3000])
+def test_a_full_disk_is_told_from_what_another_process_raised(elements: int) -> None:
+    """An error that comes from an actor has lost the errors that led to it."""
+    import torch
+
+    with pytest.raises(RuntimeError) as raised:
+        torch.save(torch.zeros(elements), "/dev/full")
+    assert "the disk is full" in disk_full(pickle.loads(pickle.dumps(raised.value)))

@@ -234,3 +234,18 @@ def test_episodes_ahead_need_importance_weights() -> None:
     exp.check()
     with pytest.raises(UsageError, match=r"set sampler\.sleep false"):
         replace(exp, sampler=replace(exp.sampler, sleep=True)).check()
+
+
+def test_a_resumed_run_with_no_update_left_drops_and_counts_what_was_started(
+    tmp_path: Path,
+) -> None:
+    """It ended within its last update, or got fewer updates as it went on."""
+    exp = replace(preset("maze-fo-ppo"), max_staleness=2, updates=50)
+    source, run = source_of(exp, tmp_path, random.Random(0), 0.0)
+    run.fleet.ledger.trained += source.take(run.fleet).trained
+    again = OnlineSource(exp, tmp_path)
+    again.position = SourceState(**asdict(source.state()))
+    assert len(again.position.pending) == run.fleet.ledger.open > 0
+    again.close(run.fleet)
+    assert run.fleet.ledger.open == 0
+    assert not again.state().pending

@@ -1,6 +1,10 @@
 """What a run asks of Ray and of its devices, and what is said where Ray does not start."""
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,6 +49,51 @@ def test_a_ray_that_does_not_start_is_one_sentence(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(ray, "init", start(Terminated()))
     with pytest.raises(Terminated), ray_session():
         raise AssertionError("the block must not run")
+
+
+def test_a_signal_while_ray_starts_ends_what_ray_has_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ray replaces the handler of SIGTERM before it starts its processes."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def init(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(number))
+        started.append(subprocess.Popen(["sleep", "600"]))
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("the handler must have raised")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(Terminated), ray_session():
+        raise AssertionError("the block must not run")
+    assert started[0].wait() == -signal.SIGKILL
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_sigusr1_while_ray_starts_spares_its_processes_and_ends_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch system sends it to the whole process group."""
+    spared: list[bool] = []
+
+    def init(**_: Any) -> None:
+        process = subprocess.Popen(["sleep", "600"])
+        os.kill(process.pid, signal.SIGUSR1)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.2)
+        spared.append(True)
+        process.kill()
+        process.wait()
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(Terminated), ray_session():
+        raise AssertionError("the block must not run")
+    assert spared
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 def test_ranks_meet_on_the_interface_that_reaches_the_first_one() -> None:

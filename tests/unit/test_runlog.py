@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from lmrl.cli.training.train import _how_to_go_on
 from lmrl.episode import play
 from lmrl.errors import RunError, Terminated, UsageError
 from lmrl.interrupt import signals_raise, terminated
+from lmrl.runs.checkpoints import write_state
 from lmrl.runs.log import RunLog
-from lmrl.runs.names import MARKER
+from lmrl.runs.names import MARKER, START
 from lmrl.schema import to_table
 from lmrl.tasks import make
 
@@ -331,9 +333,43 @@ def test_a_long_run_saves_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert exp.save_every == 0 and exp.save_minutes > 0
     progress = Progress(exp, RunLog(tmp_path), "start")
     progress.saved = now
-    assert not progress.save_due(1)
+    assert not progress.save_due(1, 2**28) and progress.save_due(1, 2**28 + 1)
     now += 60 * exp.save_minutes + 1
     assert progress.save_due(2)
+
+
+def test_an_interrupted_run_says_what_it_has_saved(tmp_path: Path) -> None:
+    log = RunLog(tmp_path / "run")
+    with log.locked():
+        log.prepare({})
+        assert _how_to_go_on(log).startswith("no checkpoint is saved yet; go on with: lmrl train")
+        with RunLog(log.folder / START).checkpoint(7):
+            pass
+        assert _how_to_go_on(log).startswith("step-7 of the start policy is saved; go on with:")
+        with log.checkpoint(2):
+            pass
+        assert _how_to_go_on(log).startswith("step-2 is saved; go on with:")
+
+
+def test_a_damaged_best_checkpoint_does_not_keep_a_run_from_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ray")
+    from cluster.presets import preset
+    from cluster.reporting.progress import Progress
+
+    progress = Progress(preset("maze-fo-ppo"), RunLog(tmp_path), "bc")
+    notes: list[str] = []
+    monkeypatch.setattr(progress.screen, "note", notes.append)
+    progress.best = (-3.0, 2)
+    assert progress.best_checkpoint() is None
+    with progress.log.checkpoint(2) as folder:
+        (folder / "model.safetensors").write_text("weights")
+        write_state(folder, {"update": 2})
+    assert progress.best_checkpoint() == (2, tmp_path / "checkpoints" / "step-2")
+    (tmp_path / "checkpoints" / "step-2" / "model.safetensors").write_text("wei")
+    assert progress.best_checkpoint() is None
+    assert "model.safetensors of step-2 has 3 of its 7 bytes" in notes[0]
 
 
 def test_sigterm_is_told_from_ctrl_c_whatever_a_library_makes_of_it() -> None:

@@ -19,7 +19,7 @@ EXAMPLE = """lmrl train maze-fo-ppo --run-dir runs/demo --learner.optimiser.lr 3
   lmrl train --resume runs/demo                            after Ctrl-C, or a crash
   lmrl train --resume runs/demo --updates 48               extend it
   lmrl train maze-fo-ppo --run-dir runs/demo --resume auto   begin, or go on: for a batch system
-  lmrl train --from runs/demo --run-dir runs/other --algorithm.clip 0.1"""
+  lmrl train --from runs/demo --run-dir runs/other --algorithm.clip 0.1 --updates 96"""
 
 AUTO = "auto"
 """Value of `--resume` that begins a run, or goes on with it."""
@@ -220,14 +220,19 @@ def _how_to_go_on(log: Any) -> str:
     Args:
         log: `RunLog` of the run.
     """
-    from lmrl.runs.names import LAST, checkpoint
+    from lmrl.runs.names import LAST, START, checkpoint
 
     if log.put_back:
         return f"nothing of the new run is saved, and {log.folder} holds the old one again"
     if not log.holds_run:
         return f"nothing is left of the run in {log.folder}"
-    last = checkpoint(log.folder, LAST)
-    saved = f"{last.resolve().name} is saved" if last.is_symlink() else "no checkpoint is saved yet"
+    last, start = checkpoint(log.folder, LAST), checkpoint(log.folder / START, LAST)
+    if last.is_symlink():
+        saved = f"{last.resolve().name} is saved"
+    elif start.is_symlink():
+        saved = f"{start.resolve().name} of the start policy is saved"
+    else:
+        saved = "no checkpoint is saved yet"
     return f"{saved}; go on with: lmrl train --resume {shlex.quote(str(log.folder))}"
 
 
