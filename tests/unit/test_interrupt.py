@@ -20,7 +20,7 @@ from lmrl.interrupt import (
 
 @pytest.fixture(autouse=True)
 def heeded() -> Iterator[None]:
-    """Python's own handler of SIGINT: a shell's background job, as these tests may be, ignores it."""
+    """Python's own handler of SIGINT, which a shell's background job ignores."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
