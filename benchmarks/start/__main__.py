@@ -3,8 +3,8 @@
     python -m benchmarks.start
     python -m benchmarks.start --quick --json
 
-`lmrl train` runs in a process of its own and makes two updates. The time of the first one is when
-its line appears in `metrics.jsonl`. The parts are those that the run itself records; `imports` is
+`lmrl train` runs in a process of its own and makes one update. Its time is when its line
+appears in `metrics.jsonl`. The parts are those that the run itself records; `imports` is
 the time before the run directory is written, and `rest` is what no part has. It writes
 `results/start.json`.
 """
@@ -29,12 +29,12 @@ from lmrl.runs.names import CONFIG, METRICS, SUMMARY
 
 PRESET = "maze-fo-ppo"
 FIELDS = (
-    *("--updates", "2", "--options", '{"max_steps": 12}', "--rollouts.turns", "160"),
+    *("--updates", "1", "--options", '{"max_steps": 12}', "--rollouts.turns", "160"),
     *("--rollouts.min-episodes", "16", "--rollouts.max-episodes", "16"),
     *("--evaluation.episodes", "1", "--evaluation.random", "false"),
     *("--evaluation.start-episodes", "0"),
 )
-"""Two updates of 16 episodes, and no evaluation before them."""
+"""One update of 16 episodes, and no evaluation before it."""
 
 PARTS = ("ray", "start_policy", "data", "launch", "push", "sample", "learn")
 POLL = 0.02
@@ -53,13 +53,9 @@ def split(begun: float, prepared: float, updated: float, seconds: dict[str, floa
         begun: time of the command.
         prepared: time at which the run directory was written.
         updated: time at which the first update was recorded.
-        seconds: seconds of the run's phases; those of the updates are of both of them.
+        seconds: seconds of the run's phases.
     """
-    parts = {"imports": prepared - begun} | {
-        part: seconds[part] / (2 if part in ("sample", "learn") else 1)
-        for part in PARTS
-        if part in seconds
-    }
+    parts = {"imports": prepared - begun} | {p: seconds[p] for p in PARTS if p in seconds}
     total = updated - begun
     return {"total": total, **parts, "rest": total - sum(parts.values())}
 

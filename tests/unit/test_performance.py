@@ -49,9 +49,9 @@ def test_the_parts_of_a_start_add_up() -> None:
     found = split(100.0, 104.0, 120.0, seconds)
     assert found["total"] == 20.0
     assert found["imports"] == 4.0
-    assert found["sample"] == 1.5
+    assert found["sample"] == 3.0
     assert found["total"] == pytest.approx(sum(v for k, v in found.items() if k != "total"))
-    assert found["rest"] == pytest.approx(3.0)
+    assert found["rest"] == pytest.approx(1.0)
 
 
 def test_spread_of_repeats() -> None:
