@@ -107,8 +107,7 @@ def lock_step(checkpoint: Path, cases: Sequence[Case], repeats: int) -> list[Any
     """Return seconds, turns and episodes of each case and repeat in a lock-step loop."""
     command = [sys.executable, "-m", "benchmarks.rollout.lock_step", str(checkpoint)]
     command += [json.dumps([case.to_json() for case in cases]), "--repeats", str(repeats)]
-    lines = [line for line in process(command).splitlines() if line.startswith("[{")]
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in process(command).splitlines()]
 
 
 def row(case: Case, ours: list[dict[str, float]], theirs: list[dict[str, float]]) -> dict[str, Any]:

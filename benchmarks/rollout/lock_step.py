@@ -18,7 +18,7 @@ from actors.config import SamplerConfig
 from actors.engine import VLLMEngine
 from actors.messages import Decoding, Request
 from benchmarks.rollout.cases import Case
-from benchmarks.running import run
+from benchmarks.running import emit, run
 from learners.checkpoints.initial import context_of
 from lmrl.episode import Episode
 from lmrl.seeds import request_seed
@@ -86,7 +86,7 @@ def main() -> None:
             # Other seeds, so that no repeat finds its contexts in the prefix cache.
             again = Case(**{**case.to_json(), "seed": case.seed + repeat * case.episodes})
             rows.append(play(engine, codec, again, context - case.tokens))
-        print(json.dumps(rows), flush=True)
+        emit(json.dumps(rows))
 
 
 if __name__ == "__main__":

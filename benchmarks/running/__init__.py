@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,9 @@ END = 60.0
 """Time limit for the end of a process after SIGTERM, in seconds. After it the process is killed."""
 
 
+_output = 1  # descriptor of the real standard output
+
+
 def run(main: Callable[[], int | None]) -> int:
     """Call a benchmark and return the exit status of the process.
 
@@ -27,13 +31,35 @@ def run(main: Callable[[], int | None]) -> int:
         main: benchmark, which returns its exit status or None for 0.
     """
     try:
-        with signals_raise():
+        with signals_raise(), _only_results():
             return main() or 0
     except (UsageError, RunError) as error:
         print(error, file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt as error:
         return 143 if isinstance(error, Terminated) else 130
+
+
+@contextmanager
+def _only_results() -> Iterator[None]:
+    """Send what libraries print to the error output; `emit` writes to the real output."""
+    global _output
+    sys.stdout.flush()
+    _output = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(_output, 1)
+        os.close(_output)
+        _output = 1
+
+
+def emit(text: str) -> None:
+    """Print a line of the result."""
+    with os.fdopen(os.dup(_output), "w") as output:
+        print(text, file=output)
 
 
 @contextmanager
@@ -107,7 +133,7 @@ def finish(name: str, command: str, figures: dict[str, Any], options: argparse.N
     if not options.quick:
         save(name, command, figures)
     if options.json:
-        print(json.dumps(figures, indent=2))
+        emit(json.dumps(figures, indent=2))
     else:
         for row, value in figures["ratios"].items():
-            print(f"{row}: {value:.4g}")
+            emit(f"{row}: {value:.4g}")

@@ -26,9 +26,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import psutil
 
-from benchmarks.running import arguments, finish, process, run, spread
+from benchmarks.running import arguments, emit, finish, process, run, spread
 from benchmarks.running.models import make_gpt2
 from benchmarks.scaling import prediction
 from benchmarks.scaling.control_plane import Plane, costs, measure
@@ -46,7 +47,7 @@ def engine_times(checkpoint: Path, tokens: int, repeats: int, threads: int = 0) 
     """Return `step` and `step_each` of an engine, measured in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.scaling.steps", str(checkpoint)]
     command += ["--tokens", str(tokens), "--repeats", str(repeats), "--threads", str(threads)]
-    return json.loads(process(command).splitlines()[-1])
+    return json.loads(process(command))
 
 
 def control_plane(options: argparse.Namespace, home: Path, policy: Path) -> dict[str, Any]:
@@ -140,7 +141,8 @@ def whole_system(
         if not points:
             times = learner_times(times, found)
         outcome = simulate(times, found.system(options.updates))
-        predicted = outcome.seconds / options.updates
+        # As in `Measured`, the first update, which waits for all rounds ahead, is left out.
+        predicted = float(np.median(np.diff(outcome.updates)))
         points.append(
             {
                 **asdict(found),
@@ -190,7 +192,7 @@ def main(options: argparse.Namespace, command: str) -> None:
     """Measure, predict, and write the result."""
     if options.predict:
         figures = {"ratios": {}, "prediction": predicted(read(options.times), options)}
-        print(json.dumps(figures, indent=2))
+        emit(json.dumps(figures, indent=2))
         return
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

@@ -25,6 +25,9 @@ TASK = "maze-fo"
 RESERVE = 2.0
 """Memory that stays free, in GB. Sizes that would need it are not measured."""
 
+RPCS = 200
+"""Number of calls from which the driver's time for one is computed."""
+
 START = 600.0
 """Time limit for the start of all actors, in seconds."""
 
@@ -150,6 +153,21 @@ def measure(plane: Plane, system: System) -> dict[str, float]:
     }
 
 
+def idle(plane: Plane, simulators: int, seconds: float = 5.0) -> tuple[float, float]:
+    """Return the shares of a core that the first sampler's actors, and the driver, use while idle.
+
+    Args:
+        plane: actors.
+        simulators: number of simulators of a sampler.
+        seconds: time of the measurement, in seconds.
+    """
+    actors = [plane.samplers[0], *plane.simulators[:simulators]]
+    pids = [state["pid"] for state in ray.get([actor.state.remote() for actor in actors])]
+    cpu, own = seconds_of(pids), time.process_time()
+    time.sleep(seconds)
+    return (seconds_of(pids) - cpu) / seconds, (time.process_time() - own) / seconds
+
+
 def costs(plane: Plane, system: System) -> tuple[Times, list[dict[str, float]]]:
     """Return the control plane's own service times, from rounds of one sampler.
 
@@ -165,16 +183,18 @@ def costs(plane: Plane, system: System) -> tuple[Times, list[dict[str, float]]]:
         count = 4 * at_once if at_once > 1 else 8
         one = replace(system, samplers=1, at_once=at_once, episodes=count)
         rows.append(measure(plane, one))
+    # Processes of Ray compute also while nothing is asked of them.
+    actors, driver = idle(plane, system.per_sampler)
     calls = np.array([[row["calls"], row["turns"]] for row in rows])
-    spent = np.array([row["actors_cpu_seconds"] for row in rows])
+    spent = np.array([row["actors_cpu_seconds"] - actors * row["seconds"] for row in rows])
     call, turn = np.maximum(0.0, np.linalg.lstsq(calls, spent, rcond=None)[0])
-    episodes = sum(row["turns"] for row in rows) / system.turns
-    per_episode = sum(row["driver_cpu_seconds"] for row in rows) / episodes
+    last = rows[-1]
+    busy = max(0.0, last["driver_cpu_seconds"] - driver * last["seconds"])
+    per_episode = busy * system.turns / last["turns"]
     asked = plane.samplers[0]
-    began = time.perf_counter()
-    for _ in range(200):
-        ray.get(asked.state.remote())
-    rpc = (time.perf_counter() - began) / 200
+    own = time.process_time()
+    ray.get([asked.state.remote() for _ in range(RPCS)])
+    rpc = (time.process_time() - own) / RPCS
     return replace(
         plane.times,
         call=float(call),

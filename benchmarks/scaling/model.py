@@ -76,6 +76,7 @@ class Outcome:
             `cores` where simulators share them.
         waited: time for which the learner waited for episodes, in seconds.
         pushed: time of all pushes, in seconds.
+        updates: time at which each update had ended, in seconds.
     """
 
     seconds: float = 0.0
@@ -85,6 +86,7 @@ class Outcome:
     busy: dict[str, float] = field(default_factory=dict)
     waited: float = 0.0
     pushed: float = 0.0
+    updates: list[float] = field(default_factory=list)
 
     @property
     def turns_per_s(self) -> float:
@@ -328,6 +330,7 @@ class Model:
             yield env.timeout(seconds)
             self.used["learner"] += seconds
             yield from self._push()
+            outcome.updates.append(env.now)
 
     def _push(self) -> Process:
         """Send weights to all samplers, which sample nothing meanwhile."""

@@ -17,7 +17,7 @@ import numpy as np
 from actors.config import SamplerConfig
 from actors.engine import VLLMEngine
 from actors.messages import Decoding, Request
-from benchmarks.running import run
+from benchmarks.running import emit, run
 from learners.checkpoints.initial import context_of
 
 WIDTHS = (1, 8, 32, 64)
@@ -74,7 +74,7 @@ def main() -> None:
     options = parser.parse_args()
     found = step_times(options.checkpoint, options.tokens, options.repeats, threads=options.threads)
     step, each = line(found)
-    print(json.dumps({"step": step, "step_each": each, "widths": found}))
+    emit(json.dumps({"step": step, "step_each": each, "widths": found}))
 
 
 if __name__ == "__main__":

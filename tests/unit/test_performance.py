@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.report import PAGE, ROWS, TABLES, UNMEASURED, Row, render
-from benchmarks.running import process, run, spread
+from benchmarks.running import emit, process, run, spread
 from benchmarks.start.__main__ import split
 from lmrl.errors import RunError, Terminated, UsageError
 
@@ -69,6 +69,17 @@ def test_exit_status_of_a_benchmark(error: BaseException, code: int) -> None:
     assert run(main) == code
 
 
+def test_only_results_are_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        os.write(1, b"a warning of a library\n")
+        emit("the result")
+
+    assert run(main) == 0
+    out, err = capfd.readouterr()
+    assert out == "the result\n"
+    assert "a warning of a library" in err
+
+
 def test_a_command_that_fails_is_an_error() -> None:
     with pytest.raises(RunError, match="ended with 3"):
         process([sys.executable, "-c", "raise SystemExit(3)"])
@@ -78,7 +89,7 @@ CHILD = "import os, time; open({path!r}, 'w').write(str(os.getpid())); time.slee
 
 BENCHMARK = """
 import sys
-from benchmarks.running import process, run
+from benchmarks.running import emit, process, run
 sys.exit(run(lambda: print(process([sys.executable, "-c", {child!r}]))))
 """
 

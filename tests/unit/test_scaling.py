@@ -77,6 +77,8 @@ def test_an_update_without_episodes_ahead_is_the_sum_of_its_parts() -> None:
     assert outcome.seconds == pytest.approx(10 * (played + 0.5 + 0.02 + 0.03))
     assert outcome.waited == pytest.approx(10 * played)
     assert outcome.busy["learner"] == pytest.approx(5.0 / outcome.seconds)
+    assert outcome.updates[-1] == pytest.approx(outcome.seconds, abs=0.1)
+    assert len(outcome.updates) == 10
 
 
 def test_episodes_ahead_hide_behind_learning() -> None:
