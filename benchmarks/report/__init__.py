@@ -40,7 +40,7 @@ class Row(NamedTuple):
 
 
 ROWS = (
-    Row("sampler path / raw vLLM offline, same requests", "", 0.85, 0.95),
+    Row("sampler path / raw vLLM offline, same requests", "sampler", 0.85, 0.95),
     Row("rollout episodes/s / lock-step loop, long-tailed task", "rollout", 1.5, 2.0),
     Row(
         "Wordle rollout env steps/s, GPT-2 4x256, vocabulary 50,257, 16 tokens an action",
