@@ -3,14 +3,16 @@
     python -m benchmarks.sampler
     python -m benchmarks.sampler --checkpoint runs/demo/checkpoints/last --json
 
-Both sides use the same machine, the same run, and the same episodes. First a simulator actor plays
-with a sampler actor, and the contexts are recorded. Then a vLLM engine in this process gets the
-same contexts in batches of the same width, without simulator, Ray and waits. The ratio shows the
-cost of the actors.
+Both sides use the same machine, the same run, and the same requests. First a simulator actor plays
+with a sampler actor, and the contexts are recorded. Then vLLM's own `LLM.generate` in this process
+gets all of them at once, with the same seeds and the same largest batch, without simulator, Ray and
+waits. That is a limit: no request has to wait for the one before it. `logprobs_share` is the share
+of the limit's time that the log-probabilities take.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,20 +27,21 @@ from actors.messages import Decoding, EpisodeId, Job, Request
 from actors.sampler import Sampler
 from actors.simulator import Simulator
 from benchmarks.record import save
+from benchmarks.running import emit, run
 from cluster.presets import preset
 from cluster.source import sample_texts
 from cluster.startup.ray_session import ray_session
 from learners.checkpoints.initial import context_of, make_start
 from lmrl.schema import from_table
+from lmrl.seeds import request_seed
 from lmrl.tokens.codec import Codec
 from lmrl.tokens.format import FormatConfig
-from lmrl.trajectory import Ids
 
 
 def through_actors(
     checkpoint: str, task: str, width: int, episodes: int, max_tokens: int
-) -> tuple[dict[str, float], list[Ids]]:
-    """Return speeds of a simulator that plays with a sampler, and the contexts of the episodes.
+) -> tuple[dict[str, float], list[Request]]:
+    """Return speeds of a simulator that plays with a sampler, and its requests.
 
     Args:
         checkpoint: checkpoint directory of the policy.
@@ -51,7 +54,7 @@ def through_actors(
     codec = Codec.load(checkpoint)
     stop = codec.format.stop_ids("\n")
     sampler = Sampler.options(name=f"sampler-{width}").remote(  # type: ignore[attr-defined]
-        checkpoint, SamplerConfig(), context, stop, "cpu", 0
+        checkpoint, SamplerConfig(max_sequences=width), context, stop, "cpu", 0
     )
     simulator = Simulator.remote(  # type: ignore[attr-defined]
         [f"sampler-{width}"], checkpoint, FormatConfig(), context - max_tokens, SimulatorConfig()
@@ -71,7 +74,11 @@ def through_actors(
     seconds = time.perf_counter() - began
     after = ray.get(sampler.state.remote())
     turns = sum(len(t.turns) for t in played)
-    contexts = [c for t in played for c in list(t.contexts())[:-1]]
+    requests = [
+        Request(0, context, request_seed(decoding.seed, t.seed, turn, 0))
+        for t in played
+        for turn, context in enumerate(list(t.contexts())[:-1])
+    ]
     prompt = after["prompt_tokens"] - before["prompt_tokens"]
     ray.kill(simulator)
     ray.kill(sampler)
@@ -83,37 +90,51 @@ def through_actors(
         "ms_per_step": 1e3
         * (after["busy_seconds"] - before["busy_seconds"])
         / (after["steps"] - before["steps"]),
-    }, contexts
+    }, requests
 
 
-def alone(checkpoint: str, contexts: list[Ids], width: int, max_tokens: int) -> float:
-    """Return the speed of the engine alone on recorded contexts, in turns/s.
+def alone(checkpoint: str, requests: list[Request], width: int, max_tokens: int) -> Any:
+    """Return speeds of `LLM.generate` on recorded requests: turns/s with log-probabilities and
+    without, and tokens/s.
 
     Args:
         checkpoint: checkpoint directory of the policy.
-        contexts: token ids of each context.
-        width: number of contexts of a batch.
+        requests: contexts and seeds.
+        width: largest number of requests in the engine, as on the other side.
         max_tokens: largest number of tokens of an action.
     """
     codec = Codec.load(checkpoint)
     engine = VLLMEngine(
         checkpoint,
-        SamplerConfig(),
+        SamplerConfig(max_sequences=width),
         context_of(Path(checkpoint)),
         codec.format.stop_ids("\n"),
         "cpu",
     )
     engine.serve(0)
-    decoding = Decoding(max_tokens=max_tokens)
-    began = 0.0
-    for start in range(-width, len(contexts), width):
-        if start == 0:  # the first batch was a warm-up
-            began = time.perf_counter()
-        part = contexts[max(start, 0) : max(start, 0) + width]
-        engine.submit("x", [Request(i, c, start + i) for i, c in enumerate(part)], decoding)
-        while engine.busy:
-            engine.step()
-    return len(contexts) / (time.perf_counter() - began)
+
+    def generate(given: list[Request], salt: str, logprobs: bool) -> tuple[float, int]:
+        settings = []
+        for request in given:
+            settings.append(engine._params(Decoding(max_tokens=max_tokens)))
+            settings[-1].seed = request.seed
+            if not logprobs:
+                settings[-1].logprobs = None
+        # Each pass has a prefix cache of its own.
+        prompts = [{"prompt_token_ids": r.context.tolist(), "cache_salt": salt} for r in given]
+        began = time.perf_counter()
+        outputs = engine.llm.generate(prompts, settings, use_tqdm=False)
+        seconds = time.perf_counter() - began
+        return seconds, sum(len(output.outputs[0].token_ids) for output in outputs)
+
+    generate(requests[:width], "warm-up", True)
+    seconds, tokens = generate(requests, "with", True)
+    plain, _ = generate(requests, "without", False)
+    return {
+        "turns_per_s": len(requests) / seconds,
+        "tokens_per_s": tokens / seconds,
+        "logprobs_share": max(0.0, 1.0 - plain / seconds),
+    }
 
 
 def main() -> None:
@@ -134,7 +155,10 @@ def main() -> None:
         "--max-tokens", type=int, default=8, help="largest number of tokens of an action"
     )
     parser.add_argument("--json", action="store_true", help="print the numbers as JSON")
+    parser.add_argument("--quick", action="store_true", help="one width; no result is written")
     options = parser.parse_args()
+    if options.quick:
+        options.widths = [16]
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = options.checkpoint
         if checkpoint is None:
@@ -142,26 +166,32 @@ def main() -> None:
             exp = preset("maze-fo-ppo")
             make_start(exp.model, sample_texts(exp), checkpoint, seed=0)
         path = str(checkpoint.resolve())
-        rows = {}
+        rows: dict[str, Any] = {}
         with ray_session():
             recorded = {
-                width: through_actors(path, options.task, width, width, options.max_tokens)
+                width: through_actors(path, options.task, width, 4 * width, options.max_tokens)
                 for width in options.widths
             }
-        for width, (figures, contexts) in recorded.items():
-            limit = alone(path, contexts, width, options.max_tokens)
-            rows[str(width)] = {
-                **{name: round(value, 4) for name, value in figures.items()},
-                "engine_alone_turns_per_s": round(limit, 1),
-                "ratio": round(figures["turns_per_s"] / limit, 3),
+        for width, (figures, requests) in recorded.items():
+            limit = alone(path, requests, width, options.max_tokens)
+            own: dict[str, Any] = {name: round(value, 4) for name, value in figures.items()}
+            rows[str(width)] = own | {
+                "alone": {name: round(value, 4) for name, value in limit.items()},
+                "ratio": round(figures["turns_per_s"] / limit["turns_per_s"], 3),
             }
-    record = {"task": options.task, "episodes_at_once": rows}
+    ratio = min(row["ratio"] for row in rows.values())
+    result = {
+        "ratios": {"sampler path / raw vLLM offline, same requests": ratio},
+        "task": options.task,
+        "episodes_at_once": rows,
+    }
     command = f"python -m benchmarks.sampler --task {options.task} --widths " + " ".join(
         map(str, options.widths)
     )
-    result = save("sampler", command, record)
-    print(json.dumps(record, indent=2) if options.json else f"{json.dumps(rows)}\n{result}")
+    if not options.quick:
+        save("sampler", command, result)
+    emit(json.dumps(result, indent=2) if options.json else json.dumps(rows))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(run(main))

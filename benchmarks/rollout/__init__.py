@@ -1,0 +1,1 @@
+"""Speed of rollouts against a lock-step batch loop on the same engine."""

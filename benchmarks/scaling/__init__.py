@@ -1,0 +1,1 @@
+"""Scaling of the whole system: measured on this machine, and predicted for larger ones."""
