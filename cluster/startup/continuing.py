@@ -71,7 +71,10 @@ def recorded_run(log: RunLog) -> Experiment:
         UsageError: if it is not a run directory, or its configuration cannot be read.
     """
     log.check_marked()
-    return read_config(log.folder / CONFIG)
+    path, saved = log.folder / CONFIG, checkpoint(log.folder, LAST) / RECORD
+    if not path.exists() and saved.exists():
+        raise UsageError(f"{log.folder} has no {CONFIG}; copy {saved} to {path} to go on")
+    return read_config(path)
 
 
 def check_changes(log: RunLog, exp: Experiment) -> None:
@@ -181,12 +184,18 @@ def fork(source: Path, exp: Experiment, log: RunLog) -> None:
         with atomic_folder(log.folder / START, replace=True) as folder:
             _link_files((source / START).resolve(), folder)
     with log.checkpoint(int(state["update"])) as folder:
-        _link_files(found, folder)
+        try:
+            _link_files(found, folder)
+        except (OSError, shutil.Error) as error:
+            raise UsageError(
+                f"{found} cannot be copied whole: {error}; if its run goes on, it may just have "
+                "deleted it: give the command again"
+            ) from error
         (folder / RECORD).unlink()  # a second name of the other run's file
         write_json(folder / RECORD, exp.to_json())
         write_state(folder, {**state, **anew})
     # Last: without it, the directory holds no run, and the same command begins again.
-    write_json(log.folder / CONFIG, {**exp.to_json(), "provenance": provenance()})
+    log.begin({**exp.to_json(), "provenance": provenance()})
 
 
 def _whole(run: Path) -> tuple[Path, dict[str, Any]]:

@@ -24,6 +24,7 @@ from lmrl.runs.names import (
     MARKER,
     MOVING,
     OWN,
+    RECORD,
     REPLACED,
     STATUS,
     SUMMARY,
@@ -158,6 +159,19 @@ class RunDirectory:
             self._moving.mkdir()
             _move_own(self.folder, self._moving)
             self._moving.rename(self._replaced)
+        elif checkpoint(self.folder, LAST).is_symlink():
+            raise UsageError(
+                f"{self.folder} has checkpoints and no {CONFIG}, so nothing is begun there; copy "
+                f"{checkpoint(self.folder, LAST) / RECORD} to {self.folder / CONFIG} to go on with "
+                "--resume, or choose another --run-dir"
+            )
+        self.begin(config)
+
+    def begin(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration: from now on the directory holds a run.
+
+        After a `UsageError` before `started`, everything that the run wrote is deleted.
+        """
         write_json(self.folder / CONFIG, config)
         self._made = True
 

@@ -1,5 +1,6 @@
 """Which fields of a run may change when it goes on."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,38 @@ def test_a_fork_has_the_weights_and_counts_anew(tmp_path: Path) -> None:
     third = RunLog(tmp_path / "third")
     with third.locked(), pytest.raises(UsageError, match=r"--model.path .*run/checkpoints/last"):
         fork(source.folder, lora, third)
+
+
+def test_a_run_that_lost_its_configuration_is_not_begun_again(tmp_path: Path) -> None:
+    exp = preset("maze-fo-ppo")
+    log = run(tmp_path / "run", exp)
+    (log.folder / CONFIG).unlink()
+    with log.locked(), pytest.raises(UsageError, match=r"copy .*experiment.json to .*config.json"):
+        check_changes(log, exp)
+    with log.locked(), pytest.raises(UsageError, match=r"has checkpoints and no config.json"):
+        log.prepare(exp.to_json())
+    assert (log.folder / "checkpoints" / "last").exists()
+
+
+def test_a_fork_that_cannot_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no node has space for it: the same command has to work once there is."""
+    exp = preset("maze-fo-ppo")
+    source = run(tmp_path / "run", exp)
+    log = RunLog(tmp_path / "other")
+    with pytest.raises(UsageError, match="no space"), log.locked():
+        fork(source.folder, exp, log)
+        with log.ending():
+            raise UsageError("no space")
+    assert not log.folder.exists()
+    monkeypatch.setattr("shutil.copytree", lost)
+    with log.locked(), pytest.raises(UsageError, match="give the command again"):
+        fork(source.folder, exp, log)
+
+
+def lost(*paths: Any, **how: Any) -> None:
+    raise shutil.Error([("step-4/model.safetensors", "new", "No such file or directory")])
 
 
 def test_every_name_is_a_field() -> None:
