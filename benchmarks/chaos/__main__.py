@@ -18,7 +18,6 @@ end. It writes `results/chaos.json` after each fault:
 It exits with 1 if an episode was lost or doubled, or the run did not come to its end.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -30,6 +29,7 @@ import numpy as np
 
 from benchmarks.chaos.faults import KINDS, Training
 from benchmarks.record import save
+from benchmarks.running import arguments, emit, run
 
 
 def figures(faults: list[dict[str, Any]], counts: dict[str, Any]) -> dict[str, Any]:
@@ -55,12 +55,9 @@ def figures(faults: list[dict[str, Any]], counts: dict[str, Any]) -> dict[str, A
 
 def main() -> int:
     """Inject the faults, end the run, and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100, help="number of faults")
-    parser.add_argument("--seed", type=int, default=0, help="seed of kinds and moments")
+    parser = arguments(__doc__)
+    parser.add_argument("--kills", type=int, default=100, help="number of faults; 3 with --quick")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="kinds to inject")
-    parser.add_argument("--quick", action="store_true", help="3 faults, and no result is written")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args()
     kills = 3 if options.quick else options.kills
     command = f"python -m benchmarks.chaos --kills {kills} --seed {options.seed}"
@@ -73,7 +70,7 @@ def main() -> int:
             training.wait_for_update()
             faults.append(training.inject(kind, rng))
             if not options.json:
-                print(json.dumps(faults[-1]), flush=True)
+                emit(json.dumps(faults[-1]))
             if not options.quick:
                 save("chaos", command, figures(faults, {}))
         counts = training.finish()
@@ -81,9 +78,9 @@ def main() -> int:
     if not options.quick:
         save("chaos", command, found)
     if options.json:
-        print(json.dumps({key: value for key, value in found.items() if key != "faults"}))
+        emit(json.dumps({key: value for key, value in found.items() if key != "faults"}))
     return int(bool(counts["lost"] or counts["doubled"]))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))

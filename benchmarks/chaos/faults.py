@@ -20,6 +20,7 @@ from cluster.ledger import Ledger
 from cluster.presets import preset
 from cluster.source import sample_texts
 from learners.checkpoints.initial import make_start
+from lmrl.errors import RunError
 from lmrl.runs.names import LAST, METRICS, RECOVERIES, STATE, SUMMARY, TRAJECTORIES, checkpoint
 
 ACTORS = {"sampler": "Sampler", "simulator": "Simulator", "learner": "Learner"}
@@ -154,7 +155,7 @@ class Training:
         self.driver = self._start("train", "--resume", str(self.run), "--updates", str(updates))
         ended = self.driver.wait(LIMIT)
         if ended:
-            raise SystemExit(f"the run did not come to its end: {self._end_of_log()}")
+            raise RunError(f"the run did not come to its end: {self._end_of_log()}")
         summary = json.loads((self.run / SUMMARY).read_text())
         state = json.loads((checkpoint(self.run, LAST) / STATE).read_text())
         ledger = Ledger(**summary["ledger"])
@@ -210,9 +211,9 @@ class Training:
         deadline = time.monotonic() + LIMIT
         while not there():
             if self.driver.poll() is not None:
-                raise SystemExit(f"the run ended while it waited for {what}: {self._end_of_log()}")
+                raise RunError(f"the run ended while it waited for {what}: {self._end_of_log()}")
             if time.monotonic() > deadline:
-                raise SystemExit(f"no {what} within {LIMIT:g} s: {self._end_of_log()}")
+                raise RunError(f"no {what} within {LIMIT:g} s: {self._end_of_log()}")
             time.sleep(0.1)
 
     def _end_of_log(self) -> str:

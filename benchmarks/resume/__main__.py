@@ -10,13 +10,13 @@ those of the unbroken run, bit by bit, and each update has one line. It writes
 `results/resume.json` after each trial, and exits with 1 if a trial differs.
 """
 
-import argparse
 import hashlib
 import json
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ import numpy as np
 import psutil
 
 from benchmarks.record import save
+from benchmarks.running import arguments, child, emit, run
 from cluster.presets import preset
 from cluster.source import sample_texts
 from learners.checkpoints.initial import make_start
+from lmrl.errors import RunError
 from lmrl.runs.names import LAST, METRICS, SCORES, SUMMARY, checkpoint
 
 SMALL = (
@@ -57,17 +59,22 @@ TIMED = ("time", "seconds", "per_s", "_ms")
 """Ends of the names of metrics that measure time."""
 
 
-def start(folder: Path, fields: list[str]) -> subprocess.Popen[bytes]:
-    """Begin a run, or go on with it.
+def started(folder: Path, fields: list[str]) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Begin a run, or go on with it; its process ends with the block.
 
     Args:
         folder: run directory.
         fields: preset and fields.
     """
     command = [sys.executable, "-m", "lmrl", "train", *fields, "--run-dir", str(folder)]
-    return subprocess.Popen(
-        [*command, "--resume", "auto"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    nothing = subprocess.DEVNULL
+    return child([*command, "--resume", "auto"], stdout=nothing, stderr=nothing)
+
+
+def whole_run(folder: Path, fields: list[str]) -> int:
+    """Begin a run or go on with it, and return the exit status at its end."""
+    with started(folder, fields) as process:
+        return process.wait()
 
 
 def result(folder: Path) -> dict[str, Any]:
@@ -99,30 +106,25 @@ def trial(fields: list[str], folder: Path, moment: float) -> dict[str, Any]:
         folder: run directory.
         moment: time after the start of the command, in seconds.
     """
-    process = start(folder, fields)
-    try:
-        process.wait(moment)
-    except subprocess.TimeoutExpired:
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.wait()
-        _, alive = psutil.wait_procs(children, timeout=30)
-        left = len(alive)
-    else:
-        left = 0
+    left = 0
+    with started(folder, fields) as process:
+        try:
+            process.wait(moment)
+        except subprocess.TimeoutExpired:
+            children = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            process.wait()
+            left = len(psutil.wait_procs(children, timeout=30)[1])
     path = folder / METRICS
     done = len(path.read_text().splitlines()) if path.exists() else 0
-    code = start(folder, fields).wait()
+    code = whole_run(folder, fields)
     return {"moment": round(moment, 1), "lines": done, "left_after_30_s": left, "exit": code}
 
 
 def main() -> int:
     """Run the trials, and write the result after each of them."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=20, help="number of trials")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the moments")
-    parser.add_argument("--quick", action="store_true", help="4 trials, and no result is written")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser = arguments(__doc__)
+    parser.add_argument("--trials", type=int, default=20, help="number of trials; 4 with --quick")
     options = parser.parse_args()
     trials = 4 if options.quick else options.trials
     command = f"python -m benchmarks.resume --trials {trials} --seed {options.seed}"
@@ -140,8 +142,8 @@ def main() -> int:
             fields = [which, "--model.path", str(policy), *SMALL]
             fields += changes
             folder, began = Path(home) / name.replace(" ", "-"), time.monotonic()
-            if code := start(folder, fields).wait():
-                raise SystemExit(f"the unbroken run of {name} ended with {code}")
+            if code := whole_run(folder, fields):
+                raise RunError(f"the unbroken run of {name} ended with {code}")
             cases[name] = fields, result(folder), time.monotonic() - began
         for number in range(trials):
             name = list(cases)[number % len(cases)]
@@ -151,15 +153,15 @@ def main() -> int:
             other = differences(whole, result(folder)) if not facts["exit"] else ["exit"]
             runs.append({"case": name, **facts, "differs_in": other})
             if not options.json:
-                print(json.dumps(runs[-1]), flush=True)
+                emit(json.dumps(runs[-1]))
             equal = sum(not run["differs_in"] for run in runs)
             figures = {"trials": len(runs), "equal": equal, "runs": runs}
             if not options.quick:
                 save("resume", command, figures)
     if options.json:
-        print(json.dumps(figures))
+        emit(json.dumps(figures))
     return int(equal < len(runs))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(main))
