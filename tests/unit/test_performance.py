@@ -98,7 +98,11 @@ sys.exit(run(lambda: print(process([sys.executable, "-c", {child!r}]))))
 def test_a_signal_ends_a_benchmark_and_its_process(tmp_path: Path, number: Any, code: int) -> None:
     path = tmp_path / "pid"
     script = BENCHMARK.format(child=CHILD.format(path=str(path)))
-    benchmark = subprocess.Popen([sys.executable, "-c", script])
+    benchmark = subprocess.Popen(
+        [sys.executable, "-c", script],
+        # A shell's background job, as these tests may be, ignores SIGINT and hands that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         while not (path.exists() and path.read_text()):
             assert benchmark.poll() is None
