@@ -65,10 +65,6 @@ class ClientQueue:
             waiter.set_result(Replies.pack(ready))
 
 
-# `state` has a thread of its own, so that it responds however many callers wait for replies.
-@ray.remote(
-    max_restarts=-1, max_task_retries=0, max_concurrency=32, concurrency_groups={"health": 1}
-)
 class Sampler:
     """A policy sampler.
 
@@ -252,3 +248,10 @@ class Sampler:
             "peak_memory_gb": peak_memory(),
             **asdict(self.engine.usage),
         }
+
+
+# `state` has a thread of its own, so that it responds however many callers wait for replies.
+SamplerActor = ray.remote(
+    max_restarts=-1, max_task_retries=0, max_concurrency=32, concurrency_groups={"health": 1}
+)(Sampler)
+"""`Sampler` as a Ray actor."""

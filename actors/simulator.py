@@ -147,8 +147,6 @@ class _Batch:
         return finished
 
 
-# `state` has a thread of its own, so that it responds while other threads play jobs.
-@ray.remote(max_restarts=-1, max_task_retries=0, concurrency_groups={"health": 1})
 class Simulator:
     """An actor that plays episodes.
 
@@ -291,6 +289,13 @@ class Simulator:
                 if key in batch.running:
                     yield key, reply
             batch.collect(block=False)
+
+
+# `state` has a thread of its own, so that it responds while other threads play jobs.
+SimulatorActor = ray.remote(max_restarts=-1, max_task_retries=0, concurrency_groups={"health": 1})(
+    Simulator
+)
+"""`Simulator` as a Ray actor."""
 
 
 def _failure(episode: EpisodeId, error: Exception) -> Failure:

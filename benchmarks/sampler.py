@@ -24,8 +24,8 @@ import ray
 from actors.config import SamplerConfig, SimulatorConfig
 from actors.engine import VLLMEngine
 from actors.messages import Decoding, EpisodeId, Job, Request
-from actors.sampler import Sampler
-from actors.simulator import Simulator
+from actors.sampler import SamplerActor
+from actors.simulator import SimulatorActor
 from benchmarks.record import save
 from benchmarks.running import emit, run
 from cluster.presets import preset
@@ -53,10 +53,10 @@ def through_actors(
     context = context_of(Path(checkpoint))
     codec = Codec.load(checkpoint)
     stop = codec.format.stop_ids("\n")
-    sampler = Sampler.options(name=f"sampler-{width}").remote(  # type: ignore[attr-defined]
+    sampler = SamplerActor.options(name=f"sampler-{width}").remote(
         checkpoint, SamplerConfig(max_sequences=width), context, stop, "cpu", 0
     )
-    simulator = Simulator.remote(  # type: ignore[attr-defined]
+    simulator = SimulatorActor.remote(
         [f"sampler-{width}"], checkpoint, FormatConfig(), context - max_tokens, SimulatorConfig()
     )
     decoding = Decoding(max_tokens=max_tokens)

@@ -47,7 +47,6 @@ class RanksLost(ActorLost):
     """Learner ranks whose process ended, or which do not respond."""
 
 
-@ray.remote
 class _Host:
     """An actor that finds an address on the node where rank 0 will run."""
 
@@ -94,7 +93,7 @@ class LearnerGroup:
     def _form(self) -> None:
         """Start the ranks; `ready` tells when they have started."""
         exp, slots = self.exp, self.slots
-        host = _Host.options(**slots[0]).remote()  # type: ignore[attr-defined]
+        host = ray.remote(_Host).options(**slots[0]).remote()
         address, port = fetch(
             host.endpoint.remote(), exp.placement.timeout, "the node of learner rank 0"
         )

@@ -11,7 +11,7 @@ import ray
 from actors.chat.config import ChatConfig
 from actors.chat.model import ChatOracle, RetryingChatModel, chat_model
 from actors.chat.served import weights_version
-from actors.sampler import Sampler
+from actors.sampler import SamplerActor
 from cluster.health.waits import fetch
 from learners.checkpoints.gguf import resolve
 from learners.checkpoints.initial import context_of
@@ -43,7 +43,7 @@ def chat_actors(
     end = Codec.load(folder).end_id
     stops = [] if end is None else [end]
     actors = [
-        Sampler.options(**slot).remote(  # type: ignore[attr-defined]
+        SamplerActor.options(**slot).remote(
             config.model, config.sampler, config.context, stops, device, 0
         )
         for slot in slots

@@ -25,8 +25,8 @@ import ray
 
 from actors.config import SamplerConfig, SimulatorConfig
 from actors.messages import Decoding, EpisodeId, Job
-from actors.sampler import Sampler
-from actors.simulator import Simulator
+from actors.sampler import SamplerActor
+from actors.simulator import SimulatorActor
 from benchmarks.rollout.cases import SHORT, TAIL, Case
 from benchmarks.running import arguments, finish, process, run, spread
 from benchmarks.running.models import make_gpt2
@@ -67,12 +67,12 @@ def through_actors(checkpoint: Path, cases: Sequence[Case], repeats: int) -> lis
     context, found = context_of(checkpoint), []
     with ray_session():
         name = "rollout-sampler"
-        sampler = Sampler.options(name=name, num_cpus=0).remote(  # type: ignore[attr-defined]
+        sampler = SamplerActor.options(name=name, num_cpus=0).remote(
             str(checkpoint), SamplerConfig(), context, codec.format.stop_ids("\n"), "cpu", 0
         )
         ray.get(sampler.state.remote())
         for case in cases:
-            simulator = Simulator.options(num_cpus=0).remote(  # type: ignore[attr-defined]
+            simulator = SimulatorActor.options(num_cpus=0).remote(
                 [name], str(checkpoint), FormatConfig(), context - case.tokens, SimulatorConfig()
             )
             play(simulator, replace(case, episodes=min(8, case.episodes), seed=10**6))

@@ -10,9 +10,9 @@ import psutil
 import ray
 
 from actors.messages import Decoding, EpisodeId, Job
-from actors.simulator import Simulator
+from actors.simulator import SimulatorActor
 from benchmarks.scaling.model import System
-from benchmarks.scaling.timed import TimedSampler
+from benchmarks.scaling.timed import TimedSamplerActor
 from benchmarks.scaling.times import Times
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
@@ -63,11 +63,11 @@ class Plane:
         new = []
         for number in range(len(self.samplers), samplers):
             name = f"timed-{self.per_sampler}-{number}"
-            sampler = TimedSampler.options(name=name, num_cpus=0).remote(
+            sampler = TimedSamplerActor.options(name=name, num_cpus=0).remote(
                 self.times, codec.vocab_size
             )
             players = [
-                Simulator.options(num_cpus=0).remote(  # type: ignore[attr-defined]
+                SimulatorActor.options(num_cpus=0).remote(
                     [name],
                     str(self.checkpoint),
                     self.exp.format,
@@ -206,7 +206,6 @@ def costs(plane: Plane, system: System) -> tuple[Times, list[dict[str, float]]]:
     ), rows
 
 
-@ray.remote(num_cpus=0, max_concurrency=2)
 class _Silent:
     """An actor that answers after a time."""
 
@@ -221,7 +220,7 @@ def wait_cost(streams: int = 1000, repeats: int = 20) -> float:
         streams: number of references that are not ready.
         repeats: number of waits.
     """
-    actor = _Silent.remote()  # type: ignore[attr-defined]
+    actor = ray.remote(num_cpus=0, max_concurrency=2)(_Silent).remote()
     silent = [actor.answer.remote(60.0) for _ in range(streams)]
     ready = ray.put(0)
     began = time.perf_counter()

@@ -77,17 +77,15 @@ class TimedEngine:
         return [(self.running.pop(name), reply) for name, reply in ended]
 
 
-_Plain: Any = Sampler.__ray_metadata__.modified_class  # type: ignore[attr-defined]
-
-
-@ray.remote(max_concurrency=32, concurrency_groups={"health": 1})
-class TimedSampler(_Plain):  # type: ignore[misc]
+class TimedSampler(Sampler):
     """A sampler with a timer in place of its engine.
 
     Args:
         times: service times.
         vocabulary: number of tokens to draw from.
     """
+
+    engine: Any  # a `TimedEngine`
 
     def __init__(self, times: Times, vocabulary: int) -> None:
         # As in `Sampler`, with another engine.
@@ -106,3 +104,7 @@ class TimedSampler(_Plain):  # type: ignore[misc]
         self.engine.usage.calls += 1
         replies: Replies = super().generate(client, contexts, decoding)
         return replies
+
+
+TimedSamplerActor = ray.remote(max_concurrency=32, concurrency_groups={"health": 1})(TimedSampler)
+"""`TimedSampler` as a Ray actor."""

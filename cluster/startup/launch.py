@@ -14,8 +14,8 @@ from typing import Any
 import ray
 
 from actors.chat.config import ChatConfig
-from actors.sampler import Sampler
-from actors.simulator import Simulator
+from actors.sampler import SamplerActor
+from actors.simulator import SimulatorActor
 from cluster.experiment import Experiment
 from cluster.fleet import Fleet
 from cluster.health.waits import answers_of
@@ -85,7 +85,7 @@ def launch(
         stop_ids = codec.format.stop_ids(env.stop)
         sampler_names = places.names(SAMPLER)
         samplers = [
-            Sampler.options(**slot, name=name).remote(  # type: ignore[attr-defined]
+            SamplerActor.options(**slot, name=name).remote(
                 str(served or checkpoint),
                 # A cache for more sequences than run at one time would hold nothing.
                 replace(exp.sampler, max_sequences=exp.sequences),
@@ -106,9 +106,7 @@ def launch(
             chat, oracles, version = chat_actors(exp.oracle, device, named)
         simulators = [
             # One thread for each job: those of the updates that are played ahead, and evaluations.
-            Simulator.options(  # type: ignore[attr-defined]
-                **slot, max_concurrency=exp.max_staleness + 2
-            ).remote(
+            SimulatorActor.options(**slot, max_concurrency=exp.max_staleness + 2).remote(
                 sampler_names[i % len(samplers) :] + sampler_names[: i % len(samplers)],
                 str(checkpoint),
                 exp.format,

@@ -82,10 +82,10 @@ def sampler(local_ray: None, checkpoint: Path) -> Iterator[Any]:
     import ray
 
     from actors.config import SamplerConfig
-    from actors.sampler import Sampler
+    from actors.sampler import SamplerActor
 
     config = SamplerConfig(threads=1, max_sequences=16, dtype="bfloat16")
-    actor = Sampler.options(num_cpus=1).remote(str(checkpoint), config, 64, [0], "cpu")
+    actor = SamplerActor.options(num_cpus=1).remote(str(checkpoint), config, 64, [0], "cpu")
     yield actor
     ray.kill(actor)
 
@@ -226,7 +226,7 @@ def test_a_class_that_takes_tied_weights_once_is_pushed_and_agrees(
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     from actors.config import SamplerConfig
-    from actors.sampler import Sampler
+    from actors.sampler import SamplerActor
     from learners.checkpoints.guided import copy_tokenizer
 
     shape = Gemma2Config(
@@ -242,7 +242,7 @@ def test_a_class_that_takes_tied_weights_once_is_pushed_and_agrees(
     for parameter in model.model.parameters():
         parameter.data += 0.05 * torch.randn(parameter.shape, generator=rng)
     config = SamplerConfig(threads=1, max_sequences=16)
-    actor = Sampler.options(num_cpus=1).remote(str(tmp_path), config, 64, [0], "cpu")
+    actor = SamplerActor.options(num_cpus=1).remote(str(tmp_path), config, 64, [0], "cpu")
     probes = [np.arange(5, 45, dtype=np.int32)]
     buckets = list(pack(((w.name, w.tensor()) for w in Network(model).exported()), 2**26))
     sums = {meta.name: meta.checksum for bucket in buckets for meta in bucket.metas}

@@ -29,7 +29,7 @@ from actors.messages import (  # noqa: E402
     Request,
     SamplerStale,
 )
-from actors.simulator import Simulator  # noqa: E402
+from actors.simulator import SimulatorActor  # noqa: E402
 from cluster.fleet import Fleet, Weights  # noqa: E402
 from cluster.health.waits import ActorLost, fetch  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
@@ -347,7 +347,7 @@ def stopped(pid: int) -> Iterator[None]:
 def test_a_simulator_does_not_wait_for_ever(fleet: Fleet, checkpoint: Path) -> None:
     """Without anybody who replaces the sampler, its silence is an error with a sentence."""
     impatient = SimulatorConfig(reply_timeout=2.0)
-    simulator = Simulator.remote(
+    simulator = SimulatorActor.remote(
         fleet.sampler_names,
         str(checkpoint),
         fleet.experiment.format,
