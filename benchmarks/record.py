@@ -1,4 +1,4 @@
-"""Write a result together with command, machine, versions, commit and date."""
+"""Write a result with command, machine, versions, commit and date; fill pages from results."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,21 @@ def load(name: str) -> dict[str, Any]:
     """Return the committed result of a name."""
     record: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())
     return record
+
+
+def filled(text: str, mark: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """Return a page with new versions of its marked tables.
+
+    Args:
+        text: page, in which a table stands between `<!-- MARK: NAME -->` and `<!-- end -->`.
+        mark: word of the marks.
+        tables: functions that make the tables, by name; those that the page lacks are not called.
+    """
+    for name, table in tables.items():
+        opening = f"<!-- {mark}: {name} -->\n"
+        if opening not in text:
+            continue
+        before, _, rest = text.partition(opening)
+        _, closing, after = rest.partition("<!-- end -->")
+        text = f"{before}{opening}{table()}\n{closing}{after}"
+    return text

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.record import RESULTS, load
+from benchmarks.record import RESULTS, filled, load
 from lmrl.data.published import PUBLISHED, SOURCE
 
 ROOT = Path(__file__).parent.parent
@@ -326,14 +326,7 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def render(text: str) -> str:
     """Return `text` with new versions of all marked tables."""
-    for name, table in TABLES.items():
-        opening = f"<!-- table: {name} -->\n"
-        if opening not in text:
-            continue
-        before, _, rest = text.partition(opening)
-        _, closing, after = rest.partition("<!-- end -->")
-        text = f"{before}{opening}{table()}\n{closing}{after}"
-    return text
+    return filled(text, "table", TABLES)
 
 
 if __name__ == "__main__":

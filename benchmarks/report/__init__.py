@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.record import RESULTS, load
+from benchmarks.record import RESULTS, filled, load
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 
@@ -180,11 +180,4 @@ TABLES: dict[str, Callable[[], str]] = {
 
 def render(text: str) -> str:
     """Return `text` with new versions of all marked tables."""
-    for name, table in TABLES.items():
-        opening = f"<!-- measured: {name} -->\n"
-        if opening not in text:
-            continue
-        before, _, rest = text.partition(opening)
-        _, closing, after = rest.partition("<!-- end -->")
-        text = f"{before}{opening}{table()}\n{closing}{after}"
-    return text
+    return filled(text, "measured", TABLES)
