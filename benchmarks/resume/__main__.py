@@ -24,12 +24,13 @@ import numpy as np
 import psutil
 
 from benchmarks.record import save
+from benchmarks.resume.curve import curve, lines
 from benchmarks.running import arguments, child, emit, run
 from cluster.presets import preset
 from cluster.source import sample_texts
 from learners.checkpoints.initial import make_start
 from lmrl.errors import RunError
-from lmrl.runs.names import LAST, METRICS, SCORES, SUMMARY, checkpoint
+from lmrl.runs.names import LAST, SCORES, SUMMARY, checkpoint
 
 SMALL = (
     *("--options", '{"max_steps": 12}', "--evaluation.episodes", "8"),
@@ -55,9 +56,6 @@ CASES = {
 }
 """Preset and fields of each case: a cloning term, replay, groups, and a data set with targets."""
 
-TIMED = ("time", "seconds", "per_s", "_ms")
-"""Ends of the names of metrics that measure time."""
-
 
 def started(folder: Path, fields: list[str]) -> AbstractContextManager[subprocess.Popen[str]]:
     """Begin a run, or go on with it; its process ends with the block.
@@ -79,14 +77,13 @@ def whole_run(folder: Path, fields: list[str]) -> int:
 
 def result(folder: Path) -> dict[str, Any]:
     """Return what a run has computed: metrics, scores, ledger, and a digest of its weights."""
-    rows = [json.loads(line) for line in (folder / METRICS).read_text().splitlines()]
     scores = [json.loads(line) for line in (folder / SCORES).read_text().splitlines()]
     summary = json.loads((folder / SUMMARY).read_text())
     weights = (checkpoint(folder, LAST) / "model.safetensors").read_bytes()
     # An episode that was being played is given to a simulator again.
     ledger = {name: n for name, n in summary["ledger"].items() if name != "resubmitted"}
     return {
-        "curve": [{k: v for k, v in row.items() if not k.endswith(TIMED)} for row in rows],
+        "curve": curve(folder),
         "scores": scores,
         "ledger": ledger,
         "weights": hashlib.sha256(weights).hexdigest(),
@@ -115,8 +112,7 @@ def trial(fields: list[str], folder: Path, moment: float) -> dict[str, Any]:
             process.kill()
             process.wait()
             left = len(psutil.wait_procs(children, timeout=30)[1])
-    path = folder / METRICS
-    done = len(path.read_text().splitlines()) if path.exists() else 0
+    done = len(lines(folder))
     code = whole_run(folder, fields)
     return {"moment": round(moment, 1), "lines": done, "left_after_30_s": left, "exit": code}
 

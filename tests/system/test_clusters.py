@@ -21,6 +21,8 @@ pytest.importorskip("ray")
 
 from ray.cluster_utils import Cluster  # noqa: E402
 
+from benchmarks.resume.curve import lines  # noqa: E402
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -127,11 +129,6 @@ def test_preflight_names_bundle_node_and_package() -> None:
     assert "has other versions than this one: torch 0.1 (here " in said["shared"]
     # The node that an autoscaler may start has space for all samplers.
     assert said["grown"] == said["shared"]
-
-
-def lines(folder: Path) -> list[dict[str, float]]:
-    path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def small(run: Path, checkpoint: Path, **fields: object) -> list[str]:

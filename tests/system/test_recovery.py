@@ -14,6 +14,7 @@ import pytest
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
+from benchmarks.resume.curve import curve, lines  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.train import train  # noqa: E402
 from lmrl.runs.log import RunLog  # noqa: E402
@@ -37,16 +38,6 @@ def experiment(checkpoint: Path) -> Any:
     )
 
 
-def rows(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "metrics.jsonl"
-    return [json.loads(line) for line in path.open()] if path.exists() else []
-
-
-def curve(folder: Path) -> list[dict[str, Any]]:
-    timed = ("time", "seconds", "per_s", "_ms")
-    return [{k: v for k, v in row.items() if not k.endswith(timed)} for row in rows(folder)]
-
-
 def rank(since: float, number: int) -> int:
     """Return the process id of a rank that has started after a time."""
     found = []
@@ -62,7 +53,7 @@ def rank(since: float, number: int) -> int:
 def faults(folder: Path, began: float) -> None:
     """Kill a rank after one update, and freeze one of those that replace them after another."""
     for update, number in ((KILLED, signal.SIGKILL), (FROZEN, signal.SIGSTOP)):
-        while len(rows(folder)) < update:
+        while len(lines(folder)) < update:
             time.sleep(0.05)
         os.kill(rank(began, 1), number)
         began = time.time()

@@ -19,6 +19,7 @@ import pytest
 import ray
 
 import lmrl
+from benchmarks.resume.curve import curve, lines
 from benchmarks.terminal import on_terminal
 from cluster.reporting.prometheus import RayGauges
 from lmrl.cli import main
@@ -48,10 +49,6 @@ def finished(local_ray: None, checkpoint: Path, tmp_path_factory: pytest.TempPat
     return folder
 
 
-def lines(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
 def cut(finished: Path, folder: Path) -> Path:
     """Copy a run as it would be if its machine had died while it wrote the checkpoint of update 4:
     the run goes on from that of update 2."""
@@ -59,15 +56,6 @@ def cut(finished: Path, folder: Path) -> Path:
     (folder / "summary.json").unlink()
     os.truncate(folder / "checkpoints" / "last" / "model.safetensors", 1000)
     return folder
-
-
-def curve(folder: Path) -> list[dict[str, float]]:
-    """Return the metrics of each update that do not measure time."""
-    timed = ("time", "seconds", "per_s", "_ms")
-    return [
-        {name: value for name, value in line.items() if not name.endswith(timed)}
-        for line in lines(folder)
-    ]
 
 
 def test_the_summary_adds_up(finished: Path) -> None:
