@@ -3,7 +3,8 @@
 import errno
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -31,11 +32,12 @@ from actors.messages import (  # noqa: E402
 )
 from actors.simulator import SimulatorActor  # noqa: E402
 from cluster.fleet import Fleet, Weights  # noqa: E402
+from cluster.health.monitor import ActorMonitor  # noqa: E402
 from cluster.health.waits import ActorLost, fetch  # noqa: E402
 from cluster.ledger import Ledger  # noqa: E402
 from cluster.presets import preset  # noqa: E402
 from cluster.startup.preflight import choose_device, cluster_nodes  # noqa: E402
-from cluster.stream import episodes  # noqa: E402
+from cluster.stream import EpisodeStream, episodes  # noqa: E402
 from cluster.weights.push import await_all, gate, load_again, push  # noqa: E402
 from learners.buckets import Bucket  # noqa: E402
 from lmrl.errors import RunError, UsageError  # noqa: E402
@@ -328,6 +330,40 @@ def test_frozen_actors_are_replaced_and_lose_no_episode(fleet: Fleet) -> None:
         assert not psutil.pid_exists(pid)
     assert ray.get(fleet.samplers[0].state.remote())["version"] == fleet.weights.version
     assert gate(fleet, list(fleet.samplers))[1] == 0
+
+
+def test_a_frozen_actor_is_noticed_in_rounds_shorter_than_a_poll(fleet: Fleet) -> None:
+    exp, simulator = fleet.experiment, fleet.simulators[1]
+    fleet.experiment = replace(exp, placement=replace(exp.placement, unresponsive=3.0))
+    pid = ray.get(simulator.state.remote())["pid"]
+    stream = EpisodeStream(fleet)
+
+    def rounds(until: Callable[[], bool]) -> None:
+        for _ in range(200):
+            stream.watch()
+            time.sleep(0.3)
+            stream.monitor.poll()
+            if until():
+                return
+        pytest.fail("not noticed in a minute")
+
+    with stopped(pid):
+        rounds(until=lambda: simulator in fleet.starting)
+    rounds(until=lambda: simulator not in fleet.starting)
+    fleet.experiment = exp
+    assert ray.get(simulator.state.remote())["pid"] != pid
+
+
+def test_an_answer_from_before_a_push_is_no_restart(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = ActorMonitor(fleet, every=0.0)
+    monitor.poll()
+    time.sleep(1.0)  # the answers arrive, with the version of before
+    push(fleet, fleet.weights.version + 1)
+    monitor.poll()
+    assert "was restarted" not in caplog.text
+    assert not fleet.starting
 
 
 def both(fleet: Fleet) -> list[Any]:
